@@ -1,0 +1,1 @@
+"""Raw files -> notes -> tasks and corpora."""

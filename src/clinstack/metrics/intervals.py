@@ -1,0 +1,146 @@
+"""How sure a figure is: the bootstrap over patients, paired differences, and DeLong's formula.
+
+A patient's notes resemble one another, so notes drawn one by one would make every interval too narrow: we draw *patients*, with
+replacement, and each brings all their notes. A resample is a row of note weights (how often each note's patient was drawn), and a
+statistic maps a block of such rows, (B, N), to B values; nothing is copied or sorted anew. Intervals are percentiles of
+the resamples. A resample in which the statistic does not exist (one class only) is dropped and counted.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from statistics import NormalDist
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from clinstack.errors import BadInput
+
+Floats = NDArray[np.float64]
+Weights = NDArray[np.int32]
+Statistic = Callable[[Weights], Floats]
+Statistics = Callable[[Weights], Mapping[str, Floats]]
+
+RESAMPLES = 1000
+LEVEL = 0.95
+BLOCK_CELLS = 8_000_000
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A figure and its interval. `low` and `high` are NaN where no resample had a value; `dropped` counts those without."""
+
+    value: float
+    low: float
+    high: float
+    dropped: int = 0
+
+    def excludes(self, value: float) -> bool:
+        """Whether `value` lies outside; False if there is no interval."""
+        return bool(self.low > value or self.high < value)
+
+
+def patient_weights(patient_ids: Sequence[str], resamples: int = RESAMPLES, seed: int = 0) -> Iterator[Weights]:
+    """How often each note counts in each resample of patients: blocks of (B, N), `resamples` rows in all.
+
+    The draws depend on the seed, on the number of patients and on the order of their ids, never on the size of a block.
+    """
+    patients, patient_of_note = np.unique(np.asarray(patient_ids, dtype=np.str_), return_inverse=True)
+    random = np.random.default_rng(seed)
+    rows = max(1, BLOCK_CELLS // max(1, len(patient_of_note)))
+    for start in range(0, resamples, rows):
+        drawn = np.empty((min(rows, resamples - start), len(patients)), dtype=np.int32)
+        for row in drawn:
+            row[:] = np.bincount(random.integers(0, len(patients), len(patients)), minlength=len(patients))
+        yield drawn[:, patient_of_note]
+
+
+def bootstrap_all(
+    statistics: Statistics,
+    patient_ids: Sequence[str],
+    resamples: int = RESAMPLES,
+    seed: int = 0,
+    level: float = LEVEL,
+) -> dict[str, Interval]:
+    """The percentile intervals of several statistics of the same notes, from the same resamples.
+
+    statistics:  maps note weights (B, N) to (B,) values by name; NaN where a statistic does not exist.
+    patient_ids: (N,) whose each note is.
+    Raises BadInput if there are no notes.
+    """
+    if not len(patient_ids):
+        raise BadInput("There are no notes to score.")
+    values = statistics(np.ones((1, len(patient_ids)), dtype=np.int32))
+    blocks = [statistics(weights) for weights in patient_weights(patient_ids, resamples, seed)]
+    return {
+        name: _percentiles(float(value[0]), [block[name] for block in blocks], level) for name, value in values.items()
+    }
+
+
+def bootstrap(
+    statistic: Statistic,
+    patient_ids: Sequence[str],
+    resamples: int = RESAMPLES,
+    seed: int = 0,
+    level: float = LEVEL,
+) -> Interval:
+    """The percentile interval of one statistic; see `bootstrap_all`."""
+    return bootstrap_all(lambda weights: {"it": statistic(weights)}, patient_ids, resamples, seed, level)["it"]
+
+
+def paired_difference(
+    first: Statistic,
+    second: Statistic,
+    patient_ids: Sequence[str],
+    resamples: int = RESAMPLES,
+    seed: int = 0,
+    level: float = LEVEL,
+) -> Interval:
+    """The interval of `first` minus `second` for two runs on the same notes in the same order.
+
+    Both are computed on each resample, so what makes a resample hard for both cancels. 0 outside the interval: distinguishable.
+    """
+    return bootstrap(lambda weights: first(weights) - second(weights), patient_ids, resamples, seed, level)
+
+
+def delong(scores: ArrayLike, labels: ArrayLike, level: float = LEVEL) -> Interval:
+    """The AUROC of (N,) scores and the normal interval of DeLong, DeLong and Clarke-Pearson 1988, cut to 0-1.
+
+    For notes of different patients only; with several notes of one patient use the bootstrap. NaN if a value is missing.
+    Midranks as in Sun and Xu 2014: N log N instead of one comparison per pair.
+    """
+    value, variance = delong_variance(scores, labels)
+    reach = NormalDist().inv_cdf(0.5 + level / 2) * variance**0.5
+    return Interval(value, max(0.0, value - reach), min(1.0, value + reach))
+
+
+def delong_variance(scores: ArrayLike, labels: ArrayLike) -> tuple[float, float]:
+    """The AUROC and the variance of its estimate; NaN where there are fewer than two of each (one of each for the AUROC)."""
+    values = np.asarray(scores, dtype=np.float64)
+    truths = np.asarray(labels).astype(bool)
+    positive, negative = values[truths], values[~truths]
+    if not len(positive) or not len(negative):
+        return float("nan"), float("nan")
+    ranks = _midranks(values)
+    above_negatives = (ranks[truths] - _midranks(positive)) / len(negative)
+    below_positives = 1 - (ranks[~truths] - _midranks(negative)) / len(positive)
+    value = float(above_negatives.mean())
+    if len(positive) < 2 or len(negative) < 2:
+        return value, float("nan")
+    variance = above_negatives.var(ddof=1) / len(positive) + below_positives.var(ddof=1) / len(negative)
+    return value, float(variance)
+
+
+def _midranks(values: Floats) -> Floats:
+    """Ranks from 1, tied values sharing their mean rank."""
+    _, group, sizes = np.unique(values, return_inverse=True, return_counts=True)
+    return np.asarray((np.cumsum(sizes) - (sizes - 1) / 2)[group])
+
+
+def _percentiles(value: float, blocks: list[Floats], level: float) -> Interval:
+    drawn = np.concatenate(blocks) if blocks else np.empty(0)
+    defined = drawn[~np.isnan(drawn)]
+    dropped = len(drawn) - len(defined)
+    if not len(defined) or np.isnan(value):
+        return Interval(value, float("nan"), float("nan"), dropped)
+    low, high = np.quantile(defined, [(1 - level) / 2, (1 + level) / 2])
+    return Interval(value, float(low), float(high), dropped)

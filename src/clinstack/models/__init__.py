@@ -1,0 +1,1 @@
+"""Notes' tokens -> logits: backbone, adapters in a stack, pooling, head."""

@@ -1,0 +1,161 @@
+"""The pretrained model: found, loaded, identified by content, and asked for hidden states.
+
+A backbone is a causal language model of the transformers library. Its hash covers the bytes of weights, configuration and
+tokenizer, so two folders with the same content are the same base and a changed weight is another one; adapters are bound to
+it by that hash. The model stays in evaluation mode with frozen weights: what trains is an adapter or a head.
+"""
+
+import hashlib
+import os
+from dataclasses import dataclass
+from functools import cached_property
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from clinstack.errors import BadInput
+from clinstack.models.tokenizer import NoteTokenizer
+
+TINY_BASE = "tiny-base"
+"""The name of the small model that comes with clinstack."""
+
+_IDENTITY = ("*.safetensors", "config.json", "tokenizer.json", "tokenizer.model", "vocab.json", "merges.txt", "vocab.txt")
+
+
+@dataclass(frozen=True)
+class Backbone:
+    """A causal language model with its tokenizer and content hash.
+
+    model: the transformers model, evaluation mode, weights frozen.
+    """
+
+    name: str
+    path: Path
+    hash: str
+    model: Any
+    tokenizer: NoteTokenizer
+
+    @property
+    def width(self) -> int:
+        """Width H of a hidden state."""
+        return int(self.model.config.hidden_size)
+
+    @property
+    def longest(self) -> int:
+        """The most tokens the model was made for."""
+        return int(getattr(self.model.config, "max_position_embeddings", 2**20))
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights lie."""
+        return next(self.model.parameters()).device  # type: ignore[no-any-return]
+
+    @cached_property
+    def parameters_total(self) -> int:
+        """Number of the base's own weights (tied ones once)."""
+        return sum(p.numel() for name, p in self.model.named_parameters() if "lora_" not in name)
+
+    def encode(self, tokens: Tensor, mask: Tensor) -> Tensor:
+        """The last hidden states, after the final norm.
+
+        tokens: (B, T) int64, padded on the right.
+        mask:   (B, T) of 0/1, 1 on real tokens.
+        Returns (B, T, H); the states of real tokens are the same whatever the padding.
+        """
+        return self.model.base_model(  # type: ignore[no-any-return]
+            input_ids=tokens, attention_mask=mask, use_cache=False
+        ).last_hidden_state
+
+    def encode_packed(self, tokens: Tensor, positions: Tensor) -> Tensor:
+        """The last hidden states of packed blocks; attention restarts wherever `positions` restart.
+
+        tokens, positions: (B, T) int64, see `data.packing`. Returns (B, T, H).
+        Without `use_cache=False` transformers 5.23 lets notes attend to their neighbours; a test pins it.
+        """
+        return self.model.base_model(  # type: ignore[no-any-return]
+            input_ids=tokens, position_ids=positions, use_cache=False
+        ).last_hidden_state
+
+    def unembed(self, hidden: Tensor) -> Tensor:
+        """Token logits (..., V) of hidden states (..., H)."""
+        head: nn.Module = self.model.get_output_embeddings()
+        return head(hidden)  # type: ignore[no-any-return]
+
+
+def check_max_tokens(backbone: Backbone, max_tokens: int) -> None:
+    """Raises BadInput if notes would be longer than the base was made for."""
+    if max_tokens > backbone.longest:
+        raise BadInput(
+            f"--max-tokens {max_tokens} is more than base {backbone.name} can read ({backbone.longest}). Choose at most that."
+        )
+
+
+def load_backbone(base: str, device: str = "cpu") -> Backbone:
+    """Loads a base by its name (`tiny-base`), local folder, or hub id.
+
+    Raises BadInput if there is no such folder, or it holds no causal language model with a fast tokenizer.
+    """
+    path = find_base(base)
+    _quieten()
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    try:
+        model = AutoModelForCausalLM.from_pretrained(path, dtype=torch.float32, local_files_only=True)
+        tokenizer = AutoTokenizer.from_pretrained(path, local_files_only=True)
+    except (OSError, ValueError, KeyError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise BadInput(f"Base {base} cannot be loaded from {path}: {reason}") from error
+    model.eval().requires_grad_(False)
+    return Backbone(base_name(base), path, hash_base(path), model.to(device), NoteTokenizer(base, tokenizer))
+
+
+def find_base(base: str) -> Path:
+    """The local folder of a base. A hub id is fetched through the hub's own cache, which also answers offline."""
+    if base == TINY_BASE:
+        return Path(str(files("clinstack") / "demo" / "tiny_base"))
+    path = Path(base)
+    if path.is_dir():
+        if not (path / "config.json").is_file():
+            raise BadInput(f"Base {base} holds no config.json, so it is not a model folder.")
+        return path
+    if base.count("/") != 1 or base.startswith((".", "/", "~")):
+        raise BadInput(f"Base {base} does not exist. Give a model folder, a hub id such as owner/name, or {TINY_BASE}.")
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
+
+    try:
+        return Path(snapshot_download(base, allow_patterns=["*.safetensors", "*.json", "*.model", "*.txt"]))
+    except (LocalEntryNotFoundError, HfHubHTTPError, OSError) as error:
+        raise BadInput(
+            f"Base {base} is neither a folder here nor to be had from the hub. Give a model folder, or {TINY_BASE}."
+        ) from error
+
+
+def base_name(base: str) -> str:
+    """The short name of a base: a folder's last part, or the hub id as it is."""
+    return Path(base).resolve().name if Path(base).is_dir() else base
+
+
+def hash_base(path: Path) -> str:
+    """The content hash of a model folder: names and bytes of weights, configuration and tokenizer."""
+    whole = hashlib.sha256()
+    found = sorted({file for pattern in _IDENTITY for file in path.glob(pattern)})
+    if not any(file.suffix == ".safetensors" for file in found):
+        raise BadInput(f"{path} holds no .safetensors weights. Pickled weights are not loaded; convert them first.")
+    for file in found:
+        with file.open("rb") as content:
+            whole.update(f"{file.name}:{hashlib.file_digest(content, 'sha256').hexdigest()}\n".encode())
+    return "sha256:" + whole.hexdigest()
+
+
+def _quieten() -> None:
+    """Keeps transformers' progress bars and notices off the terminal, and its telemetry off altogether."""
+    os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
+    from transformers.utils import logging
+
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()

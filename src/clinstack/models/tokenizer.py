@@ -1,0 +1,47 @@
+"""A backbone's tokenizer, as notes need it: a start token on every note, no padding, byte offsets, and a hash of its own.
+
+Tokenizers of the LLaMA family may or may not add their start token by themselves, depending on version and file; here it is
+always added by us, exactly once. Models without one (GPT-2, Qwen) open a note with their end-of-text token.
+"""
+
+import hashlib
+from typing import Any
+
+from clinstack.errors import BadInput
+
+
+class NoteTokenizer:
+    """Text -> token ids with the start token in front.
+
+    name: what to call the base in messages.
+    fast: a transformers fast tokenizer.
+    """
+
+    def __init__(self, name: str, fast: Any):
+        self._rust = getattr(fast, "backend_tokenizer", None)
+        if self._rust is None:
+            raise BadInput(f"{name}: its tokenizer has no fast form (tokenizer.json). Convert it with transformers first.")
+        start = fast.bos_token_id if fast.bos_token_id is not None else fast.eos_token_id
+        if start is None:
+            raise BadInput(f"{name}: its tokenizer has neither a start nor an end token, so notes cannot be opened.")
+        self._rust.no_padding()
+        self._rust.no_truncation()
+        self.start: int = int(start)
+        self.size: int = int(self._rust.get_vocab_size(with_added_tokens=True))
+        self.has_pad: bool = fast.pad_token_id is not None
+        self.pad: int = int(fast.pad_token_id) if fast.pad_token_id is not None else self.start
+        self.hash: str = "sha256:" + hashlib.sha256(self._rust.to_str().encode()).hexdigest()
+
+    def encode(self, texts: list[str], max_tokens: int | None = None) -> list[list[int]]:
+        """Token ids of each text, the start token first, cut to `max_tokens` in all."""
+        limit = None if max_tokens is None else max_tokens - 1
+        return [[self.start, *one.ids[:limit]] for one in self._rust.encode_batch_fast(texts, add_special_tokens=False)]
+
+    def encode_within(self, texts: list[str], max_tokens: int) -> tuple[list[list[int]], int]:
+        """Like `encode` with a limit, and the UTF-8 bytes of the text that the kept tokens spell."""
+        kept, text_bytes = [], 0
+        for text, one in zip(texts, self._rust.encode_batch(texts, add_special_tokens=False), strict=True):
+            ids = one.ids[: max_tokens - 1]
+            kept.append([self.start, *ids])
+            text_bytes += len(text[: one.offsets[len(ids) - 1][1]].encode("utf-8")) if ids else 0
+        return kept, text_bytes

@@ -1,0 +1,140 @@
+"""Where everything lies, as data. The only place that knows the names of files inside our own folders."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class TaskLayout:
+    """A task folder: `task.json` and one parquet file per split."""
+
+    root: Path
+
+    @property
+    def task(self) -> Path:
+        """Name, kind, classes, source, terms, counts."""
+        return self.root / "task.json"
+
+    def split(self, name: str) -> Path:
+        """The labelled notes of one split."""
+        return self.root / f"{name}.parquet"
+
+
+@dataclass(frozen=True)
+class CorpusLayout:
+    """A corpus folder: `corpus.json`, one parquet file per split, and token blocks per tokenizer."""
+
+    root: Path
+
+    @property
+    def corpus(self) -> Path:
+        """Name, source, terms, counts."""
+        return self.root / "corpus.json"
+
+    def split(self, name: str) -> Path:
+        """The notes of one split."""
+        return self.root / f"{name}.parquet"
+
+    def tokens(self, tokenizer_hash: str, split: str) -> Path:
+        """The token stream of one split under one tokenizer, memory-mapped."""
+        return self.root / "tokens" / tokenizer_hash.removeprefix("sha256:")[:16] / split
+
+
+@dataclass(frozen=True)
+class RunLayout:
+    """A run folder: one training, whole."""
+
+    root: Path
+
+    @property
+    def config(self) -> Path:
+        """Every option of the command, merged from flags, file and defaults."""
+        return self.root / "config.toml"
+
+    @property
+    def events(self) -> Path:
+        """One JSON line per step and validation."""
+        return self.root / "metrics.jsonl"
+
+    @property
+    def result(self) -> Path:
+        """What came out. Its presence says that the run is finished."""
+        return self.root / "result.json"
+
+    @property
+    def checkpoints(self) -> Path:
+        """What an interrupted run goes on from."""
+        return self.root / "checkpoints"
+
+    @property
+    def adapters(self) -> Path:
+        """The folder of all adapters of the stack."""
+        return self.root / "adapters"
+
+    def adapter(self, name: str) -> Path:
+        """One adapter in peft's own format."""
+        return self.adapters / name
+
+    @property
+    def head(self) -> Path:
+        """Pooling and linear classifier."""
+        return self.root / "head.safetensors"
+
+    @property
+    def lineage(self) -> Path:
+        """Hashes of base, adapters and data; versions; seed; terms."""
+        return self.root / "lineage.json"
+
+    @property
+    def predictions(self) -> Path:
+        """Probabilities and logits of the validation and test notes, by note id."""
+        return self.root / "predictions.parquet"
+
+    @property
+    def card(self) -> Path:
+        """What this is, from what, how good, within what limits."""
+        return self.root / "README.md"
+
+
+@dataclass(frozen=True)
+class AdapterLayout:
+    """An adapter folder in peft's format, with our lineage beside it."""
+
+    root: Path
+
+    @property
+    def config(self) -> Path:
+        """peft's configuration."""
+        return self.root / "adapter_config.json"
+
+    @property
+    def weights(self) -> Path:
+        """peft's weights."""
+        return self.root / "adapter_model.safetensors"
+
+    @property
+    def lineage(self) -> Path:
+        """Hash of the weights, of the base and of the adapters below."""
+        return self.root / "lineage.json"
+
+
+@dataclass(frozen=True)
+class CheckpointLayout:
+    """A checkpoint folder: all that the loop needs to go on as if nothing had happened."""
+
+    root: Path
+
+    @property
+    def state(self) -> Path:
+        """Step, epoch, random states, best score so far."""
+        return self.root / "state.json"
+
+    @property
+    def weights(self) -> Path:
+        """The trainable weights."""
+        return self.root / "weights.safetensors"
+
+    @property
+    def optimizer(self) -> Path:
+        """The optimizer's moments and the random states."""
+        return self.root / "optimizer.safetensors"

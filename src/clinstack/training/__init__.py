@@ -1,0 +1,1 @@
+"""A stack and batches -> a run."""

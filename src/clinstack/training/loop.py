@@ -1,0 +1,311 @@
+"""The only training loop. It knows batches, a loss, a schedule and a score to select by; it knows nothing of clinics.
+
+Gradients of a step are sums over its micro-batches divided by the summed weight (tokens, or notes), so accumulation does not
+change the mathematics: 4 x 2 equals 8 x 1. The order of batches is a function of seed and epoch, the learning rate a function
+of the step, and checkpoints hold weights, moments and random states: a run killed at any moment and started again ends with
+the same weights, bit for bit, as one that was left alone (on the same machine with the same number of threads).
+"""
+
+import math
+import signal
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Generic, Protocol, TypeVar
+
+import torch
+from safetensors.torch import load_file
+from torch import Tensor
+from torch.nn import Parameter
+from torch.nn.utils import clip_grad_norm_
+
+from clinstack.errors import BadInput, Interrupted
+from clinstack.training.checkpoint import latest_checkpoint, restore, save_checkpoint, save_tensors
+from clinstack.training.schedule import Schedule, learning_rate_at
+
+Batch = TypeVar("Batch")
+Batch_co = TypeVar("Batch_co", covariant=True)
+
+
+class Batches(Protocol[Batch_co]):
+    """The training data: an order per epoch, and a batch for each entry of it."""
+
+    def order(self, epoch: int) -> Sequence[Sequence[int]]:
+        """The row numbers of each micro-batch of an epoch; a function of seed and epoch alone."""
+
+    def load(self, rows: Sequence[int]) -> Batch_co:
+        """The micro-batch of these rows."""
+
+
+@dataclass(frozen=True)
+class Loss:
+    """A micro-batch's loss: `total` is a sum (scalar tensor), `weight` what it sums over, `tokens` what was read."""
+
+    total: Tensor
+    weight: float
+    tokens: int
+
+
+@dataclass(frozen=True)
+class Score:
+    """What a validation measured. `value` is compared; higher is better unless `lower_is_better`."""
+
+    name: str
+    value: float
+    lower_is_better: bool = False
+
+    def beats(self, other: float | None) -> bool:
+        """Whether this is strictly better than an earlier value."""
+        if other is None:
+            return math.isfinite(self.value)
+        return self.value < other if self.lower_is_better else self.value > other
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """The numbers of one training; none of them knows what is trained."""
+
+    epochs: int
+    learning_rate: float
+    schedule: Schedule = "cosine"
+    warmup_ratio: float = 0.06
+    weight_decay: float = 0.01
+    accumulation: int = 1
+    clip_norm: float = 1.0
+    patience: int = 0
+    validations_per_epoch: int = 1
+    checkpoint_seconds: float = 60.0
+    autocast: torch.dtype | None = None
+
+
+@dataclass
+class Fitted:
+    """What a training did. The parameters hold the weights of the best validation when `fit` returns."""
+
+    best_step: int = 0
+    best_epoch: float = 0.0
+    best_score: float | None = None
+    steps: int = 0
+    tokens: int = 0
+    seconds: float = 0.0
+    stopped_early: bool = False
+
+
+@dataclass
+class _Position:
+    """Where the loop stands; all of it goes into a checkpoint."""
+
+    step: int = 0
+    best_step: int = 0
+    best_score: float | None = None
+    checks_without_gain: int = 0
+    tokens: int = 0
+    seconds: float = 0.0
+    stopped_early: bool = False
+
+
+@dataclass(frozen=True)
+class Watcher:
+    """Whom the loop tells: `record` gets each event, `advance` each finished step (steps done, all steps, tokens/s)."""
+
+    record: Callable[[dict[str, Any]], None] = field(default=lambda event: None)
+    resumed: Callable[[int], None] = field(default=lambda step: None)
+    advance: Callable[[int, int, float, float], None] = field(default=lambda step, steps, speed, loss: None)
+
+
+class _Run(Generic[Batch]):
+    """The plan of steps: which micro-batches each optimizer step reads, and after which steps the score is taken."""
+
+    def __init__(self, batches: Batches[Batch], recipe: Recipe):
+        self.batches, self.recipe = batches, recipe
+        first = batches.order(0)
+        if not first:
+            raise BadInput("The training part is empty, so there is nothing to learn from.")
+        self.per_epoch = math.ceil(len(first) / recipe.accumulation)
+        self.steps = self.per_epoch * recipe.epochs
+        checks = min(recipe.validations_per_epoch, self.per_epoch)
+        self._check_after = {math.ceil((k + 1) * self.per_epoch / checks) for k in range(checks)}
+
+    def from_step(self, step: int) -> Iterator[list[Sequence[int]]]:
+        """The micro-batches of every optimizer step from `step` on."""
+        for epoch in range(step // self.per_epoch, self.recipe.epochs):
+            order = self.batches.order(epoch)
+            for start in range(step % self.per_epoch if epoch == step // self.per_epoch else 0, self.per_epoch):
+                first = start * self.recipe.accumulation
+                yield list(order[first : first + self.recipe.accumulation])
+
+    def validates_after(self, step: int) -> bool:
+        """Whether the score is taken when `step` steps are done."""
+        return ((step - 1) % self.per_epoch) + 1 in self._check_after
+
+
+def fit(
+    parameters: dict[str, Parameter],
+    batches: Batches[Batch],
+    loss: Callable[[Batch], Loss],
+    score: Callable[[], Score],
+    recipe: Recipe,
+    checkpoints: Path,
+    watcher: Watcher | None = None,
+) -> Fitted:
+    """Trains `parameters` in place and leaves them at the weights of the best validation.
+
+    parameters:  name -> trainable parameter; exactly these are changed.
+    loss:        micro-batch -> summed loss with its weight.
+    score:       the validation score with the weights as they are; must leave no trace in the random state.
+    checkpoints: folder of checkpoints; one found there is gone on from.
+    Raises Interrupted (after a checkpoint) on SIGINT or SIGTERM; BadInput when the loss is no longer a finite number.
+    """
+    watcher = watcher or Watcher()
+    plan = _Run(batches, recipe)
+    optimizer = _adamw(parameters, recipe)
+    position = _Position()
+    if found := latest_checkpoint(checkpoints):
+        restore(found, parameters, optimizer)
+        position = _Position(**found.state)
+        watcher.resumed(position.step)
+    best = checkpoints / "best.safetensors"
+    device = next(iter(parameters.values())).device
+    last_saved = time.monotonic()
+
+    with _stop_requests() as stop:
+        steps = plan.from_step(position.step) if not position.stopped_early else iter(())
+        for micro_batches in steps:
+            began = time.perf_counter()
+            rate = learning_rate_at(position.step, plan.steps, recipe.learning_rate, recipe.warmup_ratio, recipe.schedule)
+            for group in optimizer.param_groups:
+                group["lr"] = rate
+            total = weight = 0.0
+            tokens = 0
+            for rows in micro_batches:
+                with torch.autocast(device.type, recipe.autocast, enabled=recipe.autocast is not None):
+                    part = loss(batches.load(rows))
+                part.total.backward()  # type: ignore[no-untyped-call]
+                total += float(part.total.detach())
+                weight += part.weight
+                tokens += part.tokens
+            _require_finite(total, position.step)
+            if weight > 0:
+                for parameter in parameters.values():
+                    if parameter.grad is not None:
+                        parameter.grad.div_(weight)
+                clip_grad_norm_(parameters.values(), recipe.clip_norm or math.inf)
+                optimizer.step()
+            optimizer.zero_grad(set_to_none=True)
+            took = time.perf_counter() - began
+            position.step += 1
+            position.tokens += tokens
+            position.seconds += took
+            mean = total / weight if weight else 0.0
+            epoch = position.step / plan.per_epoch
+            watcher.record(
+                {
+                    "event": "step",
+                    "step": position.step,
+                    "epoch": round(epoch, 4),
+                    "loss": mean,
+                    "learning_rate": rate,
+                    "tokens_per_second": round(tokens / took, 1),
+                    "seconds": round(position.seconds, 3),
+                }
+            )
+            watcher.advance(position.step, plan.steps, tokens / took, mean)
+            if plan.validates_after(position.step):
+                _validate(position, score(), epoch, parameters, best, recipe, watcher)
+            stopping = stop() or position.stopped_early
+            if stopping or time.monotonic() - last_saved >= recipe.checkpoint_seconds:
+                save_checkpoint(checkpoints, dict(vars(position)), parameters, optimizer)
+                last_saved = time.monotonic()
+            if position.stopped_early:
+                break
+            if stop():
+                raise Interrupted("Interrupted; the same command goes on from here.")
+
+    if position.best_score is None:
+        raise BadInput("No validation gave a finite score, so no weights can be selected. Lower --learning-rate.")
+    _load(parameters, best)
+    return Fitted(
+        best_step=position.best_step,
+        best_epoch=round(position.best_step / plan.per_epoch, 4),
+        best_score=position.best_score,
+        steps=position.step,
+        tokens=position.tokens,
+        seconds=position.seconds,
+        stopped_early=position.stopped_early,
+    )
+
+
+def _validate(
+    position: _Position,
+    score: Score,
+    epoch: float,
+    parameters: dict[str, Parameter],
+    best: Path,
+    recipe: Recipe,
+    watcher: Watcher,
+) -> None:
+    """Notes a score, keeps the weights if it is the best so far, and decides whether to stop early."""
+    improved = score.beats(position.best_score)
+    if improved:
+        save_tensors(dict(parameters), best)
+        position.best_score, position.best_step, position.checks_without_gain = score.value, position.step, 0
+    else:
+        position.checks_without_gain += 1
+    watcher.record(
+        {
+            "event": "validation",
+            "step": position.step,
+            "epoch": round(epoch, 4),
+            "name": score.name,
+            "score": score.value,
+            "best": improved,
+            "seconds": round(position.seconds, 3),
+        }
+    )
+    if recipe.patience and position.checks_without_gain >= recipe.patience:
+        position.stopped_early = True
+
+
+def _adamw(parameters: dict[str, Parameter], recipe: Recipe) -> torch.optim.AdamW:
+    """AdamW (Loshchilov & Hutter 2019); vectors (biases, norms) are not decayed. Keeps the order of `parameters`."""
+    groups = [
+        {"params": [parameter], "weight_decay": recipe.weight_decay if parameter.ndim > 1 else 0.0}
+        for parameter in parameters.values()
+    ]
+    return torch.optim.AdamW(groups, lr=recipe.learning_rate)
+
+
+def _require_finite(loss: float, step: int) -> None:
+    if not math.isfinite(loss):
+        raise BadInput(f"The loss became {loss} at step {step + 1}. Lower --learning-rate, or use --precision float32.")
+
+
+def _load(parameters: dict[str, Parameter], path: Path) -> None:
+    weights = load_file(path)
+    with torch.no_grad():
+        for name, parameter in parameters.items():
+            parameter.copy_(weights[name])
+
+
+@contextmanager
+def _stop_requests() -> Iterator[Callable[[], bool]]:
+    """Turns SIGINT and SIGTERM into a question the loop asks between steps; a second one ends at once."""
+    asked = False
+
+    def ask(number: int, frame: object) -> None:
+        nonlocal asked
+        if asked:
+            raise KeyboardInterrupt
+        asked = True
+
+    try:
+        before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
+    except ValueError:  # signals belong to the main thread; elsewhere the caller stops us
+        before = {}
+    try:
+        yield lambda: asked
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
