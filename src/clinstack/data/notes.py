@@ -1,9 +1,9 @@
-"""The note: its columns and types, the checks every note must pass, and the three files of notes that tasks and corpora are.
+"""The note: its columns and types, its checks, and the three files of notes that tasks and corpora are made of.
 
-A task and a corpus differ by labels alone, so what they share is here once: `SplitFiles` fills train, valid and test parquet
-files side by side and refuses what would be wrong in any of them (a blank text, an id twice, a patient in two splits). It
-holds at most about 8 MiB of text per split at a time; what grows with the data is one id per note and one per patient, about
-250 bytes a note.
+A task and a corpus differ by labels alone, so what they share is here once: `SplitFiles` fills train, valid and test
+parquet files side by side and refuses what would be wrong in any of them (a blank text, an id twice, a patient in two
+splits). It holds at most about 8 MiB of text per split at a time; what grows with the data is one id per note and one
+per patient, about 250 bytes a note.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -113,7 +113,9 @@ class SplitFiles:
                 self._split_of[patient] = split
                 self.counts[split]["patients"] += 1
             elif known != split:
-                raise BadInput(f"Patient {shown(patient)} is in {known} and in {split}. A patient belongs to one split.")
+                raise BadInput(
+                    f"Patient {shown(patient)} is in {known} and in {split}. A patient belongs to one split."
+                )
 
     def _flush(self, split: str) -> None:
         if self._waiting[split]:

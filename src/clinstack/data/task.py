@@ -1,8 +1,9 @@
 """A task: labelled notes with a kind, named classes and splits by patient, as a folder.
 
-`TaskWriter` streams notes into the folder's three parquet files and is the last to check them, whatever source they come from:
-labels are class names, as many as the kind allows. Class names and not numbers lie on the disk, so that a reordered class list
-cannot shift the labels' meaning; `label_matrix` turns them into columns. The folder appears whole or not at all.
+`TaskWriter` streams notes into the folder's three parquet files and is the last to check them, whatever source they
+come from: labels are class names, as many as the kind allows. Class names and not numbers lie on the disk, so that a
+reordered class list cannot shift the labels' meaning; `label_matrix` turns them into columns. The folder appears
+whole or not at all.
 """
 
 from collections import Counter
@@ -18,6 +19,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from clinstack.data.classes import check_classes, listed
 from clinstack.data.notes import SPLITS, SplitFiles, read_split, shown
 from clinstack.errors import BadInput, did_you_mean
 from clinstack.runs.atomic import atomic_folder, read_json, write_json
@@ -30,7 +32,8 @@ KINDS = ("binary", "multiclass", "multilabel")
 class Task:
     """A task folder that has been opened.
 
-    classes: class names in the order of logits and of `label_matrix`'s columns; of a binary task the second is the positive.
+    classes: class names in the order of logits and of `label_matrix`'s columns; of a binary task the second is the
+        positive.
     counts:  split -> {"notes", "patients", "classes": {class: notes}}.
     """
 
@@ -70,7 +73,9 @@ def open_task(folder: Path) -> Task:
     if not layout.task.is_file():
         if CorpusLayout(folder).corpus.is_file():
             raise BadInput(f"{folder} is a corpus (notes without labels), and a task is needed here.")
-        raise BadInput(f"{folder} is not a task folder: {layout.task.name} is missing. `clinstack data` makes task folders.")
+        raise BadInput(
+            f"{folder} is not a task folder: {layout.task.name} is missing. `clinstack data` makes task folders."
+        )
     about = read_json(layout.task)
     try:
         return Task(
@@ -127,13 +132,14 @@ class TaskWriter:
         self._folder = folder
         self._extra = tuple(extra)
         self._known = frozenset(classes)
-        self._seen: dict[str, Counter[str]] = {split: Counter() for split in SPLITS}
-        self._open = ExitStack()
+        self.seen: dict[str, Counter[str]] = {split: Counter() for split in SPLITS}
 
     def __enter__(self) -> Self:
-        self._layout = TaskLayout(self._open.enter_context(atomic_folder(self._folder)))
-        paths = {split: self._layout.split(split) for split in SPLITS}
-        self._files = SplitFiles(paths, self._extra, labelled=True)
+        with ExitStack() as place:
+            self._layout = TaskLayout(place.enter_context(atomic_folder(self._folder)))
+            paths = {split: self._layout.split(split) for split in SPLITS}
+            self._files = SplitFiles(paths, self._extra, labelled=True)
+            self._place = place.pop_all()
         return self
 
     def write(
@@ -149,22 +155,22 @@ class TaskWriter:
 
         labels: for each note its class names: one for binary and multiclass, any number for multilabel.
         extra:  optional column -> values, for the columns named when the writer was made.
-        Raises BadInput, naming the note, for a label that is no class, a wrong number of labels, a blank text, an id seen
-        before or a patient seen in another split.
+        Raises BadInput, naming the note, for a label that is no class, a wrong number of labels, a blank text, an id
+        seen before or a patient seen in another split.
         """
         columns = {"note_id": note_ids, "patient_id": patient_ids, "text": texts, "labels": labels, **(extra or {})}
         for note, names in zip(note_ids, labels, strict=False):
             self._check_labels(note, names)
         self._files.write(split, columns)
-        self._seen[split].update(name for names in labels for name in names)
+        self.seen[split].update(name for names in labels for name in names)
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        with self._open:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        with self._place:
             if error is not None:
                 self._files.abandon()
-                # The folder's own exit must see the error, or it would keep what is there.
-                self._open.__exit__(kind, error, trace)
-                return
+                raise error
             counts = self._files.close()
             if not counts["train"]["notes"]:
                 raise BadInput(f"Task {self.about['name']!r}: the train split is empty.")
@@ -172,7 +178,7 @@ class TaskWriter:
                 split: {
                     "notes": counts[split]["notes"],
                     "patients": counts[split]["patients"],
-                    "classes": {name: self._seen[split][name] for name in self.about["classes"]},
+                    "classes": {name: self.seen[split][name] for name in self.about["classes"]},
                 }
                 for split in SPLITS
             }
@@ -186,23 +192,6 @@ class TaskWriter:
             raise BadInput(f"Note {shown(note)} has a label twice. Name each once.")
         for name in names:
             if name not in self._known:
-                raise BadInput(f"Note {shown(note)}: label {shown(name)} is not one of {listed(self.about['classes'])}.")
-
-
-def check_classes(kind: str, classes: Sequence[str]) -> None:
-    """Raises BadInput unless the class names are distinct and as many as the kind of task needs."""
-    if len(set(classes)) != len(classes):
-        twice = next(name for name in classes if list(classes).count(name) > 1)
-        raise BadInput(f"Class {shown(twice)} is named twice. Name each class once.")
-    if kind == "binary" and len(classes) != 2:
-        raise BadInput(f"A binary task has two classes, not {len(classes)}: {listed(classes)}.")
-    if kind == "multiclass" and len(classes) < 2:
-        raise BadInput(f"A multiclass task needs two classes or more, not {len(classes)}: {listed(classes)}.")
-    if not classes:
-        raise BadInput("A multilabel task needs at least one class.")
-
-
-def listed(classes: Sequence[str], most: int = 20) -> str:
-    """Class names for a message: the first `most`, and how many more there are."""
-    names = ", ".join(name if len(name) <= 64 else f"a name {shown(name)}" for name in classes[:most])
-    return names if len(classes) <= most else f"{names} and {len(classes) - most:,} more"
+                raise BadInput(
+                    f"Note {shown(note)}: label {shown(name)} is not one of {listed(self.about['classes'])}."
+                )

@@ -1,8 +1,8 @@
 """How well a language model foretells notes, from one summed loss.
 
-Both take the loss summed over every token, never a mean of batch means, so a short last batch weighs what it holds. Perplexity
-compares runs with one tokenizer only: a tokenizer with longer pieces has fewer, harder tokens. Bits per byte divides by what
-no tokenizer can change, the bytes of the text.
+Both take the loss summed over every token, never a mean of batch means, so a short last batch weighs what it holds.
+Perplexity compares runs with one tokenizer only: a tokenizer with longer pieces has fewer, harder tokens. Bits per byte
+divides by what no tokenizer can change, the bytes of the text.
 """
 
 import math

@@ -1,8 +1,8 @@
-"""Do the probabilities mean what they say? Brier score, expected calibration error, and the table behind a reliability curve.
+"""Do the probabilities mean what they say? Brier score, expected calibration error, the table of a reliability curve.
 
-Brier 1950 sums the squared differences over the classes of a note, so a two-class or multiclass score lies in 0-2 by his own
-count. Here a binary task is scored on its positive class alone (0-1, what scikit-learn calls the Brier loss), a multiclass task by
-the sum over classes (0-2), and a multilabel task by the mean over labels (0-1).
+Brier 1950 sums the squared differences over the classes of a note, so a two-class score lies in 0-2 by his own count.
+Here a binary task is scored on its positive class alone (0-1, what scikit-learn calls the Brier loss), a multiclass
+task by the sum over classes (0-2), and a multilabel task by the mean over labels (0-1).
 """
 
 from typing import NamedTuple
@@ -18,7 +18,7 @@ class Reliability(NamedTuple):
 
     mean_probability: Floats
     observed_fraction: Floats
-    count: NDArray[np.int64]
+    entries: NDArray[np.int64]
 
 
 def brier_binary(probabilities: ArrayLike, labels: ArrayLike) -> float:
@@ -61,4 +61,4 @@ def expected_calibration_error(probabilities: ArrayLike, labels: ArrayLike, bins
     """Naeini et al. 2015: the count-weighted mean distance of mean probability and observed fraction over the bins."""
     table = reliability(probabilities, labels, bins)
     distance = np.abs(table.mean_probability - table.observed_fraction)
-    return float((distance * table.count).sum() / table.count.sum())
+    return float((distance * table.entries).sum() / table.entries.sum())

@@ -1,8 +1,9 @@
 """Accuracy and F1 of decisions already taken.
 
-Labels and decisions are booleans, (N,) for one label or (N, C) with a column per class. A class that is neither true nor decided
-anywhere has F1 = 0 (scikit-learn's `zero_division=0` over all columns), as the published tables count it: rare labels that
-are never decided pull a macro F1 down, on purpose.
+Labels and decisions are booleans, (N,) for one label or (N, C) with a column per class. A class that is neither true
+nor decided anywhere has F1 = 0 (scikit-learn's `zero_division=0` over all columns). A rare label that is never
+decided pulls a macro F1 down, on purpose; one that a resample of patients misses does so there, and widens the
+interval downward.
 """
 
 import numpy as np

@@ -1,14 +1,16 @@
 """How sure a figure is: the bootstrap over patients, paired differences, and DeLong's formula.
 
-A patient's notes resemble one another, so notes drawn one by one would make every interval too narrow: we draw *patients*, with
-replacement, and each brings all their notes. A resample is a row of note weights (how often each note's patient was drawn), and a
-statistic maps a block of such rows, (B, N), to B values; nothing is copied or sorted anew. Intervals are percentiles of
-the resamples. A resample in which the statistic does not exist (one class only) is dropped and counted.
+A patient's notes resemble one another, so notes drawn one by one would make every interval too narrow: we draw
+*patients*, with replacement, and each brings all their notes. A resample is a row of note weights (how often each
+note's patient was drawn), and a statistic maps a block of such rows, (B, N), to B values; nothing is copied or sorted
+anew. Intervals are percentiles of the resamples. A resample in which the statistic does not exist (one class only) is
+dropped and counted.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import NormalDist
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -18,7 +20,8 @@ from clinstack.errors import BadInput
 Floats = NDArray[np.float64]
 Weights = NDArray[np.int32]
 Statistic = Callable[[Weights], Floats]
-Statistics = Callable[[Weights], Mapping[str, Floats]]
+Key = TypeVar("Key", bound=Hashable)
+Statistics = Callable[[Weights], Mapping[Key, Floats]]
 
 RESAMPLES = 1000
 LEVEL = 0.95
@@ -27,7 +30,7 @@ BLOCK_CELLS = 8_000_000
 
 @dataclass(frozen=True)
 class Interval:
-    """A figure and its interval. `low` and `high` are NaN where no resample had a value; `dropped` counts those without."""
+    """A figure and its interval; `low` and `high` are NaN if no resample had a value; `dropped` counts such."""
 
     value: float
     low: float
@@ -55,12 +58,12 @@ def patient_weights(patient_ids: Sequence[str], resamples: int = RESAMPLES, seed
 
 
 def bootstrap_all(
-    statistics: Statistics,
+    statistics: Statistics[Key],
     patient_ids: Sequence[str],
     resamples: int = RESAMPLES,
     seed: int = 0,
     level: float = LEVEL,
-) -> dict[str, Interval]:
+) -> dict[Key, Interval]:
     """The percentile intervals of several statistics of the same notes, from the same resamples.
 
     statistics:  maps note weights (B, N) to (B,) values by name; NaN where a statistic does not exist.
@@ -97,7 +100,8 @@ def paired_difference(
 ) -> Interval:
     """The interval of `first` minus `second` for two runs on the same notes in the same order.
 
-    Both are computed on each resample, so what makes a resample hard for both cancels. 0 outside the interval: distinguishable.
+    Both are computed on each resample, so what makes a resample hard for both cancels. If the interval excludes 0,
+    the two are distinguishable.
     """
     return bootstrap(lambda weights: first(weights) - second(weights), patient_ids, resamples, seed, level)
 
@@ -105,16 +109,21 @@ def paired_difference(
 def delong(scores: ArrayLike, labels: ArrayLike, level: float = LEVEL) -> Interval:
     """The AUROC of (N,) scores and the normal interval of DeLong, DeLong and Clarke-Pearson 1988, cut to 0-1.
 
-    For notes of different patients only; with several notes of one patient use the bootstrap. NaN if a value is missing.
-    Midranks as in Sun and Xu 2014: N log N instead of one comparison per pair.
+    For notes of different patients only; with several notes of one patient use the bootstrap. NaN if one of the two
+    values of the label is missing. Midranks as in Sun and Xu 2014: N log N instead of one comparison per pair.
     """
     value, variance = delong_variance(scores, labels)
     reach = NormalDist().inv_cdf(0.5 + level / 2) * variance**0.5
-    return Interval(value, max(0.0, value - reach), min(1.0, value + reach))
+    # np.clip and not min and max: those answer 0 and 1 where the variance is NaN.
+    low, high = np.clip([value - reach, value + reach], 0.0, 1.0)
+    return Interval(value, float(low), float(high))
 
 
 def delong_variance(scores: ArrayLike, labels: ArrayLike) -> tuple[float, float]:
-    """The AUROC and the variance of its estimate; NaN where there are fewer than two of each (one of each for the AUROC)."""
+    """The AUROC and the variance of its estimate.
+
+    The AUROC is NaN without one note of each value, the variance without two of each.
+    """
     values = np.asarray(scores, dtype=np.float64)
     truths = np.asarray(labels).astype(bool)
     positive, negative = values[truths], values[~truths]

@@ -22,7 +22,15 @@ from clinstack.models.tokenizer import NoteTokenizer
 TINY_BASE = "tiny-base"
 """The name of the small model that comes with clinstack."""
 
-_IDENTITY = ("*.safetensors", "config.json", "tokenizer.json", "tokenizer.model", "vocab.json", "merges.txt", "vocab.txt")
+_IDENTITY = (
+    "*.safetensors",
+    "config.json",
+    "tokenizer.json",
+    "tokenizer.model",
+    "vocab.json",
+    "merges.txt",
+    "vocab.txt",
+)
 
 
 @dataclass(frozen=True)
@@ -108,8 +116,9 @@ def load_backbone(base: str, device: str = "cpu") -> Backbone:
     except (OSError, ValueError, KeyError) as error:
         reason = str(error).strip().splitlines()[0]
         raise BadInput(f"Base {base} cannot be loaded from {path}: {reason}") from error
-    model.eval().requires_grad_(False)
-    return Backbone(base_name(base), path, hash_base(path), model.to(device), NoteTokenizer(base, tokenizer))
+    network: nn.Module = model
+    network.eval().requires_grad_(False).to(device)
+    return Backbone(base_name(base), path, hash_base(path), network, NoteTokenizer(base, tokenizer))
 
 
 def find_base(base: str) -> Path:
@@ -157,5 +166,5 @@ def _quieten() -> None:
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
     from transformers.utils import logging
 
-    logging.set_verbosity_error()
-    logging.disable_progress_bar()
+    logging.set_verbosity_error()  # type: ignore[no-untyped-call]
+    logging.disable_progress_bar()  # type: ignore[no-untyped-call]

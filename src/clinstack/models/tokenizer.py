@@ -18,9 +18,11 @@ class NoteTokenizer:
     """
 
     def __init__(self, name: str, fast: Any):
-        self._rust = getattr(fast, "backend_tokenizer", None)
+        self._rust: Any = getattr(fast, "backend_tokenizer", None)
         if self._rust is None:
-            raise BadInput(f"{name}: its tokenizer has no fast form (tokenizer.json). Convert it with transformers first.")
+            raise BadInput(
+                f"{name}: its tokenizer has no fast form (tokenizer.json). Convert it with transformers first."
+            )
         start = fast.bos_token_id if fast.bos_token_id is not None else fast.eos_token_id
         if start is None:
             raise BadInput(f"{name}: its tokenizer has neither a start nor an end token, so notes cannot be opened.")

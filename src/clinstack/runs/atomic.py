@@ -144,7 +144,9 @@ def only_writer(folder: Path) -> Iterator[None]:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise CannotWrite(f"{folder} is being written by another process. Wait for it, or choose another place.") from None
+            raise CannotWrite(
+                f"{folder} is being written by another process. Wait for it, or choose another place."
+            ) from None
         yield
     finally:
         os.close(handle)

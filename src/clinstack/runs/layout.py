@@ -138,3 +138,20 @@ class CheckpointLayout:
     def optimizer(self) -> Path:
         """The optimizer's moments and the random states."""
         return self.root / "optimizer.safetensors"
+
+
+@dataclass(frozen=True)
+class StudyLayout:
+    """A folder of runs: a study, a search, or any folder that `report` is asked about."""
+
+    root: Path
+
+    @property
+    def report(self) -> Path:
+        """The findings as one page."""
+        return self.root / "report.html"
+
+    @property
+    def table(self) -> Path:
+        """The same as rows: every setting, metric, interval and cost."""
+        return self.root / "table.json"

@@ -174,7 +174,9 @@ def fit(
         steps = plan.from_step(position.step) if not position.stopped_early else iter(())
         for micro_batches in steps:
             began = time.perf_counter()
-            rate = learning_rate_at(position.step, plan.steps, recipe.learning_rate, recipe.warmup_ratio, recipe.schedule)
+            rate = learning_rate_at(
+                position.step, plan.steps, recipe.learning_rate, recipe.warmup_ratio, recipe.schedule
+            )
             for group in optimizer.param_groups:
                 group["lr"] = rate
             total = weight = 0.0

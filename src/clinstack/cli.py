@@ -1,0 +1,311 @@
+"""The command line: one function per command: options in, one library call, one printed result.
+
+Flags, help and the keys of `--config FILE` (TOML) are generated from the options classes and the PEFT methods' own fields; a
+flag beats the file, the file beats the default. Errors are one sentence on stderr with the exit code of their kind; `--debug`
+adds the traceback, `--json` prints the result as one JSON object and nothing else on stdout.
+"""
+
+import inspect
+import json
+import sys
+import tomllib
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Annotated, Any, TypeVar
+
+import cyclopts
+from cyclopts import App, Group, Parameter
+from pydantic import BaseModel, ValidationError
+
+from clinstack import config
+from clinstack.errors import BadInput, ClinstackError, did_you_mean
+from clinstack.models.method import methods
+
+Chosen = TypeVar("Chosen", bound=config.Options)
+
+_GLOBAL_HELP = """Every command also takes --config FILE (TOML: option names and values), --json (one JSON object on stdout)
+and --debug (tracebacks)."""
+
+app = App(
+    name="clinstack",
+    help="Adapts a language model to clinical notes in two parameter-efficient steps, and proves that both are at work.",
+    help_epilogue=_GLOBAL_HELP,
+    help_format="plaintext",
+    version_flags=["--version"],
+)
+data = App(name="data", help="Makes and describes task and corpus folders.", help_epilogue=_GLOBAL_HELP)
+app.command(data)
+
+_OPTIONS = Group("Options", sort_key=0)
+_METHOD = Group("Options of the PEFT method", sort_key=2)
+_MACHINE = Group("Training and machine", sort_key=1)
+
+
+class _Output:
+    """How results are to be shown, as the global flags said."""
+
+    json = False
+
+
+def _command(
+    where: App, name: str, options: type[Chosen], positional: tuple[str, ...] = (), *, method: bool = False
+) -> Callable[[Callable[[Chosen], Any]], Callable[[Chosen], Any]]:
+    """Registers a function of one options class as a command whose flags are the class's fields."""
+
+    def register(run: Callable[[Chosen], Any]) -> Callable[[Chosen], Any]:
+        def command(*args: Any, **given: Any) -> Any:
+            given |= dict(zip(positional, args, strict=False))
+            if method:
+                known = _method_fields()
+                picked = {key: given.pop(key) for key in list(given) if key in known}
+                given["method_options"] = {key: value for key, value in picked.items() if value is not None}
+            return run(_validated(options, given))
+
+        command.__doc__ = options.__doc__
+        parameters = [_parameter(key, options, positional) for key in positional]
+        parameters += [_parameter(key, options, positional) for key in options.model_fields if key not in positional]
+        parameters = [one for one in parameters if one.name != "method_options"]
+        if method:
+            parameters += _method_parameters()
+        command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+        command.__annotations__ = {one.name: one.annotation for one in parameters}
+        where.command(command, name=name)
+        return run
+
+    return register
+
+
+def _parameter(key: str, options: type[BaseModel], positional: tuple[str, ...]) -> inspect.Parameter:
+    field = options.model_fields[key]
+    default = inspect.Parameter.empty if field.is_required() else field.get_default(call_default_factory=True)
+    shared = key in config.TrainingOptions.model_fields and issubclass(options, config.TrainingOptions)
+    about = Parameter(help=field.description, negative=(), group=_MACHINE if shared else _OPTIONS)
+    return inspect.Parameter(
+        key,
+        inspect.Parameter.POSITIONAL_ONLY if key in positional else inspect.Parameter.KEYWORD_ONLY,
+        default=default,
+        annotation=Annotated[field.annotation, about],  # type: ignore[valid-type]
+    )
+
+
+def _method_fields() -> dict[str, list[str]]:
+    """Every option of every PEFT method, with the methods that have it."""
+    found: dict[str, list[str]] = {}
+    for name, kind in methods().items():
+        for key in kind.model_fields:
+            found.setdefault(key, []).append(name)
+    return found
+
+
+def _method_parameters() -> list[inspect.Parameter]:
+    table, made = methods(), []
+    for key, owners in _method_fields().items():
+        field = table[owners[0]].model_fields[key]
+        help_text = f"{field.description} [{', '.join(owners)}; default: {field.default}]"
+        about = Parameter(help=help_text, group=_METHOD, show_default=False)
+        annotation = Annotated[field.annotation | None, about]  # type: ignore[operator]
+        made.append(inspect.Parameter(key, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=annotation))
+    return made
+
+
+def _validated(options: type[Chosen], given: dict[str, Any]) -> Chosen:
+    try:
+        return options(**given)
+    except ValidationError as error:
+        raise BadInput(" ".join(f"--{_flag(one['loc'])}: {one['msg']}." for one in error.errors())) from error
+
+
+def _flag(location: tuple[int | str, ...]) -> str:
+    return ".".join(str(part) for part in location).replace("_", "-")
+
+
+@_command(data, "synthetic", config.SyntheticOptions, ("out",))
+def _synthetic(options: config.SyntheticOptions) -> None:
+    from clinstack.data.sources.hospital import write_hospital
+    from clinstack.terminal import Terminal
+
+    with Terminal() as terminal:
+        terminal.says(f"Writing {options.patients:,} patients to {options.out}")
+        counts = write_hospital(options.out, patients=options.patients, seed=options.seed, compress=not options.plain)
+    _print({"folder": str(options.out), **counts}, f"{options.out}: mimic3/, mimic4/ and tasks/ of {options.patients:,} patients")
+
+
+@_command(data, "table", config.TableOptions, ("files",))
+def _table(options: config.TableOptions) -> None:
+    from clinstack.data.sources.table import build_table
+
+    if len(options.files) < 2:
+        raise BadInput("FILE... OUT: give at least one file of notes and, last, the folder to write.")
+    named = options.model_dump(exclude={"files", "id"})
+    summary = build_table(options.files[:-1], options.files[-1], note_id=options.id, **named)
+    for warning in summary["warnings"]:
+        print(warning, file=sys.stderr)
+    lines = [f"{summary['folder']}"]
+    lines += [f"  {split}: {n['notes']:,} notes of {n['patients']:,} patients" for split, n in summary["counts"].items()]
+    _print(summary, "\n".join(lines))
+
+
+@_command(data, "describe", config.DescribeOptions, ("folder",))
+def _describe(options: config.DescribeOptions) -> None:
+    from clinstack.data.describe import describe, describe_text
+
+    tokenizer = None
+    if options.base:
+        from clinstack.models.backbone import find_base
+
+        tokenizer = find_base(options.base)
+    summary = describe(options.folder, tokenizer)
+    _print(summary, "" if _Output.json else describe_text(summary))
+
+
+@_command(app, "adapt", config.AdaptOptions, method=True)
+def _adapt(options: config.AdaptOptions) -> None:
+    from clinstack.terminal import Terminal, show_language, show_proof
+    from clinstack.training.language import adapt
+
+    with Terminal() as terminal:
+        result = adapt(options, terminal)
+    _print(result, lambda: (show_language(result), show_proof(result), print(f"run    {options.out}")))
+
+
+@_command(app, "train", config.TrainOptions, method=True)
+def _train(options: config.TrainOptions) -> None:
+    from clinstack.terminal import Terminal, show_metrics, show_proof
+    from clinstack.training.classification import train
+
+    with Terminal() as terminal:
+        result = train(options, terminal)
+    _print(
+        result,
+        lambda: (
+            show_metrics(result, result["metrics"]["test"], f"{result['variant']}, test"),
+            show_proof(result),
+            print(f"run    {options.out}"),
+        ),
+    )
+
+
+@_command(app, "evaluate", config.EvaluateOptions, ("run",))
+def _evaluate(options: config.EvaluateOptions) -> None:
+    from clinstack.evaluation.scoring import evaluate
+    from clinstack.terminal import show_metrics
+
+    found = evaluate(options)
+    _print(
+        found,
+        lambda: (
+            show_metrics(found, found["metrics"], options.split),
+            print(f"{found['notes']:,} notes of {found['patients']:,} patients; {found['labels_scored']} of "
+                  f"{found['classes']} classes scored"),
+        ),
+    )
+
+
+@_command(app, "predict", config.PredictOptions, ("run",))
+def _predict(options: config.PredictOptions) -> None:
+    from clinstack.evaluation.prediction import predict
+
+    done = predict(options)
+    _print(done, f"{done['output']}: {done['notes']:,} notes, task {done['task']}")
+
+
+@_command(app, "report", config.ReportOptions, ("folder",))
+def _report(options: config.ReportOptions) -> None:
+    from clinstack.studies.report import write_report
+
+    written = write_report(options.folder, options.out, options.title)
+    _print({"report": str(written)}, f"{written}")
+
+
+@_command(app, "demo", config.DemoOptions)
+def _demo(options: config.DemoOptions) -> None:
+    from clinstack.demo.road import walk
+    from clinstack.terminal import Terminal
+
+    with Terminal() as terminal:
+        done = walk(options, terminal)
+    _print(done, lambda: None)
+
+
+def _print(result: dict[str, Any], for_people: str | Callable[[], Any]) -> None:
+    """Shows a result: one JSON object under --json, else what people read."""
+    if _Output.json:
+        print(json.dumps(result, ensure_ascii=False, allow_nan=False))
+    elif callable(for_people):
+        for_people()
+    else:
+        print(for_people)
+
+
+def _take_flag(arguments: list[str], flag: str) -> bool:
+    found = flag in arguments
+    while flag in arguments:
+        arguments.remove(flag)
+    return found
+
+
+def _take_config(arguments: list[str]) -> list[cyclopts.config.Dict]:
+    """The TOML file of `--config`, taken out of the arguments."""
+    file = None
+    for index, argument in enumerate(arguments):
+        if argument == "--config" and index + 1 < len(arguments):
+            file = Path(arguments[index + 1])
+            del arguments[index : index + 2]
+            break
+        if argument.startswith("--config="):
+            file = Path(argument.removeprefix("--config="))
+            del arguments[index]
+            break
+    if file is None:
+        return []
+    try:
+        values = tomllib.loads(file.read_text(encoding="utf-8"))
+    except OSError:
+        raise BadInput(f"--config {file} cannot be read. Give a TOML file.") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise BadInput(f"--config {file} is not valid TOML: {error}.") from None
+    _check_config(file, values, arguments)
+    return [cyclopts.config.Dict(values, use_commands_as_keys=False, source=str(file))]
+
+
+def _check_config(file: Path, values: dict[str, Any], arguments: list[str]) -> None:
+    table = {"adapt": config.AdaptOptions, "train": config.TrainOptions}
+    options = next((table[word] for word in arguments if word in table), None)
+    if options is not None:
+        known = {*options.model_fields, *_method_fields()} - {"method_options"}
+        if unknown := sorted(key for key in values if key.replace("-", "_") not in known):
+            raise BadInput(f"{file}: unknown option {unknown[0]!r}. {did_you_mean(unknown[0], known)}")
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Runs a command and ends the process with its exit code."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    debug = _take_flag(words, "--debug")
+    _Output.json = _take_flag(words, "--json")
+    try:
+        app.config = _take_config(words)
+        app(words, exit_on_error=False, print_error=False)
+        code = 0
+    except (ClinstackError, cyclopts.CycloptsError) as error:
+        if debug:
+            raise
+        print(f"clinstack: {error}", file=sys.stderr)
+        code = error.exit_code if isinstance(error, ClinstackError) else 2
+    except KeyboardInterrupt:
+        print("clinstack: interrupted.", file=sys.stderr)
+        code = 130
+    except BrokenPipeError:
+        code = 1
+    except Exception as error:
+        if debug:
+            raise
+        print(
+            f"clinstack: an unexpected {type(error).__name__}; this is a fault of clinstack. --debug shows where.",
+            file=sys.stderr,
+        )
+        code = 1
+    sys.exit(code)
+
+
+if __name__ == "__main__":
+    main()

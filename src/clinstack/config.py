@@ -1,0 +1,224 @@
+"""One typed options class per command. Flags, TOML files, defaults and the merged config of a run are all made from it.
+
+Options are numbers and names; nothing here imports torch, so `--help` is quick. Options of a PEFT method are not listed here:
+they come from the method's own class and travel in `method_options`.
+"""
+
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class Options(BaseModel):
+    """What every command's options share: complete, frozen, and no unknown name."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+
+class TrainingOptions(Options):
+    """What both steps need: the numbers of the loop and the machine."""
+
+    epochs: int = Field(default=..., ge=1)
+    """Times the training part is read."""
+    learning_rate: float = Field(default=..., gt=0)
+    """Highest learning rate, reached after the warm-up."""
+    batch_size: int = Field(default=8, ge=1)
+    """Notes (train) or blocks (adapt) read at once."""
+    accumulation: int = Field(default=1, ge=1)
+    """Batches whose gradients are summed into one step."""
+    schedule: Literal["linear", "cosine", "constant"] = "cosine"
+    """How the learning rate falls after the warm-up."""
+    warmup_ratio: float = Field(default=0.06, ge=0, lt=1)
+    """Share of all steps over which the learning rate rises."""
+    weight_decay: float = Field(default=0.01, ge=0)
+    """AdamW's decay of matrices."""
+    clip_norm: float = Field(default=1.0, ge=0)
+    """Largest norm of a step's gradient; 0 does not clip."""
+    patience: int = Field(default=0, ge=0)
+    """Stop after this many validations without a better score; 0 never stops early."""
+    seed: int = Field(default=1, ge=0)
+    """Decides fresh weights, dropout and the order of batches."""
+    device: str = "auto"
+    """auto, cpu, cuda or cuda:N."""
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    """Arithmetic of training; auto takes bfloat16 where the processor has it. Evaluation is always float32."""
+    checkpoint_seconds: float = Field(default=60.0, ge=0)
+    """A checkpoint is written when the last one is older than this."""
+
+
+class AdaptOptions(TrainingOptions):
+    """Step 1: trains a clinical adapter on the unlabelled notes of a corpus."""
+
+    base: str
+    """Base model: a folder, a hub id, or tiny-base."""
+    corpus: Path
+    """Corpus folder, made by `clinstack data`."""
+    out: Path
+    """Run folder to write; the same command goes on with an interrupted run."""
+    method: str = "lora"
+    """PEFT method of the clinical adapter."""
+    epochs: int = Field(default=1, ge=1)
+    """Times the corpus is read."""
+    learning_rate: float = Field(default=3e-4, gt=0)
+    """Highest learning rate, reached after the warm-up."""
+    max_tokens: int = Field(default=512, ge=8)
+    """Length of a packed block."""
+    validations_per_epoch: int = Field(default=4, ge=1)
+    """How often an epoch the validation part is measured."""
+    validation_tokens: int = Field(default=100_000, ge=1)
+    """At most this many tokens are measured during training, and of the training part; valid and test are measured whole at the end."""
+    method_options: dict[str, Any] = {}
+    """Options of the method, such as rank."""
+
+
+class TrainOptions(TrainingOptions):
+    """Step 2: stacks a task adapter and a head on the base (and its clinical adapter) for one task."""
+
+    base: str
+    """Base model: a folder, a hub id, or tiny-base."""
+    task: Path
+    """Task folder, made by `clinstack data`."""
+    out: Path
+    """Run folder to write; the same command goes on with an interrupted run."""
+    clinical: Path | None = None
+    """Step-1 run whose clinical adapter lies under the task adapter."""
+    clinical_mode: Literal["frozen", "trainable"] = "frozen"
+    """Whether the clinical adapter goes on learning."""
+    task_adapter: str = "lora"
+    """PEFT method of the task adapter, or none."""
+    pooling: Literal["last", "mean", "first"] = "last"
+    """Which token states the head reads."""
+    class_weights: Literal["none", "balanced"] = "none"
+    """Whether rare classes weigh more in the loss, as inverse frequency."""
+    epochs: int = Field(default=5, ge=1)
+    """Times the training part is read; the best epoch by validation AUROC is kept."""
+    learning_rate: float = Field(default=3e-4, gt=0)
+    """Highest learning rate, reached after the warm-up."""
+    max_tokens: int = Field(default=512, ge=2)
+    """A note is read up to here."""
+    resamples: int = Field(default=1000, ge=100)
+    """Bootstrap resamples of the patients for the intervals."""
+    profile: Literal["correct"] = "correct"
+    """How the published comparison is followed."""
+    method_options: dict[str, Any] = {}
+    """Options of the task adapter's method, such as rank."""
+
+
+class SyntheticOptions(Options):
+    """Writes the synthetic hospital: MIMIC-shaped CSV folders and five labelled tasks."""
+
+    out: Path
+    """Folder to write."""
+    patients: int = Field(default=1000, ge=10)
+    """Patients of each of the two hospitals' tables."""
+    seed: int = Field(default=1, ge=0)
+    """Decides everything; the same seed gives the same bytes on every machine."""
+    plain: bool = False
+    """Write .csv instead of .csv.gz."""
+
+
+class TableOptions(Options):
+    """Makes a task folder (with labels) or a corpus folder (without) from tables of notes."""
+
+    files: list[Path]
+    """FILE... OUT: one or more CSV, TSV, Parquet or JSONL files (also .gz), then the folder to write."""
+    text: str
+    """Column of the note's text."""
+    label: str | None = None
+    """Column of its one class."""
+    labels: str | None = None
+    """Column of its classes: a list, a JSON list, or classes joined by --label-separator."""
+    patient: str | None = None
+    """Column of the patient; splits never divide a patient. Without it every note is its own patient."""
+    id: str | None = None
+    """Column of the note's id; file name and row number without it."""
+    split: str | None = None
+    """Column that says train, valid or test; a hash of seed and patient decides without it."""
+    time: str | None = None
+    """Column of the note's time."""
+    category: str | None = None
+    """Column of the note's category."""
+    site: str | None = None
+    """Column of the hospital or ward."""
+    classes: list[str] | None = None
+    """The classes, in order; discovered if not given."""
+    label_separator: str = ";"
+    """What separates classes in one field."""
+    name: str | None = None
+    """Name of the task or corpus; the folder's name without it."""
+    seed: int = Field(default=123, ge=0)
+    """Decides the split by patient."""
+    terms: list[str] = []
+    """Data-use terms that travel to every adapter trained on it."""
+
+
+class DescribeOptions(Options):
+    """Says what is in a task or corpus folder: counts, lengths, label balance, duplicates."""
+
+    folder: Path
+    """Task or corpus folder."""
+    base: str | None = None
+    """Base whose tokenizer counts the lengths; words are counted without it."""
+
+
+class EvaluateOptions(Options):
+    """Predicts a split again with a saved run and prints its metrics with 95 % intervals."""
+
+    run: Path
+    """Run folder of a step-2 run."""
+    split: Literal["train", "valid", "test"] = "test"
+    """Which patients."""
+    task: Path | None = None
+    """Another task folder with the same classes, such as another hospital's; the run's own without it."""
+    base: str | None = None
+    """Where the base is now, if not where it was."""
+    device: str = "auto"
+    """auto, cpu, cuda or cuda:N."""
+    batch_size: int = Field(default=32, ge=1)
+    """Notes read at once."""
+    resamples: int = Field(default=1000, ge=100)
+    """Bootstrap resamples of the patients for the intervals."""
+
+
+class PredictOptions(Options):
+    """Writes the class probabilities of a table of notes."""
+
+    run: Path
+    """Run folder of a step-2 run."""
+    input: Path
+    """CSV, TSV, Parquet or JSONL file of notes (also .gz)."""
+    output: Path
+    """File to write: .csv, .parquet or .jsonl."""
+    text: str = "text"
+    """Column of the note's text."""
+    id: str = "note_id"
+    """Column of the note's id; row numbers if the file has no such column."""
+    base: str | None = None
+    """Where the base is now, if not where it was."""
+    device: str = "auto"
+    """auto, cpu, cuda or cuda:N."""
+    batch_size: int = Field(default=32, ge=1)
+    """Notes read at once."""
+
+
+class ReportOptions(Options):
+    """Writes one self-contained HTML file about all runs below a folder."""
+
+    folder: Path
+    """Folder that holds run folders, at any depth."""
+    out: Path | None = None
+    """HTML file to write; report.html in the folder without it."""
+    title: str | None = None
+    """Title of the report."""
+
+
+class DemoOptions(Options):
+    """Walks the whole road on the synthetic hospital and the tiny base model."""
+
+    out: Path = Path("demo-run")
+    """Folder to write; the same command goes on with an interrupted demo."""
+    full: bool = False
+    """Train the six variants on all five tasks instead of two."""
+    seed: int = Field(default=1, ge=0)
+    """Decides hospital, weights and order."""

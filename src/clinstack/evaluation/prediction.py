@@ -1,0 +1,113 @@
+"""A table of notes -> a table of probabilities, note by note, in constant memory."""
+
+import csv
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+from pyarrow import parquet
+
+from clinstack.config import PredictOptions
+from clinstack.data.columns import Columns, check_columns, understand
+from clinstack.data.mistakes import Mistakes
+from clinstack.data.rows import read_columns, read_rows
+from clinstack.errors import BadInput
+from clinstack.models.note_classifier import NoteClassifier, load
+from clinstack.runs.atomic import atomic_file
+from clinstack.training.machine import choose_device
+
+_ROWS = 1024
+
+Write = Callable[[list[str], NDArray[np.float64]], None]
+
+
+def predict(options: PredictOptions) -> dict[str, Any]:
+    """Writes `note_id` and one probability per class for every note of a file; returns where and how many.
+
+    The output is CSV or Parquet (a column per class), or JSON lines ({"note_id", "task", "probabilities": {class: p}}).
+    Raises BadInput if the input or output cannot be used; nothing is written then.
+    """
+    if options.output.suffix not in _WRITERS:
+        raise BadInput(f"--output {options.output}: the name must end in {', '.join(_WRITERS)}.")
+    has_ids = options.id in read_columns(options.input)
+    columns = Columns(text=options.text, note_id=options.id if has_ids else None)
+    check_columns(options.input, columns)
+    _check_rows(options.input, columns)
+    classifier = load(options.run, options.base, choose_device(options.device))
+    written = 0
+    with atomic_file(options.output) as partial, _WRITERS[options.output.suffix](partial, classifier) as write:
+        for rows in _chunks(read_rows(options.input, Mistakes(options.input), list(columns.named().values()))):
+            notes = [understand(row, options.input, columns)[0] for row in rows]
+            write([note.note_id for note in notes], classifier.predict_proba([n.text for n in notes], options.batch_size))
+            written += len(notes)
+    return {"output": str(options.output), "notes": written, "task": classifier.task, "classes": len(classifier.classes)}
+
+
+def _check_rows(file: Path, columns: Columns) -> None:
+    """A first pass that only looks: all mistakes of the file are reported together, before a model is loaded."""
+    mistakes = Mistakes(file)
+    seen: dict[str, str] = {}
+    for row in read_rows(file, mistakes, list(columns.named().values())):
+        note, wrong = understand(row, file, columns)
+        for sentence in wrong:
+            mistakes.add(sentence, row.place)
+        if note.note_id in seen:
+            mistakes.add(f"the id {note.note_id!r} stands already in {seen[note.note_id]}.", row.place)
+        seen.setdefault(note.note_id, row.place)
+    mistakes.check()
+    if not seen:
+        raise BadInput(f"{file} holds no rows.")
+
+
+def _chunks(rows: Iterator[Any]) -> Iterator[list[Any]]:
+    chunk = []
+    for row in rows:
+        chunk.append(row)
+        if len(chunk) == _ROWS:
+            yield chunk
+            chunk = []
+    if chunk:
+        yield chunk
+
+
+@contextmanager
+def _csv(file: Path, classifier: NoteClassifier) -> Iterator[Write]:
+    with file.open("w", encoding="utf-8", newline="") as out:
+        lines = csv.writer(out)
+        lines.writerow(["note_id", *classifier.classes])
+
+        def write(note_ids: list[str], probabilities: NDArray[np.float64]) -> None:
+            lines.writerows([note_id, *map(repr, row)] for note_id, row in zip(note_ids, probabilities.tolist(), strict=True))
+
+        yield write
+
+
+@contextmanager
+def _json_lines(file: Path, classifier: NoteClassifier) -> Iterator[Write]:
+    with file.open("w", encoding="utf-8") as out:
+        yield lambda note_ids, probabilities: _write_json_lines(out, classifier, note_ids, probabilities)
+
+
+def _write_json_lines(
+    out: IO[str], classifier: NoteClassifier, note_ids: list[str], probabilities: NDArray[np.float64]
+) -> None:
+    for note_id, row in zip(note_ids, probabilities.tolist(), strict=True):
+        answer = {"note_id": note_id, "task": classifier.task, "probabilities": dict(zip(classifier.classes, row, strict=True))}
+        out.write(json.dumps(answer, ensure_ascii=False) + "\n")
+
+
+@contextmanager
+def _parquet(file: Path, classifier: NoteClassifier) -> Iterator[Write]:
+    schema = pa.schema([("note_id", pa.string()), *((name, pa.float64()) for name in classifier.classes)])
+    with parquet.ParquetWriter(file, schema, compression="zstd") as out:
+        yield lambda note_ids, probabilities: out.write_table(
+            pa.table([pa.array(note_ids), *(pa.array(column) for column in probabilities.T)], schema=schema)
+        )
+
+
+_WRITERS = {".csv": _csv, ".parquet": _parquet, ".jsonl": _json_lines}

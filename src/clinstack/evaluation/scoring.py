@@ -1,0 +1,69 @@
+"""A saved run on a split of a task: predicted again from the files, and scored with intervals.
+
+Nothing is copied from the run's result: what this prints is what the saved files do now.
+"""
+
+import tomllib
+from pathlib import Path
+from typing import Any
+
+from clinstack.config import EvaluateOptions
+from clinstack.data.notes import SPLITS
+from clinstack.data.task import Task, open_task
+from clinstack.errors import BadInput
+from clinstack.metrics.scorecard import scorecard
+from clinstack.models.note_classifier import NoteClassifier, load
+from clinstack.runs.atomic import read_json
+from clinstack.runs.layout import RunLayout
+from clinstack.runs.lineage import hash_files
+from clinstack.training.machine import choose_device
+
+
+def evaluate(options: EvaluateOptions) -> dict[str, Any]:
+    """Metrics with 95 % patient-bootstrap intervals of a run on one split.
+
+    Returns {"run", "task", "split", "notes", "patients", "metrics": {name: {value, low, high}}, "labels_scored", "classes"}.
+    Raises BadInput if the task is missing, changed or has other classes; WrongParents as `load`.
+    """
+    classifier = load(options.run, options.base, choose_device(options.device))
+    task = _own_task(options.run) if options.task is None else open_task(options.task)
+    _require_same_classes(task, classifier)
+    table = task.read(options.split)
+    patients: list[str] = table.column("patient_id").to_pylist()
+    logits = classifier.logits(classifier.encode(table.column("text").to_pylist()), options.batch_size)
+    card = scorecard(task.kind, logits, task.label_matrix(table), patients, options.resamples)
+    return {
+        "run": str(options.run),
+        "task": task.name,
+        "kind": task.kind,
+        "split": options.split,
+        "notes": len(patients),
+        "patients": len(set(patients)),
+        "metrics": card.metrics,
+        "labels_scored": card.labels_scored,
+        "classes": len(task.classes),
+    }
+
+
+def _own_task(run: Path) -> Task:
+    """The task a run was trained on, where it was then and unchanged."""
+    layout = RunLayout(run)
+    folder = Path(tomllib.loads(layout.config.read_text(encoding="utf-8"))["task"])
+    if not folder.is_dir():
+        raise BadInput(f"The task folder of {run}, {folder}, is no longer there. Say where it is with --task.")
+    task = open_task(folder)
+    recorded, found = read_json(layout.lineage)["data"]["hash"], hash_files(task.path(split) for split in SPLITS)
+    if recorded != found:
+        raise BadInput(
+            f"{folder} has changed since {run} was trained on it ({recorded}, now {found}). "
+            "Restore it, or pass --task to score the run on another table."
+        )
+    return task
+
+
+def _require_same_classes(task: Task, classifier: NoteClassifier) -> None:
+    if task.kind != classifier.kind or task.classes != classifier.classes:
+        raise BadInput(
+            f"{task.folder} is a {task.kind} task of {len(task.classes)} classes, and the run answers a {classifier.kind} "
+            f"task of {len(classifier.classes)}; kind, names and order of the classes must be the same."
+        )

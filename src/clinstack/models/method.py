@@ -1,0 +1,89 @@
+"""What a PEFT method must be: options that validate themselves, and a way into a backbone and out to a file.
+
+One file per method lies in `models/methods`; it is found by its folder, and flags, TOML and saved configurations are made from
+its fields. Options import no torch; `attach` does the work.
+"""
+
+from abc import ABC, abstractmethod
+from typing import TYPE_CHECKING, Any, ClassVar, Self
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from clinstack import discovery
+from clinstack.errors import BadInput
+
+if TYPE_CHECKING:
+    from torch.nn import Parameter
+
+    from clinstack.models.backbone import Backbone
+
+_PACKAGE = "clinstack.models.methods"
+
+
+class Method(BaseModel, ABC):
+    """The hyperparameters of one adapter, and how it is attached."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    peft_type: ClassVar[str]
+    """The name peft gives the method in `adapter_config.json`."""
+
+    @abstractmethod
+    def attach(self, backbone: "Backbone", adapter: str) -> None:
+        """Puts a fresh adapter of that name into the backbone's model. The fresh adapter changes no hidden state or few."""
+
+    @abstractmethod
+    def parameters(self, backbone: "Backbone", adapter: str) -> "dict[str, Parameter]":
+        """The adapter's weights by the names that peft's file format gives them."""
+
+    @abstractmethod
+    def activate(self, backbone: "Backbone", adapters: list[str]) -> None:
+        """Makes exactly these attached adapters of the method take part in the forward pass."""
+
+    @abstractmethod
+    def train(self, backbone: "Backbone", adapter: str, training: bool) -> None:
+        """Switches the adapter's dropout on or off."""
+
+    @abstractmethod
+    def peft_config(self, backbone: "Backbone", adapter: str) -> dict[str, Any]:
+        """The content of peft's `adapter_config.json` for the attached adapter."""
+
+    @classmethod
+    @abstractmethod
+    def from_peft(cls, config: dict[str, Any]) -> Self:
+        """The options that peft's `adapter_config.json` describes."""
+
+
+def methods() -> dict[str, type[Method]]:
+    """Every PEFT method by name."""
+    return discovery.members(_PACKAGE, Method)  # type: ignore[type-abstract]
+
+
+def make_method(name: str, options: dict[str, Any]) -> Method:
+    """The method of that name with these options; what is not given has the method's default.
+
+    Raises BadInput naming the option that is unknown or out of range.
+    """
+    chosen = discovery.member(_PACKAGE, Method, name, "method")  # type: ignore[type-abstract]
+    unknown = sorted(set(options) - set(chosen.model_fields))
+    if unknown:
+        raise BadInput(f"Method {name} has no option {unknown[0]!r}. It has: {', '.join(chosen.model_fields)}.")
+    try:
+        return chosen(**options)
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise BadInput(f"Method {name}, option {'.'.join(map(str, first['loc']))}: {first['msg']}.") from error
+
+
+def method_name(method: Method) -> str:
+    """The name under which the table has this method."""
+    return next(name for name, kind in methods().items() if isinstance(method, kind))
+
+
+def method_of_peft(config: dict[str, Any]) -> Method:
+    """The method and options of an `adapter_config.json`."""
+    for kind in methods().values():
+        if kind.peft_type == config.get("peft_type"):
+            return kind.from_peft(config)
+    known = ", ".join(sorted(kind.peft_type for kind in methods().values()))
+    raise BadInput(f"An adapter of peft type {config.get('peft_type')!r} is not known here. Known: {known}.")

@@ -1,0 +1,147 @@
+"""Notes -> logits: a stack with its head, as one thing that predicts the same before and after it is saved.
+
+Notes are read in batches of similar length, always in float32. A row's logits do not depend on its neighbours beyond rounding
+(1e-5), and predicting the same notes twice gives the same bits.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from clinstack.errors import BadInput, WrongParents
+from clinstack.metrics.scorecard import probabilities
+from clinstack.models.adapter_files import load_adapter
+from clinstack.models.backbone import load_backbone
+from clinstack.models.classifier import Classifier
+from clinstack.models.stack import Slot, Stack
+from clinstack.runs.atomic import atomic_file, read_json
+from clinstack.runs.layout import RunLayout
+
+Encoded = Sequence[list[int]]
+
+
+@dataclass(frozen=True)
+class NoteClassifier:
+    """A stack and a head for one task.
+
+    classes:    names in the order of the logits; of a binary task the second is the positive.
+    max_tokens: a note is read up to here, its start token included.
+    """
+
+    stack: Stack
+    head: Classifier
+    task: str
+    kind: str
+    classes: tuple[str, ...]
+    max_tokens: int
+
+    def predict_proba(self, texts: Sequence[str], batch_size: int = 32) -> NDArray[np.float64]:
+        """Probabilities (N, C) of texts, in the order of `classes`."""
+        return probabilities(self.kind, self.logits(self.encode(texts), batch_size))
+
+    def encode(self, texts: Sequence[str]) -> list[list[int]]:
+        """Token ids of each text, cut to `max_tokens`."""
+        return self.stack.backbone.tokenizer.encode(list(texts), self.max_tokens)
+
+    def logits(self, encoded: Encoded, batch_size: int = 32) -> NDArray[np.float32]:
+        """Logits (N, C) of encoded notes."""
+        pooled = self.pooled(encoded, batch_size)
+        with torch.inference_mode():
+            return self.head(pooled).cpu().numpy()  # type: ignore[no-any-return]
+
+    def pooled(self, encoded: Encoded, batch_size: int = 32) -> Tensor:
+        """One vector (N, H) per encoded note, without gradient."""
+        backbone = self.stack.backbone
+        states = torch.empty(len(encoded), backbone.width, device=backbone.device)
+        self.stack.train(False)
+        with torch.inference_mode():
+            for rows in batches_by_length(encoded, batch_size):
+                tokens, mask = pad([encoded[row] for row in rows], backbone.tokenizer.pad, backbone.device)
+                states[torch.tensor(rows, device=backbone.device)] = self.head.pool(backbone.encode(tokens, mask), mask)
+        return states.clone()
+
+
+def pad(notes: Encoded, pad_id: int, device: torch.device) -> tuple[Tensor, Tensor]:
+    """Tokens and mask (B, T) of encoded notes, padded on the right to the longest."""
+    longest = max(len(note) for note in notes)
+    tokens = torch.full((len(notes), longest), pad_id, dtype=torch.int64)
+    mask = torch.zeros(len(notes), longest, dtype=torch.int64)
+    for row, note in enumerate(notes):
+        tokens[row, : len(note)] = torch.tensor(note)
+        mask[row, : len(note)] = 1
+    return tokens.to(device), mask.to(device)
+
+
+def batches_by_length(encoded: Encoded, batch_size: int) -> Iterator[list[int]]:
+    """Row numbers of batches of similar length, the longest first."""
+    order = sorted(range(len(encoded)), key=lambda row: (-len(encoded[row]), row))
+    for start in range(0, len(order), batch_size):
+        yield order[start : start + batch_size]
+
+
+def save_head(file: Path, head: Classifier, lineage: dict[str, str]) -> None:
+    """Writes the head with what it needs to be read again, and the hashes of what it was trained on."""
+    with atomic_file(file) as partial:
+        save_file(
+            {"weight": head.linear.weight.detach().cpu(), "bias": head.linear.bias.detach().cpu()},
+            partial,
+            metadata={"pooling": head.pooling, **lineage},
+        )
+
+
+def load(run: str | Path, base: str | None = None, device: str = "cpu") -> NoteClassifier:
+    """The finished step-2 run in a folder, ready to predict; every hash is checked.
+
+    base: where the base is now, if not where it was when the run was made.
+    Raises BadInput if the folder is no finished step-2 run; WrongParents if a piece is missing, changed, or of another base.
+    """
+    layout = RunLayout(Path(run))
+    if not layout.result.is_file():
+        what = "is not finished: run its command again" if layout.config.is_file() else "is not a run folder"
+        raise BadInput(f"{run} {what}.")
+    result, lineage = read_json(layout.result), read_json(layout.lineage)
+    if result["step"] != 2:
+        raise BadInput(f"{run} is a step-1 run, which has no head. Give it to `clinstack train --clinical`.")
+    backbone = load_backbone(base or lineage["base"]["path"], device)
+    if backbone.hash != lineage["base"]["hash"]:
+        raise WrongParents(
+            f"{run} was made on the base {lineage['base']['hash']} and is given {backbone.hash} ({backbone.name}). "
+            "Give the base it was made on with --base."
+        )
+    stack = Stack(backbone, tuple(_saved_slot(layout, one) for one in lineage["adapters"]))
+    head = _load_head(layout.head, lineage, backbone.width, len(result["classes"])).to(backbone.device)
+    return NoteClassifier(stack, head, result["task"], result["kind"], tuple(result["classes"]), result["max_tokens"])
+
+
+def _saved_slot(layout: RunLayout, recorded: dict[str, str]) -> Slot:
+    folder = layout.adapter(recorded["name"])
+    if not folder.is_dir():
+        raise WrongParents(
+            f"{layout.root} needs adapter {recorded['name']!r} ({recorded['hash']}), and {folder} is missing. "
+            "Restore it; without it every logit would be shifted."
+        )
+    adapter = load_adapter(folder)
+    if adapter.hash != recorded["hash"]:
+        raise WrongParents(
+            f"{folder} holds adapter {adapter.hash}, and the run was made with {recorded['hash']}. Restore that one."
+        )
+    return Slot(adapter, frozen=True)
+
+
+def _load_head(file: Path, lineage: dict[str, str], width: int, classes: int) -> Classifier:
+    if not file.is_file():
+        raise BadInput(f"{file} is missing, so the run cannot predict. Restore it, or train again.")
+    with safe_open(file, "pt") as content:
+        about = content.metadata()
+    if about["stack"] != lineage["stack"]:
+        raise WrongParents(f"{file} belongs to the stack {about['stack']}, and the run holds {lineage['stack']}.")
+    head = Classifier(width, classes, about["pooling"])
+    head.linear.load_state_dict(load_file(file))
+    return head.requires_grad_(False)

@@ -1,0 +1,157 @@
+"""A backbone and an ordered list of slots, each holding an adapter, frozen or trainable.
+
+Order and freezing are the value: a `Stack` is complete once it is built, every adapter in it takes part in every forward pass,
+and what is frozen stays frozen. That is the point of the project: in released code for two-step adaptation the second adapter
+was added and never switched on. One adapter can be switched off for a moment (`without`), which is how a run proves that each
+of them is at work.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+from torch.nn import Parameter
+
+from clinstack.errors import BadInput, WrongParents
+from clinstack.models.backbone import Backbone
+from clinstack.models.method import Method
+
+
+@dataclass(frozen=True)
+class Adapter:
+    """One parameter-efficient delta.
+
+    weights: tensors by peft's names, or None for a fresh adapter.
+    base:    hash of the backbone it was made on, None for a fresh adapter.
+    parents: hashes of the adapters below it when it was trained, outermost last.
+    """
+
+    name: str
+    method: Method
+    weights: dict[str, Tensor] | None = None
+    base: str | None = None
+    hash: str | None = None
+    parents: tuple[str, ...] = ()
+    terms: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Slot:
+    """An adapter's place in a stack."""
+
+    adapter: Adapter
+    frozen: bool = False
+
+
+@dataclass(frozen=True)
+class Stack:
+    """A backbone with its slots in order, outermost last. Building it attaches the adapters to the backbone's model.
+
+    Raises WrongParents if an adapter was made for another base or lacks its parents below it; BadInput if the backbone already
+    carries adapters or two have one name.
+    """
+
+    backbone: Backbone
+    slots: tuple[Slot, ...] = ()
+    _parameters: dict[str, dict[str, Parameter]] = field(default_factory=dict, init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        if getattr(self.backbone.model, "peft_config", None):
+            raise BadInput("This backbone already carries adapters. Load it afresh for another stack.")
+        names = [slot.adapter.name for slot in self.slots]
+        if len(set(names)) < len(names):
+            raise BadInput(f"Two adapters of one stack have the same name: {', '.join(names)}.")
+        below: list[str] = []
+        for slot in self.slots:
+            _check_parents(slot.adapter, self.backbone, below)
+            below += [slot.adapter.hash] if slot.adapter.hash else []
+        for slot in self.slots:
+            adapter = slot.adapter
+            adapter.method.attach(self.backbone, adapter.name)
+            self._parameters[adapter.name] = adapter.method.parameters(self.backbone, adapter.name)
+            if adapter.weights is not None:
+                _load(adapter, self._parameters[adapter.name])
+        self.backbone.model.to(self.backbone.device)
+        self._activate(names)
+        self.train(False)
+
+    def parameters(self, adapter: str) -> dict[str, Parameter]:
+        """An adapter's weights by the names of peft's file format."""
+        return self._parameters[adapter]
+
+    def trainable(self) -> dict[str, Parameter]:
+        """Every weight of the slots that are not frozen, as `<adapter>/<name>`."""
+        return {
+            f"{slot.adapter.name}/{name}": parameter
+            for slot in self.slots
+            if not slot.frozen
+            for name, parameter in self._parameters[slot.adapter.name].items()
+        }
+
+    def train(self, training: bool) -> None:
+        """Switches the dropout of the trainable adapters; the base and frozen adapters always compute as in use."""
+        self.backbone.model.eval()
+        for slot in self.slots:
+            slot.adapter.method.train(self.backbone, slot.adapter.name, training and not slot.frozen)
+
+    @contextmanager
+    def without(self, adapter: str) -> Iterator[None]:
+        """Switches one adapter off, and on again at the end."""
+        names = [slot.adapter.name for slot in self.slots]
+        if adapter not in names:
+            raise BadInput(f"No adapter {adapter!r} in this stack; it has {', '.join(names) or 'none'}.")
+        self._activate([name for name in names if name != adapter])
+        try:
+            yield
+        finally:
+            self._activate(names)
+
+    def snapshot(self) -> dict[str, dict[str, Tensor]]:
+        """A copy of every adapter's weights as they are now."""
+        return {
+            adapter: {name: parameter.detach().clone().cpu() for name, parameter in parameters.items()}
+            for adapter, parameters in self._parameters.items()
+        }
+
+    def _activate(self, names: list[str]) -> None:
+        """Makes these adapters active, then sets frozenness again: peft 0.21.2 makes all active ones trainable."""
+        for method in {type(slot.adapter.method): slot.adapter.method for slot in self.slots}.values():
+            method.activate(self.backbone, names)
+        for slot in self.slots:
+            for parameter in self._parameters[slot.adapter.name].values():
+                parameter.requires_grad_(not slot.frozen)
+
+
+def _check_parents(adapter: Adapter, backbone: Backbone, below: list[str]) -> None:
+    if adapter.base is not None and adapter.base != backbone.hash:
+        raise WrongParents(
+            f"Adapter {adapter.name!r} was made for the base {adapter.base} and is given the base {backbone.hash} "
+            f"({backbone.name}). Give the base it was made for."
+        )
+    missing = [parent for parent in adapter.parents if parent not in below]
+    if missing:
+        given = ", ".join(below) or "no adapter"
+        raise WrongParents(
+            f"Adapter {adapter.name!r} was trained on top of adapter {missing[0]}, and the stack below it holds {given}. "
+            "Put its parent below it; without it every logit would be shifted."
+        )
+
+
+def _load(adapter: Adapter, parameters: dict[str, Parameter]) -> None:
+    assert adapter.weights is not None
+    if adapter.weights.keys() != parameters.keys():
+        odd = sorted(adapter.weights.keys() ^ parameters.keys())
+        raise WrongParents(
+            f"Adapter {adapter.name!r} does not fit the base: {len(odd)} weights differ, first {odd[0]}."
+        )
+    with torch.no_grad():
+        for name, parameter in parameters.items():
+            stored = adapter.weights[name]
+            if stored.shape != parameter.shape:
+                raise WrongParents(
+                    f"Adapter {adapter.name!r} does not fit the base: {name} is {tuple(stored.shape)} in the file and "
+                    f"{tuple(parameter.shape)} in the model."
+                )
+            parameter.copy_(stored)

@@ -1,0 +1,71 @@
+"""The README of a run: what it is, from what, how good, within what limits, under which terms. Made from its result alone."""
+
+from pathlib import Path
+from typing import Any
+
+from clinstack.runs.atomic import write_text
+from clinstack.runs.lineage import short
+
+
+def write_card(file: Path, result: dict[str, Any], lineage: dict[str, Any]) -> None:
+    """Writes the card of a finished run."""
+    head, figures = _step1(result) if result["step"] == 1 else _step2(result)
+    lines = [
+        head,
+        "",
+        "## From what",
+        "",
+        f"- Base: {lineage['base']['name']} (`{short(lineage['base']['hash'])}`)",
+        *(
+            f"- Adapter {a['name']}: {a['method']} (`{short(a['hash'])}`), {'frozen' if a['frozen'] else 'trained here'}"
+            for a in lineage["adapters"]
+        ),
+        f"- Data: {lineage['data']['name']} (`{short(lineage['data']['hash'])}`)",
+        f"- Seed {lineage['seed']}; " + ", ".join(f"{name} {number}" for name, number in lineage["versions"].items()),
+        "",
+        "## Figures",
+        "",
+        *figures,
+        "",
+        "## Limits",
+        "",
+        "Measured on the patients of one data set. It supports a clinician's judgement and does not replace it; measure it on",
+        "your own patients before any use. Validation patients selected the weights; test patients were read once, at the end.",
+        "",
+        "## Data-use terms",
+        "",
+        *([f"- {term}" for term in lineage["terms"]] or ["None were given with the data."]),
+    ]
+    write_text(file, "\n".join(lines) + "\n")
+
+
+def _step1(result: dict[str, Any]) -> tuple[str, list[str]]:
+    rows = [
+        f"| {split} | {result['tokens'][split]:,} | {perplexity['before']:.3f} | {perplexity['after']:.3f} "
+        f"| {result['bits_per_byte'][split]['before']:.4f} | {result['bits_per_byte'][split]['after']:.4f} |"
+        for split, perplexity in result["perplexity"].items()
+    ]
+    return f"# Clinical adapter ({result['method']}) for {result['base']['name']}, from {result['corpus']}", [
+        "| split | tokens | perplexity before | after | bits per byte before | after |",
+        "|---|---|---|---|---|---|",
+        *rows,
+    ]
+
+
+def _step2(result: dict[str, Any]) -> tuple[str, list[str]]:
+    rows = [
+        f"| {split} | {name} | {_number(found['value'])} | {_number(found['low'])} to {_number(found['high'])} |"
+        for split, metrics in result["metrics"].items()
+        for name, found in metrics.items()
+    ]
+    return f"# {result['task']} ({result['kind']}), {result['variant']}, on {result['base']['name']}", [
+        f"Labels scored in test: {result['labels_scored']['test']} of {len(result['classes'])}.",
+        "",
+        "| split | metric | value | 95 % interval (patient bootstrap) |",
+        "|---|---|---|---|",
+        *rows,
+    ]
+
+
+def _number(value: float | None) -> str:
+    return "not defined" if value is None else f"{value:.4f}"

@@ -1,0 +1,60 @@
+"""What the numbers of a report do not say, as sentences; only what applies to its runs."""
+
+from collections.abc import Sequence
+
+from clinstack.studies.report import words
+from clinstack.studies.report.findings import TaskFindings
+from clinstack.studies.report.gather import Gathered
+
+
+def limits(found: Gathered, tasks: Sequence[TaskFindings]) -> list[str]:
+    """The limits in the order in which they matter."""
+    return [*(said for task in tasks for said in _of_task(task)), *_of_seeds(tasks), *_of_comparing(found, tasks)]
+
+
+def _of_task(task: TaskFindings) -> list[str]:
+    said = []
+    if task.notes:
+        said.append(
+            f"{task.task}: intervals come from {task.resamples:,} bootstrap resamples of {task.patients:,} test patients. "
+            "They say how a figure would move with other patients of the same kind, not at another hospital."
+        )
+    if loose := [cell for cell in task.cells if not cell.bootstrapped]:
+        said.append(
+            f"{task.task}: {words.count_of(len(loose), 'setup')} could not be paired with others, because predictions are "
+            "missing or are of other test notes; the intervals shown are the mean of the runs' own."
+        )
+    return said
+
+
+def _of_seeds(tasks: Sequence[TaskFindings]) -> list[str]:
+    said = []
+    counts = {len(cell.runs) for task in tasks for cell in task.cells}
+    if counts == {1}:
+        said.append("Each setup was trained once. How much another seed would change a figure is unknown.")
+    elif counts:
+        said.append(
+            "A figure is the mean over the seeds of its setup. Its interval holds the chance of the test patients, not "
+            "that of training; the range over seeds is shown beside it."
+        )
+    if any(len({run.seed for run in cell.runs}) < len(cell.runs) for task in tasks for cell in task.cells):
+        said.append("Some runs share setup, task and seed; they are counted as repetitions.")
+    return said
+
+
+def _of_comparing(found: Gathered, tasks: Sequence[TaskFindings]) -> list[str]:
+    said = []
+    if any(len(task.cells) > 1 for task in tasks):
+        said.append(
+            "“Better” means that the 95 % interval of the paired difference excludes 0. Differences are not corrected for "
+            "their number: among twenty that are nothing, one is expected to look like something. The highest of several "
+            "values is on average somewhat too high."
+        )
+    if found.language:
+        said.append("Perplexities are comparable only between runs with one tokenizer; bits per byte between any.")
+    profiles = sorted({str(run.result.get("profile", "correct")) for run in found.classification} - {"correct"})
+    if profiles:
+        said.append(
+            f"Runs of the profile {words.listed(profiles)} follow published behaviour on purpose, mistakes included."
+        )
+    return said

@@ -1,0 +1,33 @@
+"""The one function of the report: folder in, page and table out."""
+
+from pathlib import Path
+
+from clinstack.errors import BadInput
+from clinstack.runs.atomic import write_json, write_text
+from clinstack.runs.layout import StudyLayout
+from clinstack.studies.report.findings import compare_runs
+from clinstack.studies.report.gather import gather
+from clinstack.studies.report.page import render
+from clinstack.studies.report.rows import flat_rows
+
+
+def write_report(folder: Path, out: Path | None = None, title: str | None = None) -> Path:
+    """Writes one self-contained HTML page about all runs below `folder`, and `table.json` beside it.
+
+    out:   the page to write; by default `report.html` in `folder`.
+    title: its heading; by default the folder's name.
+    Returns the page's path. Raises BadInput if there is no finished run. Costs up to a minute for a study of large tasks,
+    nearly all of it the bootstrap of paired differences.
+    """
+    found = gather(folder)
+    if not found.finished:
+        begun = f" ({len(found.unfinished)} unfinished)" if found.unfinished else ""
+        raise BadInput(
+            f"{folder} holds no finished run{begun}: no folder in it has a readable result.json. "
+            "Give the folder in which `adapt`, `train` or `study` wrote its runs."
+        )
+    page = StudyLayout(folder).report if out is None else out
+    tasks = compare_runs(found.classification)
+    write_text(page, render(found, tasks, title or f"Report on {folder.resolve().name}"))
+    write_json(StudyLayout(page.parent).table, flat_rows(found))
+    return page

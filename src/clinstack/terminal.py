@@ -1,0 +1,109 @@
+"""What a person at a terminal sees: what is happening, how far, how long still. Everything goes to stderr; stdout is for results."""
+
+from types import TracebackType
+from typing import Any, Self
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.table import Table
+
+
+class Terminal:
+    """A witness that prints each piece of work as a line and the loop's steps as a bar with the time left.
+
+    Without a terminal (a log file, a pipe) there is no bar, and a line about every tenth of the steps instead.
+    """
+
+    def __init__(self) -> None:
+        self.console = Console(stderr=True, highlight=False)
+        self._progress: Progress | None = None
+        self._bar: TaskID | None = None
+        self._told = 0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._end_bar()
+
+    def says(self, what: str) -> None:
+        """Prints a line; a bar that is running ends above it."""
+        self._end_bar()
+        self.console.print(what, markup=False)
+
+    def steps(self, done: int, of: int, tokens_per_second: float, loss: float) -> None:
+        """Moves the bar."""
+        if not self.console.is_terminal:
+            tenth = 10 * done // of
+            if tenth > self._told or done == of:
+                self._told = tenth if done < of else 0
+                self.console.print(f"  step {done:,} of {of:,}, loss {loss:.3f}, {tokens_per_second:,.0f} tokens/s")
+            return
+        if self._progress is None:
+            self._progress = Progress(
+                TextColumn("  training"),
+                BarColumn(bar_width=30),
+                TextColumn("{task.percentage:>3.0f} %  step {task.completed:,.0f} of {task.total:,.0f}"),
+                TextColumn("loss {task.fields[loss]:.3f}  {task.fields[speed]:,.0f} tokens/s "),
+                TimeElapsedColumn(),
+                TextColumn("left"),
+                TimeRemainingColumn(compact=True),
+                console=self.console,
+                transient=True,
+            )
+            self._progress.start()
+            self._bar = self._progress.add_task("training", total=of, completed=done, loss=loss, speed=tokens_per_second)
+        assert self._bar is not None
+        self._progress.update(self._bar, completed=done, total=of, loss=loss, speed=tokens_per_second)
+        if done == of:
+            self._end_bar()
+
+    def _end_bar(self) -> None:
+        if self._progress is not None:
+            self._progress.stop()
+            self._progress = None
+
+
+def show_metrics(result: dict[str, Any], metrics: dict[str, dict[str, float | None]], split: str) -> None:
+    """Prints a scorecard as a table on stdout."""
+    table = Table(title=f"{result['task']}, {split}", title_justify="left", box=None, pad_edge=False)
+    for name in ("metric", "value", "95 % interval (patient bootstrap)"):
+        table.add_column(name)
+    for name, found in metrics.items():
+        low, high = figure(found["low"]), figure(found["high"])
+        table.add_row(name, figure(found["value"]), f"{low} to {high}")
+    Console(highlight=False).print(table)
+
+
+def show_language(result: dict[str, Any]) -> None:
+    """Prints a step-1 run's perplexity and bits per byte on stdout."""
+    table = Table(title=f"{result['method']} on {result['corpus']}", title_justify="left", box=None, pad_edge=False)
+    for name in ("split", "tokens", "perplexity before", "after", "bits per byte before", "after"):
+        table.add_column(name, justify="left" if name == "split" else "right")
+    for split, tokens in result["tokens"].items():
+        perplexity, bits = result["perplexity"][split], result["bits_per_byte"][split]
+        table.add_row(
+            split,
+            f"{tokens:,}",
+            f"{perplexity['before']:.3f}",
+            f"{perplexity['after']:.3f}",
+            f"{bits['before']:.4f}",
+            f"{bits['after']:.4f}",
+        )
+    Console(highlight=False).print(table)
+
+
+def show_proof(result: dict[str, Any]) -> None:
+    """Prints the stack proof on stdout."""
+    console = Console(highlight=False)
+    for name, proof in result["stack_proof"].items():
+        state = "frozen" if proof["frozen"] else "trainable"
+        console.print(
+            f"proof  {name} ({state}): moves a logit by up to {proof['logit_change']:.3g}, gradient "
+            f"{proof['gradient_norm']:.3g}, weights changed by {proof['weight_change']:.3g}"
+        )
+
+
+def figure(value: float | None) -> str:
+    """A metric with four decimals."""
+    return "not defined" if value is None else f"{value:.4f}"

@@ -1,0 +1,120 @@
+"""The two kinds of training data the loop is given: packed blocks (step 1) and labelled notes (step 2).
+
+Both shuffle by seed and epoch alone, so a resumed run meets the same batches.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from clinstack.data.packing import TokenStream, count_blocks, take_blocks
+from clinstack.models.note_classifier import Encoded, pad
+
+_WINDOW = 16
+"""Batches whose notes are sorted by length together: less padding, while epochs still differ."""
+
+
+@dataclass(frozen=True)
+class PackedBatch:
+    """Blocks as tensors (B, T): inputs, targets, positions."""
+
+    inputs: Tensor
+    targets: Tensor
+    positions: Tensor
+
+
+@dataclass(frozen=True)
+class PackedBlocks:
+    """A token stream cut into blocks; every block once an epoch."""
+
+    stream: TokenStream
+    max_tokens: int
+    batch_size: int
+    seed: int
+    device: torch.device
+
+    def order(self, epoch: int) -> list[list[int]]:
+        """Block numbers of each batch."""
+        shuffled = np.random.default_rng([self.seed, epoch]).permutation(count_blocks(self.stream, self.max_tokens))
+        return _batches(shuffled, self.batch_size)
+
+    def load(self, rows: Sequence[int]) -> PackedBatch:
+        """The blocks of these numbers."""
+        block = take_blocks(self.stream, rows, self.max_tokens)
+        return PackedBatch(
+            *(torch.from_numpy(a).to(self.device) for a in (block.inputs, block.targets, block.positions))
+        )
+
+
+@dataclass(frozen=True)
+class NoteBatch:
+    """Labelled notes: tokens and mask (B, T), labels (B, C) float of 0/1."""
+
+    tokens: Tensor
+    mask: Tensor
+    labels: Tensor
+
+
+@dataclass(frozen=True)
+class LabelledNotes:
+    """Encoded notes with their labels (N, C); every note once an epoch, in batches of similar length."""
+
+    encoded: Encoded
+    labels: NDArray[np.bool_]
+    batch_size: int
+    seed: int
+    pad_id: int
+    device: torch.device
+
+    def order(self, epoch: int) -> list[list[int]]:
+        """Row numbers of each batch."""
+        chance = np.random.default_rng([self.seed, epoch])
+        shuffled = chance.permutation(len(self.encoded))
+        lengths = np.array([len(note) for note in self.encoded])
+        window = _WINDOW * self.batch_size
+        by_length = [part[np.argsort(lengths[part], kind="stable")] for part in _split(shuffled, window)]
+        batches = [batch for part in by_length for batch in _batches(part, self.batch_size)]
+        return [batches[i] for i in chance.permutation(len(batches))]
+
+    def load(self, rows: Sequence[int]) -> NoteBatch:
+        """The notes of these numbers."""
+        tokens, mask = pad([self.encoded[row] for row in rows], self.pad_id, self.device)
+        return NoteBatch(tokens, mask, torch.from_numpy(self.labels[list(rows)].astype(np.float32)).to(self.device))
+
+
+@dataclass(frozen=True)
+class PooledBatch:
+    """Labelled notes that are one vector each: pooled (B, H), labels (B, C)."""
+
+    pooled: Tensor
+    labels: Tensor
+
+
+@dataclass(frozen=True)
+class PooledNotes:
+    """Notes read once by a stack in which nothing trains: what the head sees never changes, so it is computed once."""
+
+    notes: LabelledNotes
+    pooled: Tensor
+
+    def order(self, epoch: int) -> list[list[int]]:
+        """The same batches as the notes themselves would come in."""
+        return self.notes.order(epoch)
+
+    def load(self, rows: Sequence[int]) -> PooledBatch:
+        """The notes of these numbers."""
+        chosen = list(rows)
+        labels = torch.from_numpy(self.notes.labels[chosen].astype(np.float32)).to(self.notes.device)
+        return PooledBatch(self.pooled[chosen], labels)
+
+
+def _split(rows: NDArray[np.int64], size: int) -> list[NDArray[np.int64]]:
+    return [rows[start : start + size] for start in range(0, len(rows), size)]
+
+
+def _batches(rows: NDArray[np.int64], size: int) -> list[list[int]]:
+    return [part.tolist() for part in _split(rows, size)]

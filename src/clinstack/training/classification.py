@@ -1,0 +1,341 @@
+"""Step 2: stacks a task adapter and a head on a backbone, and on its clinical adapter, for one task.
+
+The six variants of the published comparison are combinations of two choices: the clinical adapter absent, frozen or trainable;
+the task adapter absent or present. Validation AUROC selects the epoch; the test part is read once, after that. Where nothing
+inside the stack trains, every note is read once and only the head's training repeats.
+"""
+
+import hashlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import torch
+from numpy.typing import NDArray
+from pyarrow import parquet
+from torch import Tensor
+from torch.nn import functional
+
+from clinstack.config import TrainOptions
+from clinstack.data.notes import SPLITS
+from clinstack.data.task import Task, open_task
+from clinstack.errors import BadInput
+from clinstack.metrics.scorecard import probabilities, scorecard, selection_score
+from clinstack.models.adapter_files import load_adapter, save_adapter
+from clinstack.models.backbone import check_max_tokens, load_backbone
+from clinstack.models.classifier import Classifier
+from clinstack.models.method import make_method
+from clinstack.models.note_classifier import Encoded, NoteClassifier, save_head
+from clinstack.models.stack import Adapter, Slot, Stack
+from clinstack.runs.atomic import atomic_file, write_json
+from clinstack.runs.card import write_card
+from clinstack.runs.folder import RunFolder, open_run
+from clinstack.runs.layout import RunLayout
+from clinstack.runs.lineage import hash_files, versions
+from clinstack.training.batches import LabelledNotes, NoteBatch, PooledBatch, PooledNotes
+from clinstack.training.language import CLINICAL
+from clinstack.training.loop import Fitted, Loss, Score, fit
+from clinstack.training.machine import choose_autocast, choose_device, measured
+from clinstack.training.proof import AdapterProof, Snapshot, prove, prove_loaded
+from clinstack.training.running import (
+    Silent,
+    Witness,
+    base_origin,
+    notice_missing_pad,
+    recipe,
+    run_config,
+    training_cost,
+    watcher,
+)
+
+TASK = "task"
+"""The name of the task adapter in every stack."""
+
+_PROOF_NOTES = 8
+
+
+class _Notes:
+    """One split of a task, encoded."""
+
+    def __init__(self, task: Task, split: str, classifier: NoteClassifier):
+        table = task.read(split)
+        self.note_ids: list[str] = table.column("note_id").to_pylist()
+        self.patient_ids: list[str] = table.column("patient_id").to_pylist()
+        self.labels: NDArray[np.bool_] = task.label_matrix(table)
+        self.encoded: Encoded = classifier.encode(table.column("text").to_pylist())
+
+
+def train(options: TrainOptions, witness: Witness | None = None) -> dict[str, Any]:
+    """Trains one variant on one task as the options say and returns the run's result; goes on with an interrupted run.
+
+    Raises BadInput, WrongParents, CannotWrite, ProofFailed or Interrupted, each with the sentence to show.
+    """
+    witness = witness or Silent()
+    device = choose_device(options.device)
+    task = open_task(options.task)
+    _require_two_classes(task)
+    method = None if options.task_adapter == "none" else make_method(options.task_adapter, options.method_options)
+    if method is None and options.method_options:
+        raise BadInput("--task-adapter none takes no method options; leave them out, or choose a task adapter.")
+    clinical = load_adapter(find_clinical(options.clinical), CLINICAL) if options.clinical else None
+    witness.says(f"Loading base {options.base}")
+    torch.manual_seed(options.seed)
+    backbone = load_backbone(options.base, device)
+    check_max_tokens(backbone, options.max_tokens)
+    notice_missing_pad(backbone, witness)
+    origin = {
+        "base": base_origin(options.base, backbone),
+        "data": {"name": task.name, "hash": hash_files(task.path(split) for split in SPLITS)},
+        "clinical": clinical.hash if clinical else None,
+    }
+    slots = [Slot(clinical, frozen=options.clinical_mode == "frozen")] if clinical else []
+    if method is not None:
+        # A trainable parent goes on changing beside its child; what the child will need is the parent as this run saves it.
+        slots.append(Slot(Adapter(TASK, method)))
+    stack = Stack(backbone, tuple(slots))
+    head = Classifier(backbone.width, len(task.classes), options.pooling).to(backbone.device)
+    classifier = NoteClassifier(stack, head, task.name, task.kind, task.classes, options.max_tokens)
+    with open_run(options.out, run_config(options), origin) as run:
+        if run.result is not None:
+            witness.says(f"{options.out} is finished already; nothing was trained.")
+            return run.result
+        return _Training(options, task, classifier, run, origin, witness).result()
+
+
+def variant_name(clinical: Path | None, clinical_mode: str, task_adapter: str) -> str:
+    """The name of a variant, as every table shows it."""
+    parts = [f"clinical-{clinical_mode}"] if clinical else []
+    parts += [] if task_adapter == "none" else ["task"]
+    return "+".join(parts) or "head-only"
+
+
+def find_clinical(run: Path) -> Path:
+    """The clinical adapter's folder of a finished step-1 run, or the folder itself if it is an adapter."""
+    layout = RunLayout(run)
+    if (run / "adapter_config.json").is_file():
+        return run
+    if not layout.result.is_file():
+        what = "is not finished: run its command again first" if layout.config.is_file() else "is not a run folder"
+        raise BadInput(f"--clinical {run} {what}.")
+    return layout.adapter(CLINICAL)
+
+
+class _Training:
+    """A step-2 run in the order it happens: read, prove what is loaded, train, prove, predict, save."""
+
+    def __init__(
+        self,
+        options: TrainOptions,
+        task: Task,
+        classifier: NoteClassifier,
+        run: RunFolder,
+        origin: dict[str, Any],
+        witness: Witness,
+    ):
+        self.options, self.task, self.classifier, self.run = options, task, classifier, run
+        self.origin, self.witness = origin, witness
+        self.stack, self.head = classifier.stack, classifier.head
+        self.device = self.stack.backbone.device
+
+    def result(self) -> dict[str, Any]:
+        """Trains, proves, predicts and saves; `result.json` is written last."""
+        cost: dict[str, Any] = {}
+        self.witness.says("Reading the notes")
+        notes = {split: _Notes(self.task, split, self.classifier) for split in ("train", "valid")}
+        start = self.stack.snapshot()
+        few = notes["valid"].encoded[:_PROOF_NOTES]
+        prove_loaded(self.stack, lambda: torch.from_numpy(self.classifier.logits(few)))
+        with measured(cost, "train", str(self.device)):
+            fitted = self._fit(notes["train"], notes["valid"])
+        self._complete_cost(cost, fitted)
+        self.witness.says("Proving that every adapter is at work")
+        proof = self._prove(few, notes["train"], start)
+        self.witness.says("Predicting validation and test notes")
+        with measured(cost, "evaluate", str(self.device)):
+            scored = {"valid": notes["valid"], "test": _Notes(self.task, "test", self.classifier)}
+            logits = {split: self.classifier.logits(one.encoded) for split, one in scored.items()}
+        return self._save(fitted, proof, scored, logits, cost)
+
+    def _fit(self, train: _Notes, valid: _Notes) -> Fitted:
+        labelled = LabelledNotes(
+            train.encoded,
+            train.labels,
+            self.options.batch_size,
+            self.options.seed,
+            self.stack.backbone.tokenizer.pad,
+            self.device,
+        )
+        parameters = self.stack.trainable() | {f"head/{name}": p for name, p in self.head.linear.named_parameters()}
+        weights = class_weights(train.labels, self.task.kind, self.options.class_weights).to(self.device)
+        autocast = choose_autocast(self.options.precision, str(self.device))
+        inside_trains = bool(self.stack.trainable())
+        valid_pooled = None if inside_trains else self.classifier.pooled(valid.encoded)
+
+        def score() -> Score:
+            if valid_pooled is None:
+                logits = self.classifier.logits(valid.encoded)
+                self.stack.train(True)
+            else:
+                with torch.inference_mode():
+                    logits = self.head(valid_pooled).cpu().numpy()
+            return Score(*selection_score(self.task.kind, logits, valid.labels))
+
+        def loss(batch: NoteBatch | PooledBatch) -> Loss:
+            return self._loss(batch, weights)
+
+        plan = recipe(self.options, autocast if inside_trains else None, validations_per_epoch=1)
+        told = watcher(self.run, self.witness)
+        if inside_trains:
+            self.stack.train(True)
+            return fit(parameters, labelled, loss, score, plan, self.run.layout.checkpoints, told)
+        once = PooledNotes(labelled, self.classifier.pooled(train.encoded))
+        return fit(parameters, once, loss, score, plan, self.run.layout.checkpoints, told)
+
+    def _loss(self, batch: NoteBatch | PooledBatch, weights: Tensor) -> Loss:
+        """Summed loss of a batch: cross-entropy over classes, or binary cross-entropy over labels (mean over labels)."""
+        if isinstance(batch, PooledBatch):
+            pooled, tokens = batch.pooled, len(batch.pooled)
+        else:
+            pooled = self.head.pool(self.stack.backbone.encode(batch.tokens, batch.mask), batch.mask)
+            tokens = int(batch.mask.sum())
+        logits = self.head(pooled).float()
+        if self.task.kind == "multilabel":
+            total = (
+                functional.binary_cross_entropy_with_logits(logits, batch.labels, reduction="none").mean(dim=1).sum()
+            )
+            return Loss(total, len(logits), tokens)
+        label = batch.labels.argmax(dim=1)
+        total = functional.cross_entropy(logits, label, weight=weights, reduction="sum")
+        return Loss(total, float(weights[label].sum()), tokens)
+
+    def _prove(self, few: Encoded, train: _Notes, start: Snapshot) -> dict[str, AdapterProof]:
+        notes = LabelledNotes(
+            train.encoded, train.labels, _PROOF_NOTES, 0, self.stack.backbone.tokenizer.pad, self.device
+        )
+        batch = notes.load(range(min(_PROOF_NOTES, len(train.encoded))))
+        weights = class_weights(train.labels, self.task.kind, self.options.class_weights).to(self.device)
+        return prove(
+            self.stack,
+            lambda: torch.from_numpy(self.classifier.logits(few)),
+            lambda: self._loss(batch, weights),
+            start,
+        )
+
+    def _complete_cost(self, cost: dict[str, Any], fitted: Fitted) -> None:
+        adapters = sum(p.numel() for p in self.stack.trainable().values())
+        cost["train"] = training_cost(
+            cost["train"],
+            fitted,
+            self.stack.backbone.parameters_total if adapters else 0,
+            adapters,
+            through_frozen=bool(adapters),
+        )
+
+    def _save(
+        self,
+        fitted: Fitted,
+        proof: dict[str, AdapterProof],
+        scored: dict[str, _Notes],
+        logits: dict[str, NDArray[np.float32]],
+        cost: dict[str, Any],
+    ) -> dict[str, Any]:
+        layout, backbone, options, task = self.run.layout, self.stack.backbone, self.options, self.task
+        terms = sorted({*task.terms, *(term for slot in self.stack.slots for term in slot.adapter.terms)})
+        parents: tuple[str, ...] = ()
+        adapters = []
+        for slot in self.stack.slots:
+            name = slot.adapter.name
+            saved = save_adapter(
+                layout.adapter(name), slot, backbone, dict(self.stack.parameters(name)), parents, terms
+            )
+            adapters.append(
+                {**{key: saved[key] for key in ("name", "method", "hash", "parents")}, "frozen": slot.frozen}
+            )
+            parents = (*parents, saved["hash"])
+        stack_hash = "sha256:" + hashlib.sha256("\n".join([backbone.hash, *parents]).encode()).hexdigest()
+        save_head(layout.head, self.head, {"stack": stack_hash})
+        write_predictions(layout.predictions, task, scored, logits)
+        with_intervals = {
+            split: scorecard(task.kind, logits[split], notes.labels, notes.patient_ids, options.resamples)
+            for split, notes in scored.items()
+        }
+        trainable = sum(p.numel() for p in self.stack.trainable().values()) + sum(
+            p.numel() for p in self.head.parameters()
+        )
+        in_stack = sum(
+            p.numel() for slot in self.stack.slots for p in self.stack.parameters(slot.adapter.name).values()
+        )
+        result = {
+            "step": 2,
+            "task": task.name,
+            "kind": task.kind,
+            "classes": list(task.classes),
+            "variant": variant_name(options.clinical, options.clinical_mode, options.task_adapter),
+            "profile": options.profile,
+            "seed": options.seed,
+            "base": {"name": backbone.name, "hash": backbone.hash},
+            "max_tokens": options.max_tokens,
+            "metrics": {split: card.metrics for split, card in with_intervals.items()},
+            "labels_scored": {split: card.labels_scored for split, card in with_intervals.items()},
+            "stack_proof": proof,
+            "parameters": {
+                "total": backbone.parameters_total + in_stack + sum(p.numel() for p in self.head.parameters()),
+                "trainable": trainable,
+            },
+            "best_epoch": fitted.best_epoch,
+            "stopped_early": fitted.stopped_early,
+            "cost": cost,
+        }
+        lineage = {
+            **self.origin,
+            "stack": stack_hash,
+            "adapters": adapters,
+            "versions": versions(),
+            "seed": options.seed,
+            "terms": terms,
+        }
+        write_json(layout.lineage, lineage)
+        write_card(layout.card, result, lineage)
+        write_json(layout.result, result)
+        return result
+
+
+def class_weights(labels: NDArray[np.bool_], kind: str, how: str) -> Tensor:
+    """A weight per class (C,): 1, or for `balanced` inversely proportional to how often the training part holds it.
+
+    Source: scikit-learn's `class_weight="balanced"`, N / (C * count). A multilabel loss is not weighted.
+    """
+    if how == "none" or kind == "multilabel":
+        return torch.ones(labels.shape[1])
+    counts = labels.sum(axis=0)
+    return torch.from_numpy(np.where(counts > 0, len(labels) / (labels.shape[1] * np.maximum(counts, 1)), 0)).float()
+
+
+def write_predictions(
+    file: Path, task: Task, scored: dict[str, _Notes], logits: dict[str, NDArray[np.float32]]
+) -> None:
+    """Writes the scored notes with their logits and probabilities, classes in the task's order."""
+    names = np.array(task.classes, dtype=object)
+    tables = [
+        pa.table(
+            {
+                "note_id": notes.note_ids,
+                "patient_id": notes.patient_ids,
+                "split": [split] * len(notes.note_ids),
+                "labels": pa.array([names[row].tolist() for row in notes.labels], pa.list_(pa.string())),
+                "probabilities": pa.array(
+                    list(probabilities(task.kind, logits[split]).astype(np.float32)), pa.list_(pa.float32())
+                ),
+                "logits": pa.array(list(logits[split]), pa.list_(pa.float32())),
+            }
+        )
+        for split, notes in scored.items()
+    ]
+    with atomic_file(file) as partial:
+        parquet.write_table(pa.concat_tables(tables), partial, compression="zstd")
+
+
+def _require_two_classes(task: Task) -> None:
+    if len(task.classes) < 2 and task.kind != "multilabel":
+        raise BadInput(f"{task.folder}: task {task.name} has one class only, so there is nothing to tell apart.")

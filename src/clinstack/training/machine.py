@@ -1,0 +1,68 @@
+"""What the machine offers and what a training cost on it: device, precision, seconds, memory, floating-point operations."""
+
+import resource
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, Literal
+
+import torch
+
+from clinstack.errors import BadInput
+
+Precision = Literal["auto", "float32", "bfloat16"]
+
+
+def choose_device(device: str) -> str:
+    """`cpu`, `cuda`, `cuda:1`, or for `auto` the accelerator if there is one."""
+    if device == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    if device.startswith("cuda") and not torch.cuda.is_available():
+        raise BadInput(f"--device {device}: no CUDA device is available here. Use --device cpu.")
+    try:
+        return str(torch.device(device))
+    except RuntimeError:
+        raise BadInput(f"--device {device} is not known. Use auto, cpu, cuda or cuda:0.") from None
+
+
+def choose_autocast(precision: Precision, device: str) -> torch.dtype | None:
+    """The autocast type of training: bfloat16 if asked for, or for `auto` if the processor multiplies in it; else None.
+
+    Evaluation is always float32: a figure must not depend on the machine's shortcuts.
+    """
+    if precision == "auto":
+        return torch.bfloat16 if _native_bfloat16(device) else None
+    return torch.bfloat16 if precision == "bfloat16" else None
+
+
+def _native_bfloat16(device: str) -> bool:
+    if device.startswith("cuda"):
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+    offered = torch.cpu.get_capabilities()
+    return any(offered.get(name, False) for name in ("avx512_bf16", "amx_bf16", "sve_bf16"))
+
+
+@contextmanager
+def measured(cost: dict[str, Any], phase: str, device: str) -> Iterator[None]:
+    """Adds a phase's wall seconds and peak memory to `cost`.
+
+    Peak memory is the process's largest so far on a CPU, the phase's own on an accelerator; bytes.
+    """
+    if device.startswith("cuda"):
+        torch.cuda.reset_peak_memory_stats()
+    began = time.perf_counter()
+    yield
+    peak = (
+        torch.cuda.max_memory_allocated()
+        if device.startswith("cuda")
+        else resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    )
+    cost[phase] = {"seconds": round(time.perf_counter() - began, 3), "peak_bytes": int(peak)}
+
+
+def training_flops(frozen: int, trainable: int, tokens: int, backward_through_frozen: bool) -> float:
+    """Estimated floating-point operations of training: 2 a weight and token forward, 2 for the gradient of the
+    activations, 2 for the gradient of trainable weights. Attention's own share, small at our lengths, is left out.
+    """
+    per_token = 2 * (frozen + trainable) + 4 * trainable + (2 * frozen if backward_through_frozen else 0)
+    return float(per_token) * tokens

@@ -1,0 +1,97 @@
+"""What both steps do around the loop: who is told, which options make a run the same run, what it cost."""
+
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+
+from clinstack.config import TrainingOptions
+from clinstack.models.backbone import Backbone
+from clinstack.runs.folder import RunFolder
+from clinstack.training.loop import Fitted, Recipe, Watcher
+from clinstack.training.machine import training_flops
+
+_NOT_THE_RUN = ("out", "device", "checkpoint_seconds", "method_options")
+"""Options that do not decide which run it is; those of the method are written flat beside the others."""
+
+
+class Witness(Protocol):
+    """Whom a run tells what it is doing; the command line shows it to people."""
+
+    def says(self, what: str) -> None:
+        """A new piece of work begins."""
+
+    def steps(self, done: int, of: int, tokens_per_second: float, loss: float) -> None:
+        """The loop has done so many of its steps."""
+
+
+class Silent:
+    """Tells nobody."""
+
+    def says(self, what: str) -> None:
+        """Nothing."""
+
+    def steps(self, done: int, of: int, tokens_per_second: float, loss: float) -> None:
+        """Nothing."""
+
+
+def run_config(options: TrainingOptions) -> dict[str, Any]:
+    """The options that decide a run, flat, as `config.toml` holds them and `--config` reads them back."""
+    flat = {key: value for key, value in options.model_dump().items() if key not in _NOT_THE_RUN}
+    flat |= options.model_dump()["method_options"]
+    return {key: str(value.resolve()) if isinstance(value, Path) else value for key, value in flat.items()}
+
+
+def base_origin(base: str, backbone: Backbone) -> dict[str, str]:
+    """What lineage says of the base: its name, its content hash, and where it was found."""
+    return {
+        "name": backbone.name,
+        "hash": backbone.hash,
+        "path": str(Path(base).resolve()) if Path(base).is_dir() else base,
+    }
+
+
+def notice_missing_pad(backbone: Backbone, witness: Witness) -> None:
+    """Says that a base has no padding token. Nothing is lost: pooling and attention go by the mask, never by an id."""
+    if not backbone.tokenizer.has_pad:
+        witness.says(f"Base {backbone.name} has no padding token; its start token pads, and the mask hides it.")
+
+
+def recipe(options: TrainingOptions, autocast: torch.dtype | None, validations_per_epoch: int) -> Recipe:
+    """The loop's numbers from a command's options."""
+    return Recipe(
+        epochs=options.epochs,
+        learning_rate=options.learning_rate,
+        schedule=options.schedule,
+        warmup_ratio=options.warmup_ratio,
+        weight_decay=options.weight_decay,
+        accumulation=options.accumulation,
+        clip_norm=options.clip_norm,
+        patience=options.patience,
+        validations_per_epoch=validations_per_epoch,
+        checkpoint_seconds=options.checkpoint_seconds,
+        autocast=autocast,
+    )
+
+
+def watcher(run: RunFolder, witness: Witness) -> Watcher:
+    """Lets the loop write to the run's events and to the witness."""
+
+    def resumed(step: int) -> None:
+        run.forget_after(step)
+        witness.says(f"Going on after step {step:,}")
+
+    return Watcher(record=run.record, resumed=resumed, advance=witness.steps)
+
+
+def training_cost(
+    phase: dict[str, Any], fitted: Fitted, frozen: int, trainable: int, *, through_frozen: bool
+) -> dict[str, Any]:
+    """A training phase's cost with its tokens and estimated operations, over all sessions of an interrupted run."""
+    flops = training_flops(frozen, trainable, fitted.tokens, through_frozen)
+    return {
+        **phase,
+        "seconds": max(phase["seconds"], round(fitted.seconds, 3)),
+        "tokens": fitted.tokens,
+        "flops": flops,
+    }

@@ -1,0 +1,146 @@
+"""Intervals: the fast bootstrap against a slow one, and the promise of an interval, that it covers the truth.
+
+The true AUROC of two normals d standard deviations apart is Phi(d / sqrt(2)), so coverage can be counted.
+"""
+
+import re
+from statistics import NormalDist
+
+import numpy as np
+import pytest
+
+from clinstack.errors import BadInput
+from clinstack.metrics import intervals, ranking
+
+
+def clustered_notes(random, patients=60, notes_each=3, distance=1.2, shared=0.8):
+    """Scores of notes that share their patient's label and part (`shared`) of their noise."""
+    labels = np.repeat(random.random(patients) < 0.4, notes_each)
+    own = random.normal(size=patients * notes_each)
+    common = np.repeat(random.normal(size=patients), notes_each)
+    scores = distance * labels + shared**0.5 * common + (1 - shared) ** 0.5 * own
+    ids = [f"patient-{number}" for number in np.repeat(np.arange(patients), notes_each)]
+    return scores, labels, ids
+
+
+def auroc_of(scores, labels):
+    ranked = ranking.Ranked(scores, labels)
+    return lambda weights: ranked.areas(weights).auroc
+
+
+def test_weights_say_how_often_a_patient_was_drawn(slow_resamples):
+    ids = ["b", "a", "b", "c", "b"]
+    weights = np.concatenate(list(intervals.patient_weights(ids, resamples=20, seed=3)))
+    for row, notes in zip(weights, slow_resamples(ids, 20, 3), strict=True):
+        assert row.tolist() == np.bincount(notes, minlength=5).tolist()
+    assert (weights[:, 0] == weights[:, 2]).all()
+
+
+def test_draws_do_not_depend_on_the_size_of_a_block(monkeypatch):
+    ids = [str(number) for number in range(30)]
+    whole = np.concatenate(list(intervals.patient_weights(ids, resamples=50, seed=1)))
+    monkeypatch.setattr(intervals, "BLOCK_CELLS", 100)
+    assert np.array_equal(whole, np.concatenate(list(intervals.patient_weights(ids, resamples=50, seed=1))))
+
+
+def test_the_fast_bootstrap_equals_the_slow_one(slow_resamples):
+    scores, labels, ids = clustered_notes(np.random.default_rng(0), patients=25)
+    scores = scores.round(1)
+    found = intervals.bootstrap(auroc_of(scores, labels), ids, resamples=200, seed=7)
+    slow = [ranking.auroc(scores[notes], labels[notes]) for notes in slow_resamples(ids, 200, 7)]
+    low, high = np.nanquantile(slow, [0.025, 0.975])
+    assert (found.value, found.low, found.high) == pytest.approx((ranking.auroc(scores, labels), low, high), abs=1e-12)
+
+
+def test_resamples_without_both_values_are_dropped_and_counted(slow_resamples):
+    scores, labels, ids = [0.1, 0.9, 0.4], [False, True, False], ["a", "b", "c"]
+    found = intervals.bootstrap(auroc_of(scores, labels), ids, resamples=300, seed=0)
+    without = sum(len({labels[note] for note in notes}) == 1 for notes in slow_resamples(ids, 300, 0))
+    assert found.dropped == without > 0
+    assert found == intervals.Interval(1.0, 1.0, 1.0, without)
+
+
+def test_a_figure_that_never_exists_has_no_interval():
+    found = intervals.bootstrap(auroc_of([0.1, 0.2], [True, True]), ["a", "b"], resamples=10)
+    assert np.isnan([found.value, found.low, found.high]).all()
+    assert found.dropped == 10
+    assert not found.excludes(0.5)
+
+
+def test_no_notes_are_refused():
+    with pytest.raises(BadInput, match=re.escape("There are no notes to score.")):
+        intervals.bootstrap(auroc_of([], []), [])
+
+
+def coverage(interval_of, simulations, **clusters):
+    """The share of simulated studies whose interval holds the true AUROC."""
+    truth = NormalDist().cdf(1.2 / 2**0.5)
+    held = 0
+    for simulation in range(simulations):
+        found = interval_of(*clustered_notes(np.random.default_rng(simulation), **clusters))
+        held += found.low <= truth <= found.high
+    return held / simulations
+
+
+def test_the_patient_bootstrap_covers_clustered_notes():
+    held = coverage(
+        lambda scores, labels, ids: intervals.bootstrap(auroc_of(scores, labels), ids, resamples=300),
+        simulations=400,
+        patients=80,
+    )
+    assert 0.91 <= held <= 0.98
+
+
+def test_drawing_notes_instead_of_patients_would_cover_too_little():
+    held = coverage(
+        lambda scores, labels, ids: intervals.bootstrap(
+            auroc_of(scores, labels), [str(note) for note in range(len(ids))], resamples=300
+        ),
+        simulations=200,
+        patients=80,
+    )
+    assert held < 0.85
+
+
+def test_delong_covers_notes_of_different_patients():
+    held = coverage(
+        lambda scores, labels, _: intervals.delong(scores, labels), simulations=500, patients=150, notes_each=1
+    )
+    assert 0.91 <= held <= 0.98
+
+
+@pytest.mark.parametrize("decimals", [0, 1, 6])
+def test_delong_equals_its_definition_by_pairs(decimals):
+    scores, labels, _ = clustered_notes(np.random.default_rng(decimals))
+    scores = scores.round(decimals)
+    difference = scores[labels][:, None] - scores[~labels][None, :]
+    kernel = (difference > 0) + 0.5 * (difference == 0)
+    variance = kernel.mean(axis=1).var(ddof=1) / labels.sum() + kernel.mean(axis=0).var(ddof=1) / (~labels).sum()
+    assert intervals.delong_variance(scores, labels) == pytest.approx((kernel.mean(), variance), abs=1e-12)
+
+
+def test_delong_without_enough_notes_has_no_interval():
+    assert np.isnan(intervals.delong([0.1, 0.2], [True, True]).value)
+    single = intervals.delong([0.9, 0.2, 0.3], [True, False, False])
+    assert single.value == 1.0
+    assert np.isnan(single.low)
+
+
+def test_a_paired_difference_is_narrower_than_two_separate_intervals():
+    random = np.random.default_rng(4)
+    scores, labels, ids = clustered_notes(random)
+    better = scores + 0.6 * labels
+    first, second = auroc_of(better, labels), auroc_of(scores, labels)
+    paired = intervals.paired_difference(first, second, ids, seed=2)
+    apart = [intervals.bootstrap(statistic, ids, seed=2) for statistic in (first, second)]
+    assert paired.excludes(0)
+    assert paired.low > 0
+    assert paired.high - paired.low < sum((one.high - one.low) ** 2 for one in apart) ** 0.5
+    assert paired.value == apart[0].value - apart[1].value
+
+
+def test_a_run_is_not_distinguishable_from_itself():
+    scores, labels, ids = clustered_notes(np.random.default_rng(6))
+    same = intervals.paired_difference(auroc_of(scores, labels), auroc_of(scores, labels), ids, resamples=50)
+    assert same == intervals.Interval(0.0, 0.0, 0.0)
+    assert not same.excludes(0)

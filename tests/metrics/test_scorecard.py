@@ -1,0 +1,154 @@
+"""The scorecard: a conformance matrix over the kinds, against plain functions and a bootstrap that copies notes."""
+
+import json
+import re
+
+import numpy as np
+import pytest
+
+from clinstack.errors import BadInput
+from clinstack.metrics import calibration, decisions, ranking
+from clinstack.metrics.scorecard import (
+    KINDS,
+    headline,
+    headline_statistic,
+    probabilities,
+    scorecard,
+    selection_score,
+    statistics,
+)
+
+CLASSES = {"binary": 2, "multiclass": 4, "multilabel": 6}
+
+
+def notes_of(kind, count=90):
+    """Logits a little better than chance and rounded so that some tie, labels, and patients of one to several notes."""
+    random = np.random.default_rng(11)
+    classes = CLASSES[kind]
+    if kind == "multilabel":
+        labels = random.random((count, classes)) < 0.3
+    else:
+        labels = np.eye(classes, dtype=bool)[random.integers(0, classes, count)]
+    logits = (random.normal(size=labels.shape) + labels).round(1)
+    return logits, labels, [f"patient-{number}" for number in random.integers(0, count // 2, count)]
+
+
+def plainly(kind, logits, labels):
+    """Every metric by the functions for one set of notes, without weights."""
+    values = probabilities(kind, logits)
+    if kind == "binary":
+        ahead, label, decided = logits[:, 1] - logits[:, 0], labels[:, 1], logits[:, 1] > logits[:, 0]
+        return {
+            "auroc": ranking.auroc(ahead, label),
+            "auprc": ranking.auprc(ahead, label),
+            "f1": decisions.f1(label, decided),
+            "accuracy": decisions.accuracy(label, decided),
+            "brier": calibration.brier_binary(values[:, 1], label),
+        }
+    if kind == "multiclass":
+        decided = np.eye(values.shape[1], dtype=bool)[values.argmax(axis=1)]
+        return {
+            "auroc_ovo_macro": ranking.auroc_ovo_macro(values, labels),
+            "auroc_ovr_macro": ranking.auroc_ovr_macro(values, labels),
+            "auprc_macro": ranking.auprc_macro(values, labels),
+            "f1_macro": decisions.f1_macro(labels, decided),
+            "accuracy": decisions.accuracy(labels, decided),
+            "brier": calibration.brier_multiclass(values, labels),
+        }
+    decided = values >= 0.5
+    return {
+        "auroc_macro": ranking.auroc_macro(logits, labels),
+        "auroc_micro": ranking.auroc_micro(logits, labels),
+        "auprc_macro": ranking.auprc_macro(logits, labels),
+        "auprc_micro": ranking.auprc_micro(logits, labels),
+        "f1_macro": decisions.f1_macro(labels, decided),
+        "f1_micro": decisions.f1_micro(labels, decided),
+        "brier": calibration.brier_multilabel(values, labels),
+    }
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_figure_and_interval_equals_the_slow_bootstrap(kind, slow_resamples):
+    logits, labels, ids = notes_of(kind)
+    card = scorecard(kind, logits, labels, ids, resamples=60, seed=5)
+    values = plainly(kind, logits, labels)
+    drawn = [plainly(kind, logits[notes], labels[notes]) for notes in slow_resamples(ids, 60, 5)]
+    assert list(card.metrics) == list(values)
+    for name, value in values.items():
+        low, high = np.nanquantile([each[name] for each in drawn], [0.025, 0.975])
+        found = card.metrics[name]
+        assert (found["value"], found["low"], found["high"]) == pytest.approx((value, low, high), abs=1e-12), name
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_selection_score_is_a_figure_of_the_scorecard(kind):
+    logits, labels, ids = notes_of(kind)
+    name, value = selection_score(kind, logits, labels)
+    assert scorecard(kind, logits, labels, ids, resamples=2).metrics[name]["value"] == pytest.approx(value, abs=1e-12)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_headline_is_the_figure_of_the_scorecard_in_every_resample(kind):
+    logits, labels, _ = notes_of(kind)
+    weights = np.random.default_rng(0).integers(0, 3, (8, len(labels))).astype(np.int32)
+    of_card = statistics(kind, logits, labels)(weights)[headline(kind)]
+    assert np.array_equal(headline_statistic(kind, logits, labels)(weights), of_card)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_probabilities_are_stable_and_between_zero_and_one(kind):
+    logits = np.array([[1e4, -1e4], [0.0, 0.0], [-1e4, 1e4]])
+    values = probabilities(kind, logits)
+    assert values[1].tolist() == [0.5, 0.5]
+    assert ((values >= 0) & (values <= 1)).all()
+    if kind != "multilabel":
+        assert values.sum(axis=1).tolist() == [1.0, 1.0, 1.0]
+
+
+def test_one_column_of_a_binary_task_is_the_positive_logit():
+    logits, labels, ids = notes_of("binary")
+    ahead = (logits[:, 1] - logits[:, 0])[:, None]
+    assert np.allclose(probabilities("binary", ahead), probabilities("binary", logits), atol=1e-15)
+    assert scorecard("binary", ahead, labels, ids, resamples=5) == scorecard("binary", logits, labels, ids, resamples=5)
+
+
+def test_confident_logits_keep_their_order_where_probabilities_round_to_one():
+    labels = np.array([[True], [False]]) & np.array([[True, True]])
+    logits = np.array([[60.0, 61.0], [50.0, 50.0]])
+    assert (probabilities("multilabel", logits) == 1).all()
+    assert selection_score("multilabel", logits, labels) == ("auroc_macro", 1.0)
+
+
+def test_figures_that_do_not_exist_are_null_in_json():
+    logits, labels, ids = notes_of("multilabel")
+    card = scorecard("multilabel", logits[:, :1], np.zeros_like(labels[:, :1]), ids, resamples=5)
+    assert card.metrics["auroc_macro"] == {"value": None, "low": None, "high": None}
+    assert card.labels_scored == 0
+    assert json.loads(json.dumps(card.metrics, allow_nan=False)) == card.metrics
+
+
+def test_labels_scored_counts_classes_that_are_present_and_absent():
+    logits, labels, ids = notes_of("multilabel")
+    labels[:, 0], labels[:, 4] = True, False
+    assert scorecard("multilabel", logits, labels, ids, resamples=2).labels_scored == 4
+
+
+def test_a_selection_that_is_undefined_is_refused():
+    message = (
+        "auroc cannot be computed: no class has both notes with it and notes without it. "
+        "The validation split needs more notes or more patients."
+    )
+    with pytest.raises(BadInput, match=f"^{re.escape(message)}$"):
+        selection_score("binary", np.zeros((2, 2)), np.array([[True, False], [True, False]]))
+
+
+def test_bad_input_is_told_apart():
+    labels = np.array([[True, False], [False, True]])
+    with pytest.raises(BadInput, match=r"^Unknown kind of task 'binery'\. Did you mean 'binary'\? Known: binary, "):
+        probabilities("binery", np.zeros((2, 2)))
+    with pytest.raises(BadInput, match=r"^Some logits are not finite: the training diverged\."):
+        scorecard("binary", np.array([[0.0, np.nan], [0.0, 1.0]]), labels, ["a", "b"])
+    with pytest.raises(BadInput, match=r"^The logits give \(3, 2\) \(notes, classes\) and the labels \(2, 2\)\.$"):
+        scorecard("binary", np.zeros((3, 2)), labels, ["a", "b", "c"])
+    with pytest.raises(BadInput, match=r"^A multiclass task needs exactly one label per note\.$"):
+        scorecard("multiclass", np.zeros((2, 2)), np.ones((2, 2), dtype=bool), ["a", "b"])

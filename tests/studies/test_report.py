@@ -1,0 +1,326 @@
+"""The report: what it says is in the numbers, it needs nothing from outside, and it copes with whatever is missing."""
+
+import json
+import re
+from html.parser import HTMLParser
+
+import numpy as np
+import pytest
+
+from clinstack.errors import BadInput
+from clinstack.studies.report import write_report
+from clinstack.studies.report.findings import answers, compare_runs
+from clinstack.studies.report.gather import gather
+
+TWO_TASKS = (("mor", "binary"), ("diag", "multilabel"))
+
+
+class Page(HTMLParser):
+    """A page as the tests look at it: every tag with its attributes, text by section, tables as rows of text."""
+
+    VOID = {"meta", "link", "img", "br", "hr", "input"}  # noqa: RUF012
+
+    def __init__(self, file):
+        super().__init__()
+        self.tags, self.open, self.sections, self.tables, self.ids = [], [], {}, [], []
+        self.section = "head"
+        self.source = file.read_text(encoding="utf-8")
+        self.feed(self.source)
+        assert self.open == []
+
+    def handle_starttag(self, tag, attributes):
+        self.tags.append((tag, dict(attributes)))
+        if tag not in self.VOID:
+            self.open.append(tag)
+        if (name := dict(attributes).get("id")) is not None:
+            self.ids.append(name)
+        if tag == "section":
+            self.section = dict(attributes)["id"]
+        if tag == "table":
+            self.tables.append({"section": self.section, "rows": []})
+        if tag == "tr":
+            self.tables[-1]["rows"].append([])
+        if tag in ("td", "th"):
+            self.tables[-1]["rows"][-1].append("")
+
+    def handle_startendtag(self, tag, attributes):
+        self.tags.append((tag, dict(attributes)))
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        if "style" in self.open:
+            return
+        self.sections[self.section] = self.sections.get(self.section, "") + data
+        if "td" in self.open or "th" in self.open:
+            row = self.tables[-1]["rows"][-1]
+            row[-1] = " ".join(f"{row[-1]} {data}".split())
+
+    def text(self, section):
+        return " ".join(self.sections.get(section, "").split())
+
+    def rows(self, section):
+        return [row for table in self.tables if table["section"] == section for row in table["rows"]]
+
+
+@pytest.fixture
+def full(study):
+    study.full(TWO_TASKS, seeds=(1, 2))
+    study.unfinished("mor/task-9")
+    return Page(write_report(study.root, title="Two steps <on> notes"))
+
+
+def test_the_page_needs_nothing_from_outside(full):
+    assert not re.search(r"(https?:)?//[a-z]", full.source, re.IGNORECASE)
+    assert not re.search(r"@import|url\(", full.source)
+    for tag, attributes in full.tags:
+        assert tag not in ("script", "link", "iframe", "img", "object", "embed")
+        assert all(not name.startswith("on") for name in attributes)
+        if "href" in attributes:
+            assert attributes["href"].startswith("#")
+
+
+def test_the_page_is_sound_for_every_reader(full):
+    assert ("html", {"lang": "en"}) in full.tags
+    assert ("meta", {"name": "viewport", "content": "width=device-width, initial-scale=1"}) in full.tags
+    assert sum(tag == "h1" for tag, _ in full.tags) == 1
+    assert len(full.ids) == len(set(full.ids))
+    assert {a["href"][1:] for tag, a in full.tags if tag == "a"} <= set(full.ids)
+    assert sum(tag == "caption" for tag, _ in full.tags) == len(full.tables) > 5
+    assert all(a.get("scope") in ("col", "row", "rowgroup") for tag, a in full.tags if tag == "th")
+    drawings = [a for tag, a in full.tags if tag == "svg" and a.get("aria-hidden") != "true"]
+    assert len(drawings) > 5
+    assert all(a["role"] == "img" and len(a["aria-label"]) > 20 for a in drawings)
+
+
+def test_a_title_is_shown_as_it_is_written(full):
+    assert "<h1>Two steps &lt;on&gt; notes</h1>" in full.source
+
+
+def test_the_same_runs_give_the_same_page(study):
+    study.full()
+    first = write_report(study.root).read_bytes()
+    assert write_report(study.root).read_bytes() == first
+
+
+def test_the_main_table_has_every_variant_and_task_with_its_mean_over_seeds(full, study):
+    header, *rows = full.rows("results")
+    assert header == ["Variant", "diag, macro AUROC", "mor, AUROC"]
+    assert [row[0] for row in rows] == [
+        "head-only",
+        "task",
+        "clinical-frozen",
+        "clinical-frozen+task",
+        "clinical-trainable",
+        "clinical-trainable+task",
+    ]
+    values = [
+        json.loads((study.root / f"mor/task-{seed}/result.json").read_text())["metrics"]["test"]["auroc"]["value"]
+        for seed in (1, 2)
+    ]
+    expected = rf"^{np.mean(values):.3f} 0\.\d{{3}}–0\.\d{{3}} 2 seeds: {min(values):.3f} to {max(values):.3f}$"
+    assert re.search(expected, rows[1][2])
+
+
+def test_the_summary_calls_better_only_what_the_paired_interval_tells_apart(study):
+    study.train("strong", variant="clinical-trainable+task", strength=2.0)
+    study.train("weak", variant="head-only", strength=0.5)
+    page = Page(write_report(study.root))
+    assert re.search(
+        r"On mor, clinical-trainable\+task has the highest test AUROC, 0\.\d{3} \(0\.\d{3}–0\.\d{3}\), and is better than the "
+        r"other setup\.",
+        page.text("summary"),
+    )
+    assert "<strong>" in page.source
+
+
+def test_the_summary_does_not_name_a_winner_among_equals(study):
+    study.train("one", variant="clinical-frozen", strength=1.0)
+    study.train("two", variant="task", strength=1.0)
+    page = Page(write_report(study.root))
+    assert "but is not distinguishable from the other setup." in page.text("summary")
+    assert "<strong>" not in page.source
+    assert all("≈" in row[1] for row in page.rows("results")[1:])
+
+
+def test_whether_stacking_helps_is_answered_by_task(full):
+    rows = full.rows("questions")
+    at = rows.index(
+        ["Does stacking help: a frozen clinical adapter under the task adapter? clinical-frozen+task against task"]
+    )
+    assert [row[0] for row in rows[at + 1 : at + 3]] == ["diag", "mor"]
+    assert all(row[2] in ("better", "worse", "not distinguishable") for row in rows[at + 1 : at + 3])
+    assert "Stacking the task adapter on a frozen clinical adapter was" in full.text("summary")
+
+
+def test_a_difference_turned_round_is_its_negative(study):
+    study.full()
+    (task,) = compare_runs(gather(study.root).classification)
+    first, second = task.cells[0].setup, task.cells[3].setup
+    forward, back = task.difference(first, second), task.difference(second, first)
+    assert (back.value, back.low, back.high) == (-forward.value, -forward.high, -forward.low)
+    assert back.value > 0
+    assert len(answers([task])) == 5
+
+
+def test_step_one_is_shown_before_and_after(full):
+    rows = full.rows("step-one")
+    assert rows[1] == ["adapt/lora lora on tiny-base"]
+    assert rows[-1] == ["test", "41.50", "12.25", "2.104", "1.413", "120,000"]
+    assert "Step 1 (lora, adapt/lora) lowered test bits per byte from 2.104 to 1.413." in full.text("summary")
+
+
+def test_cost_and_stack_proof_are_shown(full):
+    cost = next(row for row in full.rows("cost") if row[0] == "clinical-frozen+task")
+    assert cost[1:] == ["2", "1 min 15 s", "4.4 s", "900 MiB", "24,576", "410,000", "8.10 TFLOP"]
+    proofs = [row for row in full.rows("stacks") if row[0] == "clinical-frozen+task"][:2]
+    assert proofs[0][1:] == ["clinical", "frozen", "0.31", "0", "0", "2 of 2 runs"]
+    assert proofs[1][1:] == ["task", "trainable", "0.31", "1.27", "0.0482", "2 of 2 runs"]
+
+
+def test_an_adapter_that_did_not_do_what_it_says_is_counted_out(study):
+    folder = study.train("one")
+    result = json.loads((folder / "result.json").read_text())
+    result["stack_proof"]["task"]["logit_change"] = 0.0
+    (folder / "result.json").write_text(json.dumps(result))
+    assert Page(write_report(study.root)).rows("stacks")[-1][-1] == "0 of 1 run"
+
+
+def test_each_stack_is_drawn_from_the_base_to_the_head(full):
+    text = full.text("stacks")
+    assert (
+        "mor/clinical-frozen+task-1 base tiny-base ba5eba5eba5e clinical lora, frozen c11cc11cc11c "
+        "task lora, trainable 7a5c7a5c7a5c head 2 classes"
+    ) in re.sub(r"(?<=[a-z0-9])(?=clinical lora|task lora|head \d)", " ", text)
+
+
+def test_unfinished_and_broken_runs_are_listed_and_not_counted(study):
+    study.train("good")
+    study.unfinished("killed")
+    broken = study.unfinished("broken")
+    (broken / "result.json").write_text("{")
+    empty = study.unfinished("strange")
+    (empty / "result.json").write_text('{"step": 2, "task": "mor"}')
+    page = Page(write_report(study.root))
+    listed = page.text("unfinished")
+    assert "killed: no result.json: it failed, was interrupted or is still running; it reached step 200" in listed
+    assert "broken: result.json is not valid JSON" in listed
+    assert "strange: result.json lacks kind, classes, variant, base, metrics" in listed
+    assert "1 classification run" in page.text("summary")
+    assert "3 further runs did not finish and are not counted." in page.text("summary")
+
+
+def test_table_json_has_a_flat_row_per_run(full, study):
+    rows = json.loads((study.root / "table.json").read_text())
+    assert len(rows) == 1 + 2 * 6 * 2 + 1
+    assert all(not isinstance(value, dict | list) for row in rows for value in row.values())
+    row = next(row for row in rows if row["run"] == "mor/clinical-frozen+task-2")
+    result = json.loads((study.root / row["run"] / "result.json").read_text())
+    expected = {
+        "status": "finished",
+        "step": 2,
+        "task": "mor",
+        "config_task": "tasks/mor",
+        "variant": "clinical-frozen+task",
+        "seed": 2,
+        "base_name": "tiny-base",
+        "learning_rate": 3e-4,
+        "test_auroc": result["metrics"]["test"]["auroc"]["value"],
+        "test_auroc_low": result["metrics"]["test"]["auroc"]["low"],
+        "train_seconds": 75.2,
+        "train_peak_bytes": 900 * 2**20,
+        "parameters_trainable": 24_576,
+        "stack_proof_clinical_frozen": True,
+        "clinical_method": "lora",
+    }
+    assert {key: row.get(key) for key in expected} == expected
+    adapted = next(row for row in rows if row["step"] == 1)
+    assert adapted["perplexity_test_after"] == 12.25
+    assert rows[-1] == {
+        "run": "mor/task-9",
+        "status": "unfinished",
+        "reason": "no result.json: it failed, was interrupted or is still running; it reached step 200",
+    }
+
+
+def test_one_run_alone_is_a_report(study):
+    folder = study.train("only")
+    page = Page(write_report(folder, out=study.root / "elsewhere" / "page.html"))
+    assert (study.root / "elsewhere" / "table.json").is_file()
+    assert "On mor, task reaches a test AUROC of" in page.text("summary")
+    assert "questions" not in page.ids
+    assert "step-one" not in page.ids
+
+
+def test_step_one_alone_is_a_report(study):
+    study.adapt("adapt")
+    page = Page(write_report(study.root))
+    assert page.text("summary").startswith("This report covers 1 adaptation run (step 1) on tiny-base.")
+    assert "results" not in page.ids
+
+
+def test_a_multilabel_task_has_no_roc_curve_but_calibration(study):
+    study.train("one", task="diag", kind="multilabel")
+    page = Page(write_report(study.root))
+    assert "roc" not in page.ids
+    assert "Expected calibration error" in page.text("calibration")
+
+
+def test_without_predictions_the_runs_own_intervals_stand(study):
+    study.train("one", variant="task", predictions=False)
+    study.train("two", variant="head-only", predictions=False)
+    page = Page(write_report(study.root))
+    interval = json.loads((study.root / "one/result.json").read_text())["metrics"]["test"]["auroc"]
+    assert page.rows("results")[2][1] == f"{interval['value']:.3f} ≈ {interval['low']:.3f}–{interval['high']:.3f}"
+    assert "mor: 2 setups could not be paired with others" in page.text("limits")
+    assert "but is not distinguishable from the other setup." in page.text("summary")
+
+
+def test_runs_on_other_test_notes_are_not_paired(study):
+    study.train("one", variant="task")
+    study.train("two", variant="task", seed=2)
+    study.train("three", variant="head-only", notes=100)
+    page = Page(write_report(study.root))
+    assert "questions" not in page.ids
+    assert "mor: 1 setup could not be paired with others" in page.text("limits")
+
+
+def test_a_figure_that_does_not_exist_is_a_dash(study):
+    folder = study.train("one", predictions=False)
+    result = json.loads((folder / "result.json").read_text())
+    result["metrics"]["test"]["auroc"] = {"value": None, "low": None, "high": None}
+    (folder / "result.json").write_text(json.dumps(result))
+    page = Page(write_report(study.root))
+    assert page.rows("results")[1][1] == "– –"
+    assert "On mor, the test notes allow no AUROC: no class is both present and absent." in page.text("summary")
+
+
+def test_settings_that_differ_between_like_runs_part_them(study):
+    study.train("small", rank=4)
+    study.train("large", rank=16, strength=1.4)
+    study.train("large-2", rank=16, strength=1.4, seed=2)
+    page = Page(write_report(study.root))
+    assert [row[0] for row in page.rows("results")[1:]] == ["task (rank 16)", "task (rank 4)"]
+    assert ["step 2", "rank", "16, 4"] in page.rows("made")
+
+
+def test_neither_note_ids_nor_patients_are_shown(full):
+    assert "note-0001" not in full.source
+    assert "patient-1" not in full.source
+
+
+def test_a_folder_without_a_finished_run_is_refused(study):
+    study.unfinished("begun")
+    message = (
+        f"{study.root} holds no finished run (1 unfinished): no folder in it has a readable result.json. "
+        "Give the folder in which `adapt`, `train` or `study` wrote its runs."
+    )
+    with pytest.raises(BadInput, match=f"^{re.escape(message)}$"):
+        write_report(study.root)
+    assert not (study.root / "report.html").exists()
+
+
+def test_a_folder_that_is_not_there_is_refused(tmp_path):
+    with pytest.raises(BadInput, match="is not a folder"):
+        write_report(tmp_path / "nowhere")
