@@ -127,7 +127,8 @@ def _synthetic(options: config.SyntheticOptions) -> None:
     with Terminal() as terminal:
         terminal.says(f"Writing {options.patients:,} patients to {options.out}")
         counts = write_hospital(options.out, patients=options.patients, seed=options.seed, compress=not options.plain)
-    _print({"folder": str(options.out), **counts}, f"{options.out}: mimic3/, mimic4/ and tasks/ of {options.patients:,} patients")
+    written = f"{options.out}: mimic3/, mimic4/ and tasks/ of {options.patients:,} patients"
+    _print({"folder": str(options.out), **counts}, written)
 
 
 @_command(data, "table", config.TableOptions, ("files",))
@@ -165,7 +166,13 @@ def _adapt(options: config.AdaptOptions) -> None:
 
     with Terminal() as terminal:
         result = adapt(options, terminal)
-    _print(result, lambda: (show_language(result), show_proof(result), print(f"run    {options.out}")))
+
+    def show() -> None:
+        show_language(result)
+        show_proof(result)
+        print(f"run    {options.out}")
+
+    _print(result, show)
 
 
 @_command(app, "train", config.TrainOptions, method=True)
@@ -175,14 +182,13 @@ def _train(options: config.TrainOptions) -> None:
 
     with Terminal() as terminal:
         result = train(options, terminal)
-    _print(
-        result,
-        lambda: (
-            show_metrics(result, result["metrics"]["test"], f"{result['variant']}, test"),
-            show_proof(result),
-            print(f"run    {options.out}"),
-        ),
-    )
+
+    def show() -> None:
+        show_metrics(result, result["metrics"]["test"], f"{result['variant']}, test")
+        show_proof(result)
+        print(f"run    {options.out}")
+
+    _print(result, show)
 
 
 @_command(app, "evaluate", config.EvaluateOptions, ("run",))
@@ -191,14 +197,13 @@ def _evaluate(options: config.EvaluateOptions) -> None:
     from clinstack.terminal import show_metrics
 
     found = evaluate(options)
-    _print(
-        found,
-        lambda: (
-            show_metrics(found, found["metrics"], options.split),
-            print(f"{found['notes']:,} notes of {found['patients']:,} patients; {found['labels_scored']} of "
-                  f"{found['classes']} classes scored"),
-        ),
-    )
+
+    def show() -> None:
+        show_metrics(found, found["metrics"], options.split)
+        counts = f"{found['notes']:,} notes of {found['patients']:,} patients"
+        print(f"{counts}; {found['labels_scored']} of {found['classes']} classes scored")
+
+    _print(found, show)
 
 
 @_command(app, "predict", config.PredictOptions, ("run",))
@@ -269,7 +274,7 @@ def _take_config(arguments: list[str]) -> list[cyclopts.config.Dict]:
 
 
 def _check_config(file: Path, values: dict[str, Any], arguments: list[str]) -> None:
-    table = {"adapt": config.AdaptOptions, "train": config.TrainOptions}
+    table: dict[str, type[config.Options]] = {"adapt": config.AdaptOptions, "train": config.TrainOptions}
     options = next((table[word] for word in arguments if word in table), None)
     if options is not None:
         known = {*options.model_fields, *_method_fields()} - {"method_options"}

@@ -67,7 +67,7 @@ class AdaptOptions(TrainingOptions):
     validations_per_epoch: int = Field(default=4, ge=1)
     """How often an epoch the validation part is measured."""
     validation_tokens: int = Field(default=100_000, ge=1)
-    """At most this many tokens are measured during training, and of the training part; valid and test are measured whole at the end."""
+    """Most tokens measured during training and of the training part; valid and test are measured whole, before and after."""
     method_options: dict[str, Any] = {}
     """Options of the method, such as rank."""
 

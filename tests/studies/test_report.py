@@ -301,7 +301,7 @@ def test_settings_that_differ_between_like_runs_part_them(study):
     study.train("large", rank=16, strength=1.4)
     study.train("large-2", rank=16, strength=1.4, seed=2)
     page = Page(write_report(study.root))
-    assert [row[0] for row in page.rows("results")[1:]] == ["task (rank 16)", "task (rank 4)"]
+    assert [row[0] for row in page.rows("results")[1:]] == ["task (rank 4)", "task (rank 16)"]
     assert ["step 2", "rank", "16, 4"] in page.rows("made")
 
 

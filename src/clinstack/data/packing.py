@@ -120,7 +120,7 @@ def build_stream(texts: Iterable[list[str]], encode: Encode, vocabulary: int, fo
                     out.write(np.asarray(note, dtype).tobytes())
                 text_bytes += sum(len(text.encode("utf-8")) for text in batch)
         if not total:
-            raise BadInput(f"{folder.parent.parent.parent}: split {folder.name!r} holds no note, so there is nothing to tokenise.")
+            raise BadInput(f"{folder.name} holds no note, so there is nothing to tokenise.")
         np.save(partial / "starts.npy", np.array(starts, np.int64))
         write_json(
             partial / "stream.json",

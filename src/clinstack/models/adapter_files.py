@@ -24,7 +24,7 @@ from clinstack.runs.lineage import hash_arrays
 
 def hash_adapter(method: Method, weights: Mapping[str, Tensor], base: str, parents: tuple[str, ...]) -> str:
     """The content hash of an adapter: weights, what scales them, the base and the parents."""
-    about = {"method": method_name(method), **method.model_dump(), "base": base, "parents": list(parents)}
+    about = {"method": method_name(method), **method.effect(), "base": base, "parents": list(parents)}
     return hash_arrays({name: tensor.detach().cpu().numpy() for name, tensor in weights.items()}, about)
 
 

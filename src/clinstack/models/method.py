@@ -29,6 +29,10 @@ class Method(BaseModel, ABC):
     """The name peft gives the method in `adapter_config.json`."""
 
     @abstractmethod
+    def effect(self) -> dict[str, float]:
+        """What decides the adapter's effect besides its weights; part of its content hash."""
+
+    @abstractmethod
     def attach(self, backbone: "Backbone", adapter: str) -> None:
         """Puts a fresh adapter of that name into the backbone's model. The fresh adapter changes no hidden state or few."""
 

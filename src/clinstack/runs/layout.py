@@ -155,3 +155,37 @@ class StudyLayout:
     def table(self) -> Path:
         """The same as rows: every setting, metric, interval and cost."""
         return self.root / "table.json"
+
+
+@dataclass(frozen=True)
+class DemoLayout:
+    """The demo's folder: hospital, corpus, the step-1 run, and a run per task and variant."""
+
+    root: Path
+
+    @property
+    def hospital(self) -> Path:
+        """The synthetic hospital."""
+        return self.root / "hospital"
+
+    def hospital_notes(self, kind: str) -> Path:
+        """The MIMIC-IV-shaped notes of a kind, discharge or radiology."""
+        return self.hospital / "mimic4" / f"{kind}.csv.gz"
+
+    def task(self, name: str) -> Path:
+        """A labelled task of the hospital."""
+        return self.hospital / "tasks" / name
+
+    @property
+    def corpus(self) -> Path:
+        """The unlabelled notes of step 1."""
+        return self.root / "corpus"
+
+    @property
+    def clinical(self) -> Path:
+        """The step-1 run."""
+        return self.root / "clinical"
+
+    def run(self, task: str, variant: str) -> Path:
+        """A step-2 run."""
+        return self.root / "runs" / task / variant

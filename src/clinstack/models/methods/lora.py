@@ -6,7 +6,7 @@ every active adapter trainable at each switch, so the stack sets frozenness agai
 """
 
 import warnings
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from pydantic import Field
 
@@ -19,17 +19,27 @@ if TYPE_CHECKING:
     from clinstack.models.backbone import Backbone
 
 
+_TARGETS = {"qv": None, "all": "all-linear"}
+"""What peft calls our two short words; None lets it look up the model family's query and value projections."""
+
+
 class LoRA(Method):
     """Low-rank updates of a model's linear layers."""
 
     peft_type: ClassVar[str] = "LORA"
 
     rank: int = Field(8, ge=1, description="Rank of the update.")
-    alpha: float = Field(16, gt=0, description="The update is scaled by alpha / rank.")
+    alpha: float = Field(16.0, gt=0, description="The update is scaled by alpha / rank.")
     dropout: float = Field(0.0, ge=0, lt=1, description="Dropout on the update's input while training.")
-    targets: Literal["qv", "all"] = Field(
-        "qv", description="Which layers get an update: the query and value projections, or every linear layer."
+    targets: str = Field(
+        "qv",
+        pattern=r"^[\w.]+(,[\w.]+)*$",
+        description="Layers that get an update: qv (query and value), all (every linear layer), or names joined by commas.",
     )
+
+    def effect(self) -> dict[str, float]:
+        """The scale of the update; its place is told by the weights' names."""
+        return {"scale": self.alpha / self.rank}
 
     def attach(self, backbone: "Backbone", adapter: str) -> None:
         """Adds a fresh LoRA to the model's linear layers in place."""
@@ -39,7 +49,7 @@ class LoRA(Method):
             r=self.rank,
             lora_alpha=self.alpha,
             lora_dropout=self.dropout,
-            target_modules=None if self.targets == "qv" else "all-linear",
+            target_modules=_TARGETS[self.targets] if self.targets in _TARGETS else self.targets.split(","),
             task_type=None,  # a typed LoRA does not load onto a model of another type (peft 0.21.2)
             base_model_name_or_path=backbone.name,
         )
@@ -49,7 +59,7 @@ class LoRA(Method):
                 inject_adapter_in_model(config, backbone.model, adapter_name=adapter)
             except ValueError as error:
                 raise BadInput(
-                    f"LoRA finds no query and value projections in base {backbone.name}. Use --targets all."
+                    f"LoRA finds no layers {self.targets!r} in base {backbone.name}. Use --targets all, or names of its layers."
                 ) from error
 
     def parameters(self, backbone: "Backbone", adapter: str) -> "dict[str, Parameter]":
@@ -85,13 +95,13 @@ class LoRA(Method):
 
     @classmethod
     def from_peft(cls, config: dict[str, Any]) -> Self:
-        """Options from peft's configuration; more than two targeted names means every linear layer."""
-        targets = config.get("target_modules") or []
+        """Options from peft's configuration, the targeted layers by name."""
+        targets = config["target_modules"]
         return cls(
             rank=config["r"],
             alpha=config["lora_alpha"],
             dropout=config["lora_dropout"],
-            targets="all" if targets == "all-linear" or len(targets) > 2 else "qv",
+            targets="all" if targets == "all-linear" else ",".join(sorted(targets)),
         )
 
 

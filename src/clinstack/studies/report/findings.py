@@ -302,7 +302,16 @@ def _mean_of_limits(runs: Sequence[Run], metric: str) -> Interval:
 
 def _table_order(setup: Setup) -> tuple[Any, ...]:
     known = VARIANTS.index(setup.variant) if setup.variant in VARIANTS else len(VARIANTS)
-    return setup.base, setup.profile, known, setup.variant, setup.methods, setup.extras
+    extras = tuple((key, *_numbers_first(value)) for key, value in setup.extras)
+    return setup.base, setup.profile, known, setup.variant, setup.methods, extras
+
+
+def _numbers_first(value: str) -> tuple[bool, float, str]:
+    """Sorts rank 4 before rank 16."""
+    try:
+        return False, float(value), value
+    except ValueError:
+        return True, 0.0, value
 
 
 def _alike(first: Setup, second: Setup) -> bool:

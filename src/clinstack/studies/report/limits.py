@@ -9,21 +9,23 @@ from clinstack.studies.report.gather import Gathered
 
 def limits(found: Gathered, tasks: Sequence[TaskFindings]) -> list[str]:
     """The limits in the order in which they matter."""
-    return [*(said for task in tasks for said in _of_task(task)), *_of_seeds(tasks), *_of_comparing(found, tasks)]
+    return [*_of_patients(tasks), *_of_seeds(tasks), *_of_comparing(found, tasks)]
 
 
-def _of_task(task: TaskFindings) -> list[str]:
+def _of_patients(tasks: Sequence[TaskFindings]) -> list[str]:
     said = []
-    if task.notes:
+    if paired := [f"{task.task} {task.patients:,}" for task in tasks if task.notes]:
+        resamples = words.listed(sorted({f"{task.resamples:,}" for task in tasks if task.notes}))
         said.append(
-            f"{task.task}: intervals come from {task.resamples:,} bootstrap resamples of {task.patients:,} test patients. "
-            "They say how a figure would move with other patients of the same kind, not at another hospital."
+            f"Intervals come from {resamples} bootstrap resamples of the test patients ({', '.join(paired)}). They say how "
+            "a figure would move with other patients of the same kind, not at another hospital."
         )
-    if loose := [cell for cell in task.cells if not cell.bootstrapped]:
-        said.append(
-            f"{task.task}: {words.count_of(len(loose), 'setup')} could not be paired with others, because predictions are "
-            "missing or are of other test notes; the intervals shown are the mean of the runs' own."
-        )
+    for task in tasks:
+        if loose := [cell for cell in task.cells if not cell.bootstrapped]:
+            said.append(
+                f"{task.task}: {words.count_of(len(loose), 'setup')} could not be paired with others, because predictions "
+                "are missing or are of other test notes; the intervals shown are the mean of the runs' own."
+            )
     return said
 
 

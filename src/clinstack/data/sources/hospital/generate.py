@@ -52,7 +52,10 @@ def write_hospital(
     admissions = {"mimic3": 0, "mimic4": 0}
     with atomic_folder(out) as folder:
         plan = _plan(seed, patients)
-        with TableFiles(folder / "mimic3", MIMIC3, compress=compress) as files, TaskFiles(folder / "tasks", plan) as tasks:
+        with (
+            TableFiles(folder / "mimic3", MIMIC3, compress=compress) as files,
+            TaskFiles(folder / "tasks", plan) as tasks,
+        ):
             write_dictionaries(files)
             for index in range(patients):
                 patient = draw_patient(seed, "mimic3", index)

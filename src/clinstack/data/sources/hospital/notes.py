@@ -11,7 +11,12 @@ from datetime import datetime, timedelta
 from clinstack.data.sources.hospital.admission import Admission, Scene
 from clinstack.data.sources.hospital.bedside import chest_film, nursing, respiratory, tracing, within_stay
 from clinstack.data.sources.hospital.dice import Dice
-from clinstack.data.sources.hospital.discharge import write_addendum, write_newborn, write_summary_sections
+from clinstack.data.sources.hospital.discharge import (
+    write_addendum,
+    write_newborn,
+    write_nursery,
+    write_summary_sections,
+)
 from clinstack.data.sources.hospital.patients import Patient, Stay
 from clinstack.data.sources.hospital.quirks import WITHOUT_NOTE, render
 from clinstack.data.sources.hospital.style import Removed, draw_author
@@ -21,7 +26,10 @@ from clinstack.data.sources.hospital.writing import TableFile, TableFiles
 def stage(seed: int, release: str, patient: Patient, stay: Stay) -> Scene:
     """The scene in which a stay's notes are written; its own stream of chance."""
     dice = Dice(seed, release, patient.index, "words", stay.number)
-    return Scene(dice, draw_author(dice), Removed(dice, release), patient, stay)
+    drugs = {
+        drug: None for condition, _ in patient.conditions for drug in dice.some(condition.drugs, dice.between(0, 2))
+    }
+    return Scene(dice, draw_author(dice), Removed(dice, release), patient, stay, tuple(drugs))
 
 
 def write_notes3(files: TableFiles, seed: int, patient: Patient) -> list[Admission | None]:
@@ -35,7 +43,7 @@ def write_notes3(files: TableFiles, seed: int, patient: Patient) -> list[Admissi
         if patient.newborn:
             admissions.append(None)
             events.write("Discharge summary", "Report", stay.discharged, write_newborn(scene), timed=False)
-            events.write("Nursing/other", "Report", within_stay(scene, 0.3), nursing(scene, ventilated=False))
+            events.write("Nursing/other", "Report", within_stay(scene, 0.3), write_nursery(scene))
             continue
         admission, sections = write_summary_sections(scene)
         text = render(stay.quirk, sections)
@@ -58,7 +66,14 @@ class _Events:
         self.file, self.scene = file, scene
 
     def write(
-        self, category: str, description: str, when: datetime, text: str | None, *, timed: bool = True, error: bool = False
+        self,
+        category: str,
+        description: str,
+        when: datetime,
+        text: str | None,
+        *,
+        timed: bool = True,
+        error: bool = False,
     ) -> None:
         dice, stay = self.scene.dice, self.scene.stay
         lost = timed and dice.chance(0.01)
@@ -87,7 +102,9 @@ def _write_summary(events: _Events, stay: Stay, text: str) -> None:
         shown = None if stay.quirk == "missing text" else text
         events.write("Discharge summary", "Report", left, shown, timed=False)
     if stay.quirk == "addendum only" or dice.chance(0.04):
-        events.write("Discharge summary", "Addendum", left + timedelta(days=1), write_addendum(events.scene), timed=False)
+        events.write(
+            "Discharge summary", "Addendum", left + timedelta(days=1), write_addendum(events.scene), timed=False
+        )
 
 
 def _write_bedside(events: _Events, stay: Stay) -> None:
@@ -122,10 +139,19 @@ def write_notes4(files: TableFiles, seed: int, patient: Patient) -> int:
             _, sections = write_summary_sections(scene)
             name = f"Name:  ___                     Unit No:   ___\n \n{render('plain', sections)}"
             text = " \n" + name.replace("\n\n", "\n \n")
-        files["discharge"].write(f"{who}-DS-{number}", who, admission_id, "DS", number, day, left + timedelta(hours=30), text)
+        files["discharge"].write(
+            f"{who}-DS-{number}", who, admission_id, "DS", number, day, left + timedelta(hours=30), text
+        )
         if not patient.newborn and dice.chance(0.01):
             files["discharge"].write(
-                f"{who}-AD-{number}", who, admission_id, "AD", number, day, left + timedelta(days=2), write_addendum(scene)
+                f"{who}-AD-{number}",
+                who,
+                admission_id,
+                "AD",
+                number,
+                day,
+                left + timedelta(days=2),
+                write_addendum(scene),
             )
         for film in range(dice.between(1, 2)):
             when = within_stay(scene, dice.roll())

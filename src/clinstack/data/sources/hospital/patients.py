@@ -34,22 +34,39 @@ PROBLEMS = CHEST + BELLY + HEAD
 NEWBORN_SHARE = 0.06
 MOST_STAYS = 8
 
-DEATH_THRESHOLD = 1.72
-CHANCE_DEATH = 0.5
-CHANCE_LENGTH = 0.5
-CHANCE_BREATH = 0.6
+DEATH_THRESHOLD = 2.7
+CHANCE_DEATH = 1.05
+CHANCE_LENGTH = 0.38
+CHANCE_BREATH = 0.3
 
 # Score -> hours. The lengths give about 13 / 38 / 32 / 17 % of the four length-of-stay classes.
-LENGTH_HOURS = ((-1.9, 14.0), (-1.1, 45.0), (-0.6, 80.0), (0.2, 150.0), (0.9, 300.0), (1.6, 520.0), (2.6, 1100.0))
-BREATH_HOURS = ((0.0, 9.0), (0.8, 32.0), (1.2, 70.0), (1.75, 160.0), (2.3, 300.0), (3.5, 640.0))
+LENGTH_HOURS = ((-1.7, 14.0), (-1.1, 45.0), (-0.65, 80.0), (0.0, 168.0), (0.6, 336.0), (1.2, 560.0), (2.4, 1200.0))
+BREATH_HOURS = ((0.1, 9.0), (0.75, 32.0), (1.1, 70.0), (1.6, 165.0), (2.2, 300.0), (3.6, 640.0))
 AFTER_SURGERY_HOURS = ((-1.0, 4.0), (0.5, 10.0), (1.2, 20.0), (2.0, 80.0), (3.0, 260.0))
 
 # Codes that only one sex can have, by their first letters.
-_FEMALE = tuple("V22 V27 179 180 182 183 218 610 614 617 618 620 626 627 642 654 65 66 67 68 69 70 74 75 851 854".split())
-_MALE = tuple("600 601 603 605 607 186".split())
-_FEMALE_PROCEDURES = tuple("65 68 74 75 851 854".split())
-_MALE_PROCEDURES = tuple("60 62".split())
-_PREGNANCY = tuple("V22 V27 642 654 741 7569 626".split())
+_FEMALE = (
+    "V22",
+    "V27",
+    "179",
+    "180",
+    "182",
+    "183",
+    "218",
+    "610",
+    "614",
+    "617",
+    "618",
+    "620",
+    "626",
+    "627",
+    "642",
+    "654",
+)
+_MALE = ("600", "601", "603", "605", "607", "186")
+_FEMALE_PROCEDURES = ("65", "68", "74", "75", "851", "854")
+_MALE_PROCEDURES = ("60", "62")
+_PREGNANCY = ("V22", "V27", "642", "654", "741", "7569", "626")
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +148,7 @@ def _fits(code: str, sex: str, age: int, *, procedure: bool) -> bool:
     if procedure:
         wrong = _MALE_PROCEDURES if sex == "F" else _FEMALE_PROCEDURES
     else:
-        wrong = _MALE if sex == "F" else _FEMALE[: _FEMALE.index("65")]
+        wrong = _MALE if sex == "F" else _FEMALE
     return not code.startswith(wrong) and not (age > 45 and code.startswith(_PREGNANCY))
 
 
@@ -206,9 +223,7 @@ def _draw_stay(
     intensive = (admitted + timedelta(minutes=dice.between(5, 29)), max(out, admitted + timedelta(hours=1)))
 
     new_tail = _draw_tail(dice, TAIL_DIAGNOSES, DIAGNOSIS_TOTALS, dice.between(0, 1), sex, age)
-    planned_procedures = _draw_tail(
-        dice, TAIL_PROCEDURES, PROCEDURE_TOTALS, 1 if dice.chance(0.45) else 0, sex, age
-    )
+    planned_procedures = _draw_tail(dice, TAIL_PROCEDURES, PROCEDURE_TOTALS, 1 if dice.chance(0.45) else 0, sex, age)
     plan = planned_procedures[0] if planned_procedures else None
     return Stay(
         number=number,
@@ -239,8 +254,8 @@ def _breath_hours(
     levels: list[tuple[Condition, float]],
 ) -> float:
     """Hours from the first to the last moment on a ventilator; 0 for most."""
-    score = problem.breath + 1.3 * (severity - 0.5) + sum(entry.breath for entry in disturbances)
-    score += sum(condition.breath * level for condition, level in levels) + CHANCE_BREATH * dice.bell()
+    score = problem.breath + 1.4 * (severity - 0.5) + sum(entry.breath for entry in disturbances)
+    score += sum(1.3 * condition.breath * level for condition, level in levels) + CHANCE_BREATH * dice.bell()
     keys = {entry.key for entry in disturbances}
     if "respiratory failure" in keys:
         return between_knots(score, BREATH_HOURS) if dice.chance(0.92) else 0.0

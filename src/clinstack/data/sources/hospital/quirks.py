@@ -13,6 +13,8 @@ from clinstack.data.sources.hospital.dice import Dice
 
 Section = tuple[str, str]
 
+# What stands between heading and body where it is not a line break.
+_GAPS = {"Admission Date": "  ", "Service": " ", "Attending": ""}
 _DICTATED = {
     "Physical Exam": "PHYSICAL EXAMINATION ON ADMISSION",
     "Brief Hospital Course": "HOSPITAL COURSE",
@@ -21,7 +23,9 @@ _DICTATED = {
 
 
 def _plain(sections: Sequence[Section]) -> str:
-    return "\n\n".join(f"{heading}:\n{body}" if body else f"{heading}:" for heading, body in sections)
+    return "\n\n".join(
+        f"{heading}:{_GAPS.get(heading, chr(10))}{body}" if body else f"{heading}:" for heading, body in sections
+    )
 
 
 def _inline(sections: Sequence[Section]) -> str:
@@ -51,7 +55,9 @@ def _numbered(sections: Sequence[Section]) -> str:
     return _edit(
         sections,
         "Past Medical History",
-        lambda body: "\n\n".join(f"{number}. {line.lstrip('-0123456789. ')}: see OMR" for number, line in enumerate(body.split("\n"), 1)),
+        lambda body: "\n\n".join(
+            f"{number}. {line.lstrip('-0123456789. ')}: see OMR" for number, line in enumerate(body.split("\n"), 1)
+        ),
     )
 
 
@@ -60,7 +66,11 @@ def _three_newlines(sections: Sequence[Section]) -> str:
 
 
 def _bracketed(sections: Sequence[Section]) -> str:
-    return _plain(sections).replace("\nHistory of Present Illness:", "\nHPI (per patient and family):").replace("Past Medical History:", "PMH:")
+    return (
+        _plain(sections)
+        .replace("\nHistory of Present Illness:", "\nHPI (per patient and family):")
+        .replace("Past Medical History:", "PMH:")
+    )
 
 
 def _spaced_blank(sections: Sequence[Section]) -> str:

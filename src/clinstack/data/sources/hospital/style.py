@@ -14,21 +14,24 @@ from datetime import datetime
 from clinstack.data.sources.hospital.dice import Dice
 
 _SHORT = {
-    "patient": "pt", "with": "w/", "without": "w/o", "history of": "h/o", "shortness of breath": "SOB", "chest pain": "CP",
-    "abdominal": "abd", "abdominal pain": "abd pain", "secondary to": "2/2", "status post": "s/p", "nausea": "N", "bilateral": "b/l",
-    "complicated by": "c/b", "consistent with": "c/w", "presents with": "p/w", "presented with": "p/w", "antibiotics": "abx",
-    "respiratory": "resp", "treated": "tx'd", "days": "d", "started on": "started", "temperature": "T", "prior to": "PTA",
-    "creatinine": "Cr", "transferred": "xferred", "weakness": "wkness", "hypertension": "HTN", "nursing home": "NH",
+    "patient": "pt", "with": "w/", "without": "w/o", "history of": "h/o", "shortness of breath": "SOB",
+    "chest pain": "CP", "abdominal": "abd", "abdominal pain": "abd pain", "secondary to": "2/2",
+    "status post": "s/p", "nausea": "N", "bilateral": "b/l", "complicated by": "c/b", "consistent with": "c/w",
+    "presents with": "p/w", "presented with": "p/w", "antibiotics": "abx", "respiratory": "resp", "treated": "tx'd",
+    "days": "d", "started on": "started", "temperature": "T", "prior to": "PTA", "creatinine": "Cr",
+    "transferred": "xferred", "weakness": "wkness", "hypertension": "HTN", "nursing home": "NH",
     "atrial fibrillation": "AF", "pneumonia": "PNA", "intravenous": "IV", "discharge": "d/c", "evidence of": "e/o",
 }  # fmt: skip
 _LONG = {
-    "SOB": "shortness of breath", "CP": "chest pain", "c/w": "consistent with", "N/V": "nausea and vomiting", "IVF": "intravenous fluids",
-    "CXR": "chest x-ray", "abx": "antibiotics", "DOE": "dyspnea on exertion", "AMS": "altered mental status", "Cr": "creatinine",
-    "Hct": "hematocrit", "hct": "hematocrit", "PNA": "pneumonia", "RVR": "rapid ventricular response", "LOC": "loss of consciousness",
-    "NRB": "non-rebreather", "BRBPR": "bright red blood per rectum", "abd": "abdominal", "UA": "urinalysis", "sz": "seizure",
-    "HA": "headache", "PRBC": "packed red blood cells", "trop": "troponin", "RA": "room air", "h/o": "history of", "ETOH": "alcohol",
-    "MVC": "motor vehicle collision", "HTN": "hypertension", "CAD": "coronary artery disease", "CHF": "congestive heart failure",
-    "NC": "nasal cannula", "s/p": "status post", "p/w": "presents with", "LE": "lower extremity", "gtt": "drip", "OSH": "outside hospital",
+    "SOB": "shortness of breath", "CP": "chest pain", "c/w": "consistent with", "N/V": "nausea and vomiting",
+    "IVF": "intravenous fluids", "CXR": "chest x-ray", "abx": "antibiotics", "DOE": "dyspnea on exertion",
+    "AMS": "altered mental status", "Cr": "creatinine", "Hct": "hematocrit", "hct": "hematocrit",
+    "PNA": "pneumonia", "RVR": "rapid ventricular response", "LOC": "loss of consciousness",
+    "NRB": "non-rebreather", "BRBPR": "bright red blood per rectum", "abd": "abdominal", "UA": "urinalysis",
+    "sz": "seizure", "HA": "headache", "PRBC": "packed red blood cells", "trop": "troponin", "RA": "room air",
+    "h/o": "history of", "ETOH": "alcohol", "MVC": "motor vehicle collision", "HTN": "hypertension",
+    "CAD": "coronary artery disease", "CHF": "congestive heart failure", "NC": "nasal cannula",
+    "s/p": "status post", "p/w": "presents with", "LE": "lower extremity", "gtt": "drip", "OSH": "outside hospital",
 }  # fmt: skip
 
 
@@ -40,9 +43,10 @@ def _pattern(words: dict[str, str]) -> re.Pattern[str]:
 _SHORT_PATTERN, _LONG_PATTERN = _pattern(_SHORT), _pattern(_LONG)
 _WORD = re.compile(r"[a-z]{6,}")
 _MISSPELLINGS = {
-    "pneumonia": "pnuemonia", "diarrhea": "diarhea", "hypotensive": "hypotenisve", "edema": "edmea", "antibiotics": "antibotics",
-    "received": "recieved", "abdominal": "abdominla", "bilateral": "bilaterl", "hemorrhage": "hemmorhage", "respiratory": "resiratory",
-    "lethargic": "lethargis", "catheterization": "catherization", "weakness": "weaknes", "admitted": "admited",
+    "pneumonia": "pnuemonia", "diarrhea": "diarhea", "hypotensive": "hypotenisve", "edema": "edmea",
+    "antibiotics": "antibotics", "received": "recieved", "abdominal": "abdominla", "bilateral": "bilaterl",
+    "hemorrhage": "hemmorhage", "respiratory": "resiratory", "lethargic": "lethargis",
+    "catheterization": "catherization", "weakness": "weaknes", "admitted": "admited",
 }  # fmt: skip
 
 

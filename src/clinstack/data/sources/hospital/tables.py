@@ -17,8 +17,23 @@ _LOCATIONS = ("EMERGENCY ROOM ADMIT", "TRANSFER FROM HOSP/EXTRAM", "CLINIC REFER
 _INSURANCES = ("Medicare", "Medicare", "Private", "Medicaid", "Government", "Self Pay")
 _FAITHS = ("CATHOLIC", "PROTESTANT QUAKER", "JEWISH", "NOT SPECIFIED", "UNOBTAINABLE", None)
 _MARRIAGES = ("MARRIED", "SINGLE", "WIDOWED", "DIVORCED", None)
-_ETHNICITIES = ("WHITE", "WHITE", "WHITE", "BLACK/AFRICAN AMERICAN", "HISPANIC OR LATINO", "ASIAN", "UNKNOWN/NOT SPECIFIED")
-_UNITS = {"CARDIOLOGY": "CCU", "CARDIOTHORACIC": "CSRU", "SURGERY": "SICU", "TRAUMA": "TSICU", "VASCULAR": "SICU", "NEONATOLOGY": "NICU"}
+_ETHNICITIES = (
+    "WHITE",
+    "WHITE",
+    "WHITE",
+    "BLACK/AFRICAN AMERICAN",
+    "HISPANIC OR LATINO",
+    "ASIAN",
+    "UNKNOWN/NOT SPECIFIED",
+)
+_UNITS = {
+    "CARDIOLOGY": "CCU",
+    "CARDIOTHORACIC": "CSRU",
+    "SURGERY": "SICU",
+    "TRAUMA": "TSICU",
+    "VASCULAR": "SICU",
+    "NEONATOLOGY": "NICU",
+}
 # CareVue and MetaVision: (mode, its values), (tidal volume), (heart rate), (oxygen device, value).
 _CAREVUE = ((720, ("Assist Control", "SIMV+PS", "CPAP+PS")), 682, 211, (467, "Nasal Cannula"))
 _METAVISION = ((223849, ("CMV/ASSIST/AutoFlow", "PSV/SBT", "CPAP/PSV")), 224685, 220045, (226732, "Nasal cannula"))
@@ -61,7 +76,13 @@ def _day(when: datetime | None) -> datetime | None:
 
 
 def _write_admission(file: TableFile, dice: Dice, patient: Patient, stay: Stay) -> None:
-    kind = "NEWBORN" if patient.newborn else "ELECTIVE" if stay.problem.elective else dice.pick(("EMERGENCY",) * 9 + ("URGENT",))
+    kind = (
+        "NEWBORN"
+        if patient.newborn
+        else "ELECTIVE"
+        if stay.problem.elective
+        else dice.pick(("EMERGENCY",) * 9 + ("URGENT",))
+    )
     emergency = kind == "EMERGENCY" and dice.chance(0.7)
     location = "PHYS REFERRAL/NORMAL DELI" if kind in ("NEWBORN", "ELECTIVE") else dice.pick(_LOCATIONS)
     left = "DEAD/EXPIRED" if stay.died else dice.pick(("HOME", "HOME HEALTH CARE", "SNF", "REHAB/DISTINCT PART HOSP"))
@@ -105,7 +126,20 @@ def _write_intensive(files: TableFiles, dice: Dice, patient: Patient, stay: Stay
     def note(item: int, when: datetime, value: str | None, unit: str | None = None, error: int | None = None) -> None:
         number = value if value is not None and value.isdigit() else None
         wrong = error if error is not None else (None if carevue else 0)
-        chart.write_numbered(*who, item, when, when + timedelta(minutes=7), 14_000 + item % 900, value, number, unit, None if carevue else 0, wrong, None, None)
+        chart.write_numbered(
+            *who,
+            item,
+            when,
+            when + timedelta(minutes=7),
+            14_000 + item % 900,
+            value,
+            number,
+            unit,
+            None if carevue else 0,
+            wrong,
+            None,
+            None,
+        )
 
     for number in range(3):
         note(pulse, inside + timedelta(hours=number), str(dice.between(60, 120)), "bpm")

@@ -24,7 +24,15 @@ BREATH_CLASSES = ("LE7D", "GT7D")
 SPLIT_SEED = 123
 _BATCH = 256
 # Head and neck malignancy, neuromuscular disease, burns: no cohort of prolonged ventilation has them.
-_EXCLUDED = (*(f"14{digit}" for digit in range(10)), "3589", "3590", "3591", "35801", "941", *(f"948{digit}" for digit in range(3, 10)))
+_EXCLUDED = (
+    *(f"14{digit}" for digit in range(10)),
+    "3589",
+    "3590",
+    "3591",
+    "35801",
+    "941",
+    *(f"948{digit}" for digit in range(3, 10)),
+)
 
 
 def admission_text(admission: Admission) -> str:
@@ -104,7 +112,13 @@ class TaskFiles:
         self._plan = plan
         self._writers = {
             name: TaskWriter(
-                folder / name, name=name, kind=kind, classes=plan.classes[name], source="synthetic hospital", mode="reference", seed=SPLIT_SEED
+                folder / name,
+                name=name,
+                kind=kind,
+                classes=plan.classes[name],
+                source="synthetic hospital",
+                mode="reference",
+                seed=SPLIT_SEED,
             )
             for name, kind in plan.kinds.items()
         }

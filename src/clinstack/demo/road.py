@@ -1,0 +1,138 @@
+"""The whole road on built-in data: hospital -> corpus -> step 1 -> the variants of step 2 -> report.
+
+It calls what the commands call and has no way of its own, so what works here works on real notes. Sizes are chosen for five
+minutes on two cores; nothing about the evaluation is. Every part is skipped if it is there already, so an interrupted demo goes
+on with the same command.
+"""
+
+import time
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from clinstack.config import AdaptOptions, DemoOptions, TrainOptions
+from clinstack.data.sources.hospital import write_hospital
+from clinstack.data.sources.table import build_table
+from clinstack.models.backbone import TINY_BASE
+from clinstack.runs.layout import DemoLayout
+from clinstack.studies.report import write_report
+from clinstack.training.classification import train, variant_name
+from clinstack.training.language import adapt
+from clinstack.training.running import Witness
+
+PATIENTS = 700
+TASKS = {"mor": "in-hospital death", "diag": "diagnoses", "los": "length of stay", "pmv": "long ventilation", "proc": "procedures"}
+COMPARED = ("mor", "diag")
+"""Tasks on which all six variants are trained; the others get the full stack."""
+
+LORA = {"rank": 8, "targets": "all"}
+STEP1 = {"learning_rate": 3e-3, "batch_size": 8, "max_tokens": 256, "validations_per_epoch": 2, "validation_tokens": 20_000}
+STEP2 = {"learning_rate": 3e-3, "batch_size": 16, "max_tokens": 128, "epochs": 3}
+HEAD_ONLY = {"learning_rate": 2e-2, "batch_size": 16, "max_tokens": 128, "epochs": 20}
+"""With nothing inside the stack to train, notes are read once and epochs cost next to nothing."""
+
+VARIANTS: tuple[dict[str, Any], ...] = (
+    {"clinical": False, "task_adapter": "none"},
+    {"clinical": False, "task_adapter": "lora"},
+    {"clinical": True, "clinical_mode": "frozen", "task_adapter": "none"},
+    {"clinical": True, "clinical_mode": "frozen", "task_adapter": "lora"},
+    {"clinical": True, "clinical_mode": "trainable", "task_adapter": "none"},
+    {"clinical": True, "clinical_mode": "trainable", "task_adapter": "lora"},
+)
+FULL_STACK = VARIANTS[-1]
+
+
+def walk(options: DemoOptions, witness: Witness) -> dict[str, Any]:
+    """Walks the road in `options.out`, printing what happens and why; returns where the report lies and every test figure."""
+    began = time.monotonic()
+    layout = DemoLayout(options.out)
+    cells = [
+        (task, variant)
+        for task in TASKS
+        for variant in (VARIANTS if options.full or task in COMPARED else (FULL_STACK,))
+    ]
+    told = _Told(witness, stages=4 + len(cells))
+
+    told.next("A synthetic hospital", "made-up patients in MIMIC's own tables, so nothing here is anyone's data")
+    if not layout.hospital.exists():
+        write_hospital(layout.hospital, patients=PATIENTS, seed=options.seed)
+    told.next("A corpus of unlabelled notes", "step 1 needs text only; train, valid and test never share a patient")
+    if not layout.corpus.exists():
+        notes = [layout.hospital_notes(kind) for kind in ("discharge", "radiology")]
+        build_table(notes, layout.corpus, text="text", note_id="note_id", patient="subject_id", name="hospital")
+    told.next("Step 1: the clinical adapter", "the base knows novels only; a small adapter learns how notes are written")
+    language = adapt(
+        AdaptOptions(base=TINY_BASE, corpus=layout.corpus, out=layout.clinical, seed=options.seed, **STEP1, method_options=LORA),
+        witness,
+    )
+    bits = language["bits_per_byte"]["test"]
+    witness.says(f"  unseen notes: {bits['before']:.3f} bits per byte before, {bits['after']:.3f} after")
+
+    results = []
+    for task, variant in cells:
+        name = _name(variant, layout)
+        told.next(f"Step 2: {TASKS[task]} ({task}), {name}", "the head alone" if name == "head-only" else "head and adapters")
+        results.append(train(_options(options, layout, task, variant), witness))
+    told.next("The report", "every figure with its interval, every stack with its proof")
+    report = write_report(layout.root, None, "clinstack demo: the synthetic hospital")
+    _show(results)
+    minutes, seconds = divmod(round(time.monotonic() - began), 60)
+    Console(highlight=False).print(f"\n{len(results)} runs in {minutes} min {seconds} s. Open the report: {report}", soft_wrap=True)
+    return {
+        "report": str(report),
+        "seconds": round(time.monotonic() - began, 1),
+        "bits_per_byte": bits,
+        "runs": [{"task": r["task"], "variant": r["variant"], "test": r["metrics"]["test"]} for r in results],
+    }
+
+
+def _options(options: DemoOptions, layout: DemoLayout, task: str, variant: dict[str, Any]) -> TrainOptions:
+    inside_trains = variant["task_adapter"] != "none" or variant.get("clinical_mode") == "trainable"
+    return TrainOptions(
+        base=TINY_BASE,
+        task=layout.task(task),
+        out=layout.run(task, _name(variant, layout)),
+        seed=options.seed,
+        **{**variant, "clinical": layout.clinical if variant["clinical"] else None},
+        **(STEP2 if inside_trains else HEAD_ONLY),
+        method_options=LORA if variant["task_adapter"] != "none" else {},
+    )
+
+
+def _name(variant: dict[str, Any], layout: DemoLayout) -> str:
+    clinical = layout.clinical if variant["clinical"] else None
+    return variant_name(clinical, variant.get("clinical_mode", "frozen"), variant["task_adapter"])
+
+
+class _Told:
+    """Numbers the stages, says why each is done, and how long the rest may take."""
+
+    def __init__(self, witness: Witness, stages: int):
+        self.witness, self.stages, self.at = witness, stages, 0
+        self.began = time.monotonic()
+
+    def next(self, what: str, why: str) -> None:
+        """Begins a stage."""
+        self.at += 1
+        spent = time.monotonic() - self.began
+        left = f", about {spent / (self.at - 1) * (self.stages - self.at + 1):.0f} s left" if self.at > 4 else ""
+        self.witness.says(f"\n[{self.at}/{self.stages}{left}] {what}: {why}")
+
+
+def _show(results: list[dict[str, Any]]) -> None:
+    """The final table on stdout: test AUROC with its interval, a row per variant, a column per task."""
+    table = Table(title="Test AUROC [95 % interval, patient bootstrap]", title_justify="left", box=None, pad_edge=False)
+    tasks = list(dict.fromkeys(r["task"] for r in results))
+    for column in ("variant", *tasks):
+        table.add_column(column, no_wrap=True)
+    for variant in dict.fromkeys(r["variant"] for r in results):
+        cells = {r["task"]: _cell(r) for r in results if r["variant"] == variant}
+        table.add_row(variant, *(cells.get(task, "") for task in tasks))
+    Console(highlight=False, width=max(120, Console().width)).print(table)
+
+
+def _cell(result: dict[str, Any]) -> str:
+    selects = {"binary": "auroc", "multiclass": "auroc_ovr_macro", "multilabel": "auroc_macro"}[result["kind"]]
+    found = result["metrics"]["test"][selects]
+    return f"{found['value']:.3f} [{found['low']:.3f}, {found['high']:.3f}]"
