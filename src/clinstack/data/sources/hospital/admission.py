@@ -120,16 +120,8 @@ def _illness(scene: Scene) -> str:
         sentences.append(_emergency(scene, before))
     if dice.chance(0.75):
         grave = stay.severity + 0.2 * (dice.roll() - 0.5)
-        words = (
-            phrases.REFERRALS
-            if problem.elective
-            else phrases.GRAVE
-            if grave > 0.6
-            else phrases.CALM
-            if grave < 0.4
-            else phrases.SOURCES
-        )
-        sentences.append(scene.fill(dice.pick(words)))
+        tone = phrases.GRAVE if grave > 0.6 else phrases.CALM if grave < 0.4 else phrases.SOURCES
+        sentences.append(scene.fill(dice.pick(phrases.REFERRALS if problem.elective else tone)))
     if stay.plan is not None and dice.chance(0.75):
         words = dice.pick(stay.plan.words)
         sentences.append(

@@ -117,18 +117,16 @@ def chest_film(scene: Scene, when: datetime) -> str:
         return wrap(
             f"EXAMINATION:  CHEST (PORTABLE AP)\n\nINDICATION:  {reason}  // eval for interval change\n\n"
             "TECHNIQUE:  Single portable AP view of the chest.\n\n"
-            f"COMPARISON:  {removed.date(when)}\n\nFINDINGS: \n\n{finding} {chest}\n\nIMPRESSION: \n\n"
-            f"{dice.pick(_CLEAR) if not keys else finding}\n"
+            f"COMPARISON:  {removed.date(when)}\n\nFINDINGS: \n\n{finding} {chest}\n\n"
+            f"IMPRESSION: \n\n{finding}\n"
         )
     rule = "_" * 78
+    clock = f"{dice.between(1, 12)}:{dice.between(10, 59)} {dice.pick(('AM', 'PM'))}"
     return wrap(
-        f"{removed.date(when)} {dice.between(1, 12)}:{dice.between(10, 59)} {dice.pick(('AM', 'PM'))}\n CHEST "
-        f"(PORTABLE AP)                        Clip # {removed.number()}\n"
-        f" Reason: please eval for interval change\n Admitting Diagnosis: {stay.problem.key.upper()}\n{rule}\n "
-        f"UNDERLYING MEDICAL CONDITION:\n  {reason}\n"(
-            f" REASON FOR THIS EXAMINATION:\n  please eval\n{rule}\n FINAL REPORT\n HISTORY:  {history}.\n\n "
-            f"FINDINGS:  {finding} {chest}\n\n IMPRESSION:  {finding}"
-        ),
+        f"{removed.date(when)} {clock}\n CHEST (PORTABLE AP)                        Clip # {removed.number()}\n"
+        f" Reason: please eval for interval change\n Admitting Diagnosis: {stay.problem.key.upper()}\n{rule}\n"
+        f" UNDERLYING MEDICAL CONDITION:\n  {reason}\n REASON FOR THIS EXAMINATION:\n  please eval\n{rule}\n"
+        f" FINAL REPORT\n HISTORY:  {history}.\n\n FINDINGS:  {finding} {chest}\n\n IMPRESSION:  {finding}",
         width=80,
     )
 

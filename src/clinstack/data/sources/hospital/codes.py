@@ -437,7 +437,7 @@ _PROCEDURE_TITLES = """
 
 
 def _titles(table: str) -> dict[str, str]:
-    return dict(line.split(" ", 1) for line in table.strip().splitlines())  # type: ignore[misc]
+    return dict(line.split(" ", 1) for line in table.strip().splitlines())
 
 
 DIAGNOSIS_TITLES = {**{entry.code: entry.title for entry in TAIL_DIAGNOSES}, **_titles(_DIAGNOSIS_TITLES)}

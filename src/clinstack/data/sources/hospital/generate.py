@@ -30,7 +30,9 @@ from clinstack.data.splits import split_by_patient
 from clinstack.errors import BadInput
 from clinstack.runs.atomic import atomic_folder
 
-FEWEST_PATIENTS = 100
+FEWEST_PATIENTS = 200
+# Below this a tenth of them is nobody, and the ventilation task would have no validation notes.
+FEWEST_VENTILATED = 10
 _PROGRESS_EVERY = 50
 
 
@@ -39,7 +41,7 @@ def write_hospital(
 ) -> dict[str, Any]:
     """Writes a synthetic hospital to `out` and returns its counts.
 
-    patients: in mimic3 and, different ones, in mimic4; at least 100, so that every task has notes in every split.
+    patients: in mimic3 and, different ones, in mimic4; at least 200, so that every task has notes in every split.
     seed:     any whole number; equal seeds give equal content, and patient i is the same however many there are.
     compress: .csv.gz files; else .csv.
     progress: called with the number of patients written so far (of 2 x patients).
@@ -94,6 +96,11 @@ def _plan(seed: int, patients: int) -> TaskPlan:
             adults.append(str(patient.patient_id))
         if any("pmv" in entry for entry in labels):
             ventilated.append(str(patient.patient_id))
+    if len(ventilated) < FEWEST_VENTILATED:
+        raise BadInput(
+            f"Only {len(ventilated)} of {patients} patients of seed {seed} were ventilated for two days, and the task of "
+            f"prolonged ventilation needs {FEWEST_VENTILATED}. Ask for more patients or another seed."
+        )
     splits = split_by_patient(adults, SPLIT_SEED)
     return TaskPlan(
         classes={

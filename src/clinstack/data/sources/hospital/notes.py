@@ -11,12 +11,8 @@ from datetime import datetime, timedelta
 from clinstack.data.sources.hospital.admission import Admission, Scene
 from clinstack.data.sources.hospital.bedside import chest_film, nursing, respiratory, tracing, within_stay
 from clinstack.data.sources.hospital.dice import Dice
-from clinstack.data.sources.hospital.discharge import (
-    write_addendum,
-    write_newborn,
-    write_nursery,
-    write_summary_sections,
-)
+from clinstack.data.sources.hospital.discharge import write_addendum, write_summary_sections
+from clinstack.data.sources.hospital.newborn import write_newborn, write_nursery
 from clinstack.data.sources.hospital.patients import Patient, Stay
 from clinstack.data.sources.hospital.quirks import WITHOUT_NOTE, render
 from clinstack.data.sources.hospital.style import Removed, draw_author

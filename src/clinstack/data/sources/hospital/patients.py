@@ -44,6 +44,9 @@ LENGTH_HOURS = ((-1.7, 14.0), (-1.1, 45.0), (-0.65, 80.0), (0.0, 168.0), (0.6, 3
 BREATH_HOURS = ((0.1, 9.0), (0.75, 32.0), (1.1, 70.0), (1.6, 165.0), (2.2, 300.0), (3.6, 640.0))
 AFTER_SURGERY_HOURS = ((-1.0, 4.0), (0.5, 10.0), (1.2, 20.0), (2.0, 80.0), (3.0, 260.0))
 
+# Planned operations after which patients wake on a ventilator.
+_GREAT_OPERATIONS = ("bypass operation", "valve operation", "lung resection", "aortic repair", "brain tumour")
+
 # Codes that only one sex can have, by their first letters.
 _FEMALE = (
     "V22",
@@ -145,6 +148,7 @@ def _draw_conditions(dice: Dice, age: int, sex: str) -> tuple[tuple[Condition, i
 
 
 def _fits(code: str, sex: str, age: int, *, procedure: bool) -> bool:
+    wrong: tuple[str, ...]
     if procedure:
         wrong = _MALE_PROCEDURES if sex == "F" else _FEMALE_PROCEDURES
     else:
@@ -259,7 +263,7 @@ def _breath_hours(
     keys = {entry.key for entry in disturbances}
     if "respiratory failure" in keys:
         return between_knots(score, BREATH_HOURS) if dice.chance(0.92) else 0.0
-    if problem.elective and "3961 324 3844 0159 0151".find(problem.procedures[0][0]) >= 0:
+    if problem.elective and problem.key in _GREAT_OPERATIONS:
         return between_knots(score, AFTER_SURGERY_HOURS) if dice.chance(0.9) else 0.0
     if dice.chance(0.3 if "shock" in keys else 0.03):
         return between_knots(score, BREATH_HOURS)

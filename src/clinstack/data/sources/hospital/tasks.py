@@ -22,7 +22,7 @@ LENGTH_CLASSES = ("LT3D", "3DTO7D", "1WTO2W", "GT2W")
 DEATH_CLASSES = ("NOT_DIE", "DIE")
 BREATH_CLASSES = ("LE7D", "GT7D")
 SPLIT_SEED = 123
-_BATCH = 256
+_BATCH = 64
 # Head and neck malignancy, neuromuscular disease, burns: no cohort of prolonged ventilation has them.
 _EXCLUDED = (
     *(f"14{digit}" for digit in range(10)),
