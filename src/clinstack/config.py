@@ -95,6 +95,8 @@ class TrainOptions(TrainingOptions):
     """Times the training part is read; the best epoch by validation AUROC is kept."""
     learning_rate: float = Field(default=3e-4, gt=0)
     """Highest learning rate, reached after the warm-up."""
+    head_rate: float = Field(default=10.0, gt=0)
+    """The head starts from nothing and learns at this multiple of the learning rate."""
     max_tokens: int = Field(default=512, ge=2)
     """A note is read up to here."""
     resamples: int = Field(default=1000, ge=100)

@@ -15,15 +15,28 @@ class Classifier(nn.Module):
 
     width:   H of the backbone.
     classes: C; a binary task has two.
+    independent: each class is a yes or no of its own (multilabel), not one of C.
     Initialised like the published setting's linear layer: normal weights of standard deviation 0.02, zero bias.
     """
 
-    def __init__(self, width: int, classes: int, pooling: Pooling = "last"):
+    def __init__(self, width: int, classes: int, pooling: Pooling = "last", *, independent: bool = False):
         super().__init__()
+        self.independent = independent
         self.pooling: Pooling = pooling
         self.linear = nn.Linear(width, classes)
         nn.init.normal_(self.linear.weight, std=0.02)
         nn.init.zeros_(self.linear.bias)
+
+    def expect(self, frequencies: Tensor) -> None:
+        """Sets the biases so that untrained logits already say how frequent each class is.
+
+        frequencies: (C,) in 0-1, of the training part (as weighted in the loss).
+        Otherwise the first hundreds of steps go into learning that rare labels are rare, and drag the weights along.
+        Source: Lin et al. 2017 (arXiv 1708.02002), section 4.1, "initialization" with a prior.
+        """
+        likely = frequencies.clamp(1e-4, 1 - 1e-4)
+        with torch.no_grad():
+            self.linear.bias.copy_(torch.logit(likely) if self.independent else likely.log())
 
     def pool(self, hidden: Tensor, mask: Tensor) -> Tensor:
         """One float32 vector (B, H) per note."""

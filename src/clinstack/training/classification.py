@@ -94,7 +94,9 @@ def train(options: TrainOptions, witness: Witness | None = None) -> dict[str, An
         # A trainable parent goes on changing beside its child; what the child will need is the parent as this run saves it.
         slots.append(Slot(Adapter(TASK, method)))
     stack = Stack(backbone, tuple(slots))
-    head = Classifier(backbone.width, len(task.classes), options.pooling).to(backbone.device)
+    head = Classifier(
+        backbone.width, len(task.classes), options.pooling, independent=task.kind == "multilabel"
+    ).to(backbone.device)
     classifier = NoteClassifier(stack, head, task.name, task.kind, task.classes, options.max_tokens)
     with open_run(options.out, run_config(options), origin) as run:
         if run.result is not None:
@@ -168,6 +170,7 @@ class _Training:
         )
         parameters = self.stack.trainable() | {f"head/{name}": p for name, p in self.head.linear.named_parameters()}
         weights = class_weights(train.labels, self.task.kind, self.options.class_weights).to(self.device)
+        self.head.expect(_frequencies(train.labels, weights))
         autocast = choose_autocast(self.options.precision, str(self.device))
         inside_trains = bool(self.stack.trainable())
         valid_pooled = None if inside_trains else self.classifier.pooled(valid.encoded)
@@ -184,7 +187,8 @@ class _Training:
         def loss(batch: NoteBatch | PooledBatch) -> Loss:
             return self._loss(batch, weights)
 
-        plan = recipe(self.options, autocast if inside_trains else None, validations_per_epoch=1)
+        rates = {"head": self.options.head_rate}
+        plan = recipe(self.options, autocast if inside_trains else None, 1, rates)
         told = watcher(self.run, self.witness)
         if inside_trains:
             self.stack.train(True)
@@ -310,6 +314,14 @@ def class_weights(labels: NDArray[np.bool_], kind: str, how: str) -> Tensor:
         return torch.ones(labels.shape[1])
     counts = labels.sum(axis=0)
     return torch.from_numpy(np.where(counts > 0, len(labels) / (labels.shape[1] * np.maximum(counts, 1)), 0)).float()
+
+
+def _frequencies(labels: NDArray[np.bool_], weights: Tensor) -> Tensor:
+    """How frequent each class is (C,) when notes count as they do in the loss."""
+    counts = torch.from_numpy(labels.sum(axis=0)).float().to(weights.device)
+    if (weights == 1).all():
+        return counts / len(labels)
+    return counts * weights / (counts * weights).sum()
 
 
 def write_predictions(

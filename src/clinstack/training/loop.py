@@ -9,7 +9,7 @@ the same weights, bit for bit, as one that was left alone (on the same machine w
 import math
 import signal
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -65,10 +65,14 @@ class Score:
 
 @dataclass(frozen=True)
 class Recipe:
-    """The numbers of one training; none of them knows what is trained."""
+    """The numbers of one training; none of them knows what is trained.
+
+    rates: name's first part -> factor on the learning rate of parameters so named; 1 where it is not given.
+    """
 
     epochs: int
     learning_rate: float
+    rates: Mapping[str, float] = field(default_factory=dict)
     schedule: Schedule = "cosine"
     warmup_ratio: float = 0.06
     weight_decay: float = 0.01
@@ -178,7 +182,7 @@ def fit(
                 position.step, plan.steps, recipe.learning_rate, recipe.warmup_ratio, recipe.schedule
             )
             for group in optimizer.param_groups:
-                group["lr"] = rate
+                group["lr"] = rate * group["factor"]
             total = weight = 0.0
             tokens = 0
             for rows in micro_batches:
@@ -273,8 +277,12 @@ def _validate(
 def _adamw(parameters: dict[str, Parameter], recipe: Recipe) -> torch.optim.AdamW:
     """AdamW (Loshchilov & Hutter 2019); vectors (biases, norms) are not decayed. Keeps the order of `parameters`."""
     groups = [
-        {"params": [parameter], "weight_decay": recipe.weight_decay if parameter.ndim > 1 else 0.0}
-        for parameter in parameters.values()
+        {
+            "params": [parameter],
+            "weight_decay": recipe.weight_decay if parameter.ndim > 1 else 0.0,
+            "factor": recipe.rates.get(name.partition("/")[0], 1.0),
+        }
+        for name, parameter in parameters.items()
     ]
     return torch.optim.AdamW(groups, lr=recipe.learning_rate)
 

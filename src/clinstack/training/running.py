@@ -1,5 +1,6 @@
 """What both steps do around the loop: who is told, which options make a run the same run, what it cost."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -57,11 +58,17 @@ def notice_missing_pad(backbone: Backbone, witness: Witness) -> None:
         witness.says(f"Base {backbone.name} has no padding token; its start token pads, and the mask hides it.")
 
 
-def recipe(options: TrainingOptions, autocast: torch.dtype | None, validations_per_epoch: int) -> Recipe:
+def recipe(
+    options: TrainingOptions,
+    autocast: torch.dtype | None,
+    validations_per_epoch: int,
+    rates: Mapping[str, float] | None = None,
+) -> Recipe:
     """The loop's numbers from a command's options."""
     return Recipe(
         epochs=options.epochs,
         learning_rate=options.learning_rate,
+        rates=rates or {},
         schedule=options.schedule,
         warmup_ratio=options.warmup_ratio,
         weight_decay=options.weight_decay,
