@@ -1,0 +1,38 @@
+# make setup   .venv with clinstack in it (.venv/bin/clinstack)
+# make test    style, types and tests, as CI runs them
+# make demo    the whole road on built-in data, about five minutes on two cores
+
+PYTHON ?= python3
+BIN := .venv/bin
+OUT ?= demo-run
+
+.PHONY: setup test slow demo format clean
+
+setup: .venv/.installed
+
+# torch first and alone: a later resolver would otherwise fetch a build with gigabytes of accelerator libraries.
+.venv/.installed: pyproject.toml constraints.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check torch==2.13.0
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[dev]"
+	touch $@
+
+# One thread a test worker: two workers of two threads each would fight over two cores.
+test: setup
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadfile
+
+slow: setup
+	$(BIN)/pytest -m slow
+
+demo: setup
+	$(BIN)/clinstack demo --out $(OUT)
+
+format: setup
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+clean:
+	rm -rf .venv build dist demo-run
