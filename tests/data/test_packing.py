@@ -1,0 +1,108 @@
+"""Packing: every token is predicted once, and no note sees its neighbour."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch.nn import functional
+
+from clinstack.data.packing import NOT_SCORED, build_stream, count_blocks, open_stream, stream_of, take_blocks
+from clinstack.errors import BadInput
+from clinstack.models.backbone import Backbone, load_backbone
+from clinstack.training.batches import PackedBlocks
+from clinstack.training.language import measure, next_token_loss
+
+START = 1
+notes_of_tokens = st.lists(st.lists(st.integers(2, 99), max_size=30).map(lambda ids: [START, *ids]), min_size=1, max_size=12)
+
+
+@given(notes_of_tokens, st.integers(1, 40))
+def test_every_token_but_the_starts_is_predicted_exactly_once_and_from_its_own_note(notes, max_tokens):
+    stream = stream_of(notes, 0)
+    block = take_blocks(stream, range(count_blocks(stream, max_tokens)), max_tokens)
+    assert block.targets[block.targets != NOT_SCORED].tolist() == [token for note in notes for token in note[1:]]
+    for inputs, targets, positions in zip(block.inputs, block.targets, block.positions, strict=True):
+        for place in np.flatnonzero(targets != NOT_SCORED):
+            # Position k says how far back this note reaches; what is predicted follows what is read.
+            assert positions[place] == 0 or positions[place] == positions[place - 1] + 1
+        assert inputs[0] == stream.tokens[np.flatnonzero(stream.tokens == inputs[0])[0]] or len(inputs) == 0
+
+
+@pytest.fixture(scope="module")
+def backbone(small_base: Path) -> Backbone:
+    return load_backbone(str(small_base))
+
+
+@pytest.fixture(scope="module")
+def notes(backbone: Backbone) -> list[list[int]]:
+    texts = ["patient seen for pain", "stable and clear", "the", "woman with history of shock and pain on day two"]
+    return backbone.tokenizer.encode(texts)
+
+
+def loss_alone(backbone: Backbone, note: list[int]) -> float:
+    tokens = torch.tensor([note])
+    with torch.inference_mode():
+        logits = backbone.model(input_ids=tokens, use_cache=False).logits[0, :-1]
+        return float(functional.cross_entropy(logits, tokens[0, 1:], reduction="sum"))
+
+
+def test_the_packed_loss_is_the_sum_of_the_notes_losses_alone(backbone, notes):
+    stream = stream_of(notes, 1)
+    blocks = PackedBlocks(stream, len(stream.tokens), 1, 0, torch.device("cpu"))
+    with torch.inference_mode():
+        packed = next_token_loss(backbone, blocks.load([0]))
+    assert packed.weight == stream.scored_tokens
+    assert float(packed.total) == pytest.approx(sum(loss_alone(backbone, note) for note in notes), abs=1e-4)
+
+
+def test_a_note_longer_than_a_block_is_scored_as_its_pieces(backbone, notes):
+    note, size = notes[3], 6
+    pieces = [note[first : first + size + 1] for first in range(0, len(note) - 1, size)]
+    found = measure(backbone, stream_of([note], 1), size)
+    assert found.tokens == len(note) - 1
+    assert found.nats == pytest.approx(sum(loss_alone(backbone, piece) for piece in pieces), abs=1e-4)
+
+
+def test_a_packed_note_has_the_hidden_states_it_has_alone(backbone, notes):
+    block = take_blocks(stream_of(notes, 1), [0], sum(map(len, notes)))
+    with torch.inference_mode():
+        packed = backbone.encode_packed(torch.from_numpy(block.inputs), torch.from_numpy(block.positions))[0]
+        place = 0
+        for note in notes[:-1]:
+            alone = backbone.encode(torch.tensor([note]), torch.ones(1, len(note), dtype=torch.int64))[0]
+            torch.testing.assert_close(packed[place : place + len(note)], alone, atol=1e-5, rtol=0)
+            place += len(note)
+
+
+def test_with_a_cache_transformers_still_lets_notes_see_their_neighbours(backbone, notes):
+    # Pins the fault that `use_cache=False` cures (transformers 5.23). When this fails, the fault is mended and the cure may go.
+    block = take_blocks(stream_of(notes, 1), [0], sum(map(len, notes)))
+    tokens, positions = torch.from_numpy(block.inputs), torch.from_numpy(block.positions)
+    with torch.inference_mode():
+        right = backbone.encode_packed(tokens, positions)
+        leaking = backbone.model.base_model(input_ids=tokens, position_ids=positions, use_cache=True).last_hidden_state
+    assert float((right - leaking).abs().max()) > 1e-3
+
+
+def test_a_stream_on_the_disk_is_the_stream_in_memory(tmp_path, backbone):
+    texts = ["one note", "another note, longer", "été"]
+    place = tmp_path / "tokens" / "x" / "train"
+    stored = build_stream([texts[:2], texts[2:]], backbone.tokenizer.encode, backbone.tokenizer.size, place)
+    in_memory = stream_of(backbone.tokenizer.encode(texts), len("".join(texts).encode()))
+    again = open_stream(place)
+    for one in (stored, again):
+        assert one.tokens.tolist() == in_memory.tokens.tolist()
+        assert one.starts.tolist() == in_memory.starts.tolist()
+        assert one.text_bytes == in_memory.text_bytes
+
+
+def test_a_damaged_stream_is_refused(tmp_path, backbone):
+    place = tmp_path / "train"
+    count = len(build_stream([["one note"]], backbone.tokenizer.encode, backbone.tokenizer.size, place).tokens)
+    (place / "tokens.bin").write_bytes((place / "tokens.bin").read_bytes()[:-2])
+    with pytest.raises(BadInput) as caught:
+        open_stream(place)
+    assert str(caught.value) == f"{place} is damaged: {count - 1} tokens where {count} were written. Remove it."
