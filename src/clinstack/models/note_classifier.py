@@ -4,6 +4,7 @@ Notes are read in batches of similar length, always in float32. A row's logits d
 (1e-5), and predicting the same notes twice gives the same bits.
 """
 
+import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -92,7 +93,8 @@ def save_head(file: Path, head: Classifier, lineage: dict[str, str]) -> None:
         save_file(
             {"weight": head.linear.weight.detach().cpu(), "bias": head.linear.bias.detach().cpu()},
             partial,
-            metadata={"pooling": head.pooling, **lineage},
+            # One entry only: safetensors writes several in no fixed order, and equal heads must be equal files.
+            metadata={"head": json.dumps({"pooling": head.pooling, **lineage})},
         )
 
 
@@ -139,7 +141,7 @@ def _load_head(file: Path, lineage: dict[str, str], width: int, classes: int) ->
     if not file.is_file():
         raise BadInput(f"{file} is missing, so the run cannot predict. Restore it, or train again.")
     with safe_open(file, "pt") as content:
-        about = content.metadata()
+        about = json.loads(content.metadata()["head"])
     if about["stack"] != lineage["stack"]:
         raise WrongParents(f"{file} belongs to the stack {about['stack']}, and the run holds {lineage['stack']}.")
     head = Classifier(width, classes, about["pooling"])

@@ -1,0 +1,100 @@
+"""The loop: accumulation, schedule, early stop, best weights, on a problem small enough to see through."""
+
+import math
+
+import pytest
+import torch
+from torch.nn import Parameter
+
+from clinstack.errors import BadInput
+from clinstack.training.loop import Loss, Recipe, Score, Watcher, fit
+from clinstack.training.schedule import learning_rate_at
+
+DATA = torch.randn(16, 3, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+TARGET = DATA @ torch.tensor([1.0, -2.0, 0.5], dtype=torch.float64)
+
+
+class Rows:
+    """Rows of DATA in a fixed order, so that only the batch size differs."""
+
+    def __init__(self, batch_size: int):
+        self.batch_size = batch_size
+
+    def order(self, epoch: int) -> list[list[int]]:
+        return [list(range(i, i + self.batch_size)) for i in range(0, 16, self.batch_size)]
+
+    def load(self, rows: list[int]) -> list[int]:
+        return list(rows)
+
+
+def problem():
+    weight = Parameter(torch.zeros(3, dtype=torch.float64))
+
+    def loss(rows: list[int]) -> Loss:
+        return Loss((DATA[rows] @ weight - TARGET[rows]).square().sum(), len(rows), len(rows))
+
+    def score() -> Score:
+        with torch.no_grad():
+            return Score("error", float((DATA @ weight - TARGET).square().mean()), lower_is_better=True)
+
+    return weight, loss, score
+
+
+@pytest.mark.parametrize("clip_norm", [0.0, 0.5])
+def test_four_batches_of_two_are_two_of_four_are_one_of_eight(tmp_path, clip_norm):
+    ends = []
+    for batch_size, accumulation in ((2, 4), (4, 2), (8, 1)):
+        weight, loss, score = problem()
+        recipe = Recipe(epochs=3, learning_rate=0.1, accumulation=accumulation, clip_norm=clip_norm)
+        fit({"w": weight}, Rows(batch_size), loss, score, recipe, tmp_path / str(batch_size))
+        ends.append(weight.detach().clone())
+    torch.testing.assert_close(ends[0], ends[1], atol=1e-12, rtol=0)
+    torch.testing.assert_close(ends[0], ends[2], atol=1e-12, rtol=0)
+
+
+def test_the_best_weights_are_kept_and_a_worsening_run_stops_early(tmp_path):
+    weight, loss, _ = problem()
+    values, seen = iter([3.0, 1.0, 2.0, 5.0, 0.1]), []
+
+    def score() -> Score:
+        seen.append(weight.detach().clone())
+        return Score("made-up", next(values), lower_is_better=True)
+
+    fitted = fit({"w": weight}, Rows(4), loss, score, Recipe(epochs=5, learning_rate=0.1, patience=2), tmp_path)
+    assert (fitted.best_epoch, fitted.best_score, fitted.stopped_early) == (2.0, 1.0, True)
+    assert torch.equal(weight.detach(), seen[1])
+
+
+def test_a_loss_that_is_no_number_is_refused(tmp_path):
+    weight, _, score = problem()
+    with pytest.raises(BadInput) as caught:
+        fit({"w": weight}, Rows(4), lambda rows: Loss(weight.sum() * math.nan, 1, 1), score, Recipe(1, 0.1), tmp_path)
+    assert str(caught.value) == "The loss became nan at step 1. Lower --learning-rate, or use --precision float32."
+
+
+def test_a_parameters_own_rate_multiplies_the_learning_rate(tmp_path):
+    slow, fast = Parameter(torch.zeros(1, dtype=torch.float64)), Parameter(torch.zeros(1, dtype=torch.float64))
+    recipe = Recipe(epochs=1, learning_rate=0.01, rates={"head": 10}, warmup_ratio=0, schedule="constant", clip_norm=0)
+    fit({"task/a": slow, "head/a": fast}, Rows(16), lambda rows: Loss(slow.sum() + fast.sum(), 1, 1),
+        lambda: Score("made-up", 1.0), recipe, tmp_path)
+    assert slow.item() == pytest.approx(-0.01)
+    assert fast.item() == pytest.approx(-0.1)
+
+
+def test_events_tell_every_step_and_validation(tmp_path):
+    weight, loss, score = problem()
+    events = []
+    recipe = Recipe(epochs=2, learning_rate=0.1, validations_per_epoch=2)
+    fit({"w": weight}, Rows(4), loss, score, recipe, tmp_path, Watcher(record=events.append))
+    assert [e["step"] for e in events if e["event"] == "step"] == list(range(1, 9))
+    assert [e["epoch"] for e in events if e["event"] == "validation"] == [0.5, 1.0, 1.5, 2.0]
+
+
+def test_warm_up_is_a_ratio_and_the_schedules_end_near_zero():
+    rates = [learning_rate_at(step, 100, 1.0, 0.1, "cosine") for step in range(100)]
+    assert rates[:10] == pytest.approx([(step + 1) / 11 for step in range(10)])
+    assert rates[10] == 1.0
+    assert rates[55] == pytest.approx(0.5)
+    assert 0 < rates[99] < 0.001
+    assert learning_rate_at(55, 100, 2.0, 0.1, "linear") == pytest.approx(1.0)
+    assert {learning_rate_at(step, 100, 1.0, 0.0, "constant") for step in range(100)} == {1.0}

@@ -1,0 +1,109 @@
+"""Killed at any moment and started again: the same weights, bit for bit. Real processes, real SIGKILL."""
+
+import hashlib
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from clinstack.config import AdaptOptions
+from clinstack.errors import CannotWrite
+from clinstack.training.language import adapt
+
+
+def command(*words: str) -> list[str]:
+    return [sys.executable, "-m", "clinstack.cli", *words]
+
+
+def run(words: list[str]) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(words, capture_output=True, text=True, timeout=240, check=False, env=_environment())
+
+
+def _environment() -> dict[str, str]:
+    return {**os.environ, "OMP_NUM_THREADS": "1"}
+
+
+def outcome(folder: Path) -> tuple[dict[str, str], list[dict], dict]:
+    """Everything a run leaves that does not tell the time."""
+    files = {str(f.relative_to(folder)): hashlib.sha256(f.read_bytes()).hexdigest() for f in sorted(folder.rglob("*.safetensors")) if "checkpoints" not in f.parts}
+    timeless = ("seconds", "tokens_per_second")
+    events = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    result = json.loads((folder / "result.json").read_text())
+    result.pop("cost")
+    return files, [{k: v for k, v in e.items() if k not in timeless} for e in events], result
+
+
+def kill_at_random(words: list[str], folder: Path, times: int, chance: random.Random) -> int:
+    """Starts the command and kills it at a random moment after it has begun to train; returns how often that worked."""
+    killed = 0
+    for _ in range(times):
+        seen = _lines(folder)
+        process = subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=_environment())
+        deadline = time.monotonic() + 120
+        while process.poll() is None and _lines(folder) <= seen and time.monotonic() < deadline:
+            time.sleep(0.005)
+        time.sleep(chance.uniform(0, 0.4))
+        if process.poll() is None:
+            process.send_signal(signal.SIGKILL)
+            killed += 1
+        process.wait()
+    return killed
+
+
+def _lines(folder: Path) -> int:
+    file = folder / "metrics.jsonl"
+    return len(file.read_bytes().splitlines()) if file.exists() else 0
+
+
+@pytest.mark.parametrize("step", ["adapt", "train"])
+def test_a_killed_run_ends_as_an_uninterrupted_one(step, small_base, small_corpus, small_task, clinical_run, tmp_path):
+    shared = ["--base", str(small_base), "--checkpoint-seconds", "0", "--device", "cpu", "--dropout", "0.2", "--accumulation", "2",
+              "--batch-size", "2", "--learning-rate", "0.003"]
+    if step == "adapt":
+        words = ["adapt", "--corpus", str(small_corpus), "--max-tokens", "32", "--epochs", "6", *shared]
+    else:
+        words = ["train", "--task", str(small_task("binary")), "--clinical", str(clinical_run), "--clinical-mode", "trainable",
+                 "--max-tokens", "48", "--epochs", "8", "--resamples", "100", *shared]
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    finished = run(command(*words, "--out", str(whole)))
+    assert finished.returncode == 0, finished.stderr
+    assert kill_at_random(command(*words, "--out", str(killed)), killed, 3, random.Random(7)) >= 1
+    assert not (killed / "result.json").exists() or outcome(killed) == outcome(whole)
+    finished = run(command(*words, "--out", str(killed)))
+    assert finished.returncode == 0, finished.stderr
+    for found, expected in zip(outcome(killed), outcome(whole), strict=True):
+        assert found == expected
+    assert not list(killed.rglob("*.partial-*"))
+
+
+def test_asked_to_stop_a_run_keeps_its_place_and_goes_on(small_base, small_corpus, tmp_path):
+    words = command("adapt", "--base", str(small_base), "--corpus", str(small_corpus), "--out", str(tmp_path / "run"), "--max-tokens",
+                    "32", "--epochs", "30", "--batch-size", "1", "--device", "cpu")
+    process = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=_environment())
+    while process.poll() is None and _lines(tmp_path / "run") < 3:
+        time.sleep(0.005)
+    process.send_signal(signal.SIGTERM)
+    out, err = process.communicate(timeout=60)
+    assert (process.returncode, out) == (130, "")
+    assert err.splitlines()[-1] == "clinstack: Interrupted; the same command goes on from here."
+    assert len(list((tmp_path / "run" / "checkpoints").glob("step-*"))) == 1
+
+
+def test_the_same_command_on_a_finished_run_changes_nothing_and_another_is_refused(clinical_run, small_base, small_corpus):
+    before = {file: file.read_bytes() for file in clinical_run.rglob("*") if file.is_file()}
+    options = AdaptOptions(base=str(small_base), corpus=small_corpus, out=clinical_run, learning_rate=5e-3, max_tokens=64,
+                           device="cpu", precision="float32", method_options={"rank": 4, "targets": "all"})
+    assert adapt(options) == json.loads((clinical_run / "result.json").read_text())
+    with pytest.raises(CannotWrite) as caught:
+        adapt(options.model_copy(update={"learning_rate": 1e-4}))
+    assert str(caught.value) == (
+        f"{clinical_run} holds another run: its learning_rate is 0.005, and 0.0001 is asked for. "
+        "Choose another --out, or remove that folder."
+    )
+    assert {file: file.read_bytes() for file in clinical_run.rglob("*") if file.is_file()} == before

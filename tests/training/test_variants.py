@@ -1,0 +1,84 @@
+"""Six variants on three kinds of task: each trains, proves itself, and predicts the same after it is loaded again."""
+
+import json
+
+import numpy as np
+import pytest
+import pyarrow.compute as pc
+from pyarrow import parquet
+
+from clinstack.config import EvaluateOptions, TrainOptions
+from clinstack.data.task import open_task
+from clinstack.evaluation.scoring import evaluate
+from clinstack.metrics.scorecard import KINDS
+from clinstack.models.note_classifier import load
+from clinstack.runs.lineage import hash_files
+from clinstack.training.classification import train
+
+VARIANTS = {
+    "head-only": {"task_adapter": "none"},
+    "task": {},
+    "clinical-frozen": {"clinical": True, "task_adapter": "none"},
+    "clinical-frozen+task": {"clinical": True},
+    "clinical-trainable": {"clinical": True, "clinical_mode": "trainable", "task_adapter": "none"},
+    "clinical-trainable+task": {"clinical": True, "clinical_mode": "trainable"},
+}
+
+
+@pytest.mark.parametrize("kind", list(KINDS))
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_a_variant_trains_proves_itself_and_predicts_the_same_bits_when_loaded(
+    variant, kind, small_base, small_task, clinical_run, tmp_path
+):
+    chosen = dict(VARIANTS[variant])
+    if chosen.pop("clinical", False):
+        chosen["clinical"] = clinical_run
+    task, out = small_task(kind), tmp_path / "run"
+    result = train(TrainOptions(base=str(small_base), task=task, out=out, epochs=1, learning_rate=5e-3, max_tokens=64,
+                                device="cpu", resamples=100, **chosen))
+
+    assert json.loads((out / "result.json").read_text()) == result
+    assert result.keys() >= {"task", "kind", "variant", "profile", "seed", "metrics", "labels_scored", "stack_proof", "parameters", "cost"}
+    assert (result["variant"], result["kind"], result["profile"]) == (variant, kind, "correct")
+    names = [name for name in ("clinical", "task") if name in variant]
+    assert list(result["stack_proof"]) == names
+    for name, proof in result["stack_proof"].items():
+        frozen = f"{name}-frozen" in variant
+        assert proof["frozen"] is frozen
+        assert proof["logit_change"] > 0
+        assert (proof["gradient_norm"] > 0, proof["weight_change"] > 0) == (not frozen, not frozen)
+    if "clinical-frozen" in variant:
+        weights = [run / "adapters" / "clinical" / "adapter_model.safetensors" for run in (clinical_run, out)]
+        assert weights[0].read_bytes() == weights[1].read_bytes()
+
+    stored = parquet.read_table(out / "predictions.parquet").filter(pc.field("split") == "test")
+    texts = open_task(task).read("test").column("text").to_pylist()
+    again = load(out).predict_proba(texts).astype(np.float32)
+    assert np.array_equal(np.array(stored.column("probabilities").to_pylist(), dtype=np.float32), again)
+    assert evaluate(EvaluateOptions(run=out, device="cpu", resamples=100))["metrics"].keys() == result["metrics"]["test"].keys()
+    for name, found in evaluate(EvaluateOptions(run=out, device="cpu", resamples=100))["metrics"].items():
+        assert found == result["metrics"]["test"][name]
+
+
+
+
+def test_the_same_seed_gives_the_same_files_and_another_seed_others(small_base, small_task, tmp_path):
+    def hashes(name: str, seed: int) -> str:
+        train(TrainOptions(base=str(small_base), task=small_task("binary"), out=tmp_path / name, epochs=1, seed=seed,
+                           max_tokens=64, device="cpu", resamples=100, method_options={"dropout": 0.1}))
+        return hash_files([tmp_path / name / "adapters" / "task" / "adapter_model.safetensors", tmp_path / name / "head.safetensors"])
+
+    first, second, third = hashes("a", 1), hashes("b", 1), hashes("c", 2)
+    assert first == second
+    assert first != third
+
+
+def test_rows_predict_alike_in_any_company(small_base, small_task, clinical_run, tmp_path):
+    out = tmp_path / "run"
+    train(TrainOptions(base=str(small_base), task=small_task("multiclass"), out=out, clinical=clinical_run, epochs=1,
+                       max_tokens=64, device="cpu", resamples=100))
+    classifier = load(out)
+    texts = ["short", "a much longer note about shock and edema " * 5, "stable", "wheeze on day two"]
+    together = classifier.logits(classifier.encode(texts))
+    for row, text in enumerate(texts):
+        np.testing.assert_allclose(classifier.logits(classifier.encode([text]))[0], together[row], atol=1e-5)
