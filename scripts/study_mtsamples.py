@@ -51,8 +51,16 @@ def options_of(base: str, out: Path, task: str, variant: str, seed: int) -> Trai
         chosen["clinical"] = out / name / "clinical"
     lora = {} if chosen.get("task_adapter") == "none" else {"method_options": TASK_LORA}
     alone = HEAD_ALONE if variant in ("head-only", "clinical-frozen") else {}
-    return TrainOptions(base=base, task=out / task, out=out / name / task / f"{variant}-{seed}", seed=seed, device="cpu",
-                        **{**STEP2, **alone}, **lora, **chosen)
+    return TrainOptions(
+        base=base,
+        task=out / task,
+        out=out / name / task / f"{variant}-{seed}",
+        seed=seed,
+        device="cpu",
+        **{**STEP2, **alone},
+        **lora,
+        **chosen,
+    )
 
 
 def command_of(options: AdaptOptions | TrainOptions) -> str:
@@ -88,12 +96,21 @@ def main() -> None:
     parser.add_argument("--only-step-1", action="store_true")
     args = parser.parse_args()
     build_data(args.shared, args.out)
-    step1 = [AdaptOptions(base=base, corpus=args.out / "corpus", out=args.out / Path(base).name / "clinical", device="cpu", **STEP1)
-             for base in args.bases]
+    step1 = [
+        AdaptOptions(
+            base=base, corpus=args.out / "corpus", out=args.out / Path(base).name / "clinical", device="cpu", **STEP1
+        )
+        for base in args.bases
+    ]
     run_all(step1, args.workers)
     if not args.only_step_1:
-        cells = [options_of(base, args.out, task, variant, seed)
-                 for base in args.bases for seed in SEEDS for task in TASKS for variant in VARIANTS]
+        cells = [
+            options_of(base, args.out, task, variant, seed)
+            for base in args.bases
+            for seed in SEEDS
+            for task in TASKS
+            for variant in VARIANTS
+        ]
         run_all(cells, args.workers)
 
 

@@ -1,7 +1,7 @@
 """Trains the tiny base model that comes with clinstack: a 4,096-piece BPE tokenizer and a LLaMA of about 3 M parameters.
 
-Text: the English novels (1852-1927, out of copyright) in a parquet file with columns text, source, doc, split. Whole books are
-held out, so the validation and test figures are of books never seen. Resumable: the same command goes on after any interruption.
+Text: the English novels (1852-1927, out of copyright) in a parquet file with columns text, source, doc, split. Whole books
+are held out, so the validation and test figures are of books never seen. Resumable: the same command goes on.
 
     python scripts/train_tiny_base.py general_en.parquet build/tiny_base
 
@@ -10,7 +10,6 @@ writes the model folder (tokenizer, bf16 weights, card); copy it to src/clinstac
 
 import argparse
 import json
-import math
 from pathlib import Path
 
 import numpy as np
@@ -22,7 +21,7 @@ from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from clinstack.data.packing import NOT_SCORED, TokenStream, count_blocks, stream_of, take_blocks
 from clinstack.metrics.bits import bits_per_byte
-from clinstack.runs.atomic import write_json, write_text
+from clinstack.runs.atomic import write_json
 from clinstack.training.loop import Loss, Recipe, Score, Watcher, fit
 
 VOCABULARY, CONTEXT, BLOCK, ROWS = 4096, 1024, 256, 16
@@ -126,7 +125,9 @@ def main() -> None:
         for split, notes in texts.items()
     }
     model = make_model(args.seed)
-    print(f"{model.num_parameters():,} parameters; {len(streams['train'].tokens):,} training tokens an epoch", flush=True)
+    print(
+        f"{model.num_parameters():,} parameters; {len(streams['train'].tokens):,} training tokens an epoch", flush=True
+    )
 
     def score() -> Score:
         return Score("bits_per_byte", measure(model, streams["valid"]), lower_is_better=True)
@@ -157,12 +158,23 @@ def main() -> None:
     rounded = LlamaForCausalLM.from_pretrained(args.out, dtype=torch.float32)
     figures = {split: round(measure(rounded, streams[split]), 4) for split in ("valid", "test")}
     tokenizer.save_pretrained(args.out)
-    write_json(args.out / "training.json", {"bits_per_byte": figures, "epochs": args.epochs, "seed": args.seed,
-                                            "parameters": rounded.num_parameters(), "best_epoch": fitted.best_epoch,
-                                            "tokens": fitted.tokens, "seconds": round(fitted.seconds)})
+    write_json(
+        args.out / "training.json",
+        {
+            "bits_per_byte": figures,
+            "epochs": args.epochs,
+            "seed": args.seed,
+            "parameters": rounded.num_parameters(),
+            "best_epoch": fitted.best_epoch,
+            "tokens": fitted.tokens,
+            "seconds": round(fitted.seconds),
+        },
+    )
     prompt = torch.tensor([[1, *tokenizer("The doctor came into the room and", add_special_tokens=False)["input_ids"]]])
     torch.manual_seed(0)
-    sample = rounded.generate(prompt, attention_mask=torch.ones_like(prompt), max_new_tokens=120, do_sample=True, temperature=0.7, top_k=40)
+    sample = rounded.generate(
+        prompt, attention_mask=torch.ones_like(prompt), max_new_tokens=120, do_sample=True, temperature=0.7, top_k=40
+    )
     print(figures, "\n" + tokenizer.decode(sample[0], skip_special_tokens=True))
 
 

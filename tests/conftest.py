@@ -8,12 +8,32 @@ from pathlib import Path
 import pytest
 
 WORDS = {
-    "alive": "stable comfortable ambulating afebrile clear pleasant improved regular".split(),
-    "dead": "intubated pressors lactate arrest shock anuric obtunded mottled".split(),
-    "heart": "edema orthopnea murmur furosemide troponin".split(),
-    "lung": "wheeze dyspnea sputum nebulizer hypoxia".split(),
+    "alive": ["stable", "comfortable", "ambulating", "afebrile", "clear", "pleasant", "improved", "regular"],
+    "dead": ["intubated", "pressors", "lactate", "arrest", "shock", "anuric", "obtunded", "mottled"],
+    "heart": ["edema", "orthopnea", "murmur", "furosemide", "troponin"],
+    "lung": ["wheeze", "dyspnea", "sputum", "nebulizer", "hypoxia"],
 }
-FILLER = "patient is a man woman with history of the and was seen on day for follow up of pain".split()
+FILLER = [
+    "patient",
+    "is",
+    "a",
+    "man",
+    "woman",
+    "with",
+    "history",
+    "of",
+    "the",
+    "and",
+    "was",
+    "seen",
+    "on",
+    "day",
+    "for",
+    "follow",
+    "up",
+    "of",
+    "pain",
+]
 
 
 @pytest.fixture(scope="session")
@@ -92,7 +112,11 @@ def small_corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-CLASSES = {"binary": ["alive", "dead"], "multiclass": ["alive", "dead", "heart"], "multilabel": ["alive", "dead", "heart", "lung"]}
+CLASSES = {
+    "binary": ["alive", "dead"],
+    "multiclass": ["alive", "dead", "heart"],
+    "multilabel": ["alive", "dead", "heart", "lung"],
+}
 
 
 def make_task(folder: Path, kind: str, notes: int = 64) -> Path:
@@ -132,6 +156,16 @@ def clinical_run(tmp_path_factory: pytest.TempPathFactory, small_base: Path, sma
     from clinstack.training.language import adapt
 
     out = tmp_path_factory.mktemp("runs") / "clinical"
-    adapt(AdaptOptions(base=str(small_base), corpus=small_corpus, out=out, learning_rate=5e-3, max_tokens=64,
-                       device="cpu", precision="float32", method_options={"rank": 4, "targets": "all"}))
+    adapt(
+        AdaptOptions(
+            base=str(small_base),
+            corpus=small_corpus,
+            out=out,
+            learning_rate=5e-3,
+            max_tokens=64,
+            device="cpu",
+            precision="float32",
+            method_options={"rank": 4, "targets": "all"},
+        )
+    )
     return out

@@ -1,1 +1,63 @@
-"""clinstack: adapts a language model to clinical notes in two parameter-efficient steps, and proves that both are at work."""
+"""clinstack: adapts a language model to clinical notes in two parameter-efficient steps, and proves that both are at work.
+
+    import clinstack
+
+    clinstack.adapt(base="tiny-base", corpus="corpus", out="runs/clinical", rank=8)
+    clinstack.train(base="tiny-base", task="tasks/mor", out="runs/mor", clinical="runs/clinical")
+    clinstack.load("runs/mor").predict_proba(["CHIEF COMPLAINT: chest pain"])
+
+The names mirror the commands and take their options as keywords. Nothing heavy is imported before it is used.
+"""
+
+from typing import TYPE_CHECKING, Any
+
+from clinstack.errors import BadInput, CannotWrite, ClinstackError, Interrupted, ProofFailed, WrongParents
+
+if TYPE_CHECKING:
+    from clinstack.models.note_classifier import NoteClassifier
+
+__all__ = [
+    "BadInput",
+    "CannotWrite",
+    "ClinstackError",
+    "Interrupted",
+    "ProofFailed",
+    "WrongParents",
+    "adapt",
+    "evaluate",
+    "load",
+    "train",
+]
+
+
+def adapt(**options: Any) -> dict[str, Any]:
+    """Step 1: trains a clinical adapter; options as in `clinstack adapt --help`. Returns the content of `result.json`."""
+    from clinstack.config import AdaptOptions
+    from clinstack.models.method import gather_method_options
+    from clinstack.training.language import adapt as run
+
+    return run(AdaptOptions(**gather_method_options(options)))
+
+
+def train(**options: Any) -> dict[str, Any]:
+    """Step 2: trains one variant on one task; options as in `clinstack train --help`. Returns the content of `result.json`."""
+    from clinstack.config import TrainOptions
+    from clinstack.models.method import gather_method_options
+    from clinstack.training.classification import train as run
+
+    return run(TrainOptions(**gather_method_options(options)))
+
+
+def evaluate(**options: Any) -> dict[str, Any]:
+    """Metrics with intervals of a saved run on a split; options as in `clinstack evaluate --help`."""
+    from clinstack.config import EvaluateOptions
+    from clinstack.evaluation.scoring import evaluate as run
+
+    return run(EvaluateOptions(**options))
+
+
+def load(run: str, base: str | None = None, device: str = "cpu") -> "NoteClassifier":
+    """A saved step-2 run, every hash checked, ready for `predict_proba(texts)`: (N, C) in the order of `.classes`."""
+    from clinstack.models.note_classifier import load as read
+
+    return read(run, base, device)

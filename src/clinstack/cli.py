@@ -11,7 +11,7 @@ import sys
 import tomllib
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, Optional, TypeVar
 
 import cyclopts
 from cyclopts import App, Group, Parameter
@@ -19,7 +19,7 @@ from pydantic import BaseModel, ValidationError
 
 from clinstack import config
 from clinstack.errors import BadInput, ClinstackError, did_you_mean
-from clinstack.models.method import methods
+from clinstack.models.method import gather_method_options, method_fields, methods
 
 Chosen = TypeVar("Chosen", bound=config.Options)
 
@@ -55,11 +55,7 @@ def _command(
     def register(run: Callable[[Chosen], Any]) -> Callable[[Chosen], Any]:
         def command(*args: Any, **given: Any) -> Any:
             given |= dict(zip(positional, args, strict=False))
-            if method:
-                known = _method_fields()
-                picked = {key: given.pop(key) for key in list(given) if key in known}
-                given["method_options"] = {key: value for key, value in picked.items() if value is not None}
-            return run(_validated(options, given))
+            return run(_validated(options, gather_method_options(given) if method else given))
 
         command.__doc__ = options.__doc__
         parameters = [_parameter(key, options, positional) for key in positional]
@@ -84,26 +80,17 @@ def _parameter(key: str, options: type[BaseModel], positional: tuple[str, ...]) 
         key,
         inspect.Parameter.POSITIONAL_ONLY if key in positional else inspect.Parameter.KEYWORD_ONLY,
         default=default,
-        annotation=Annotated[field.annotation, about],  # type: ignore[valid-type]
+        annotation=Annotated[field.annotation, about],
     )
-
-
-def _method_fields() -> dict[str, list[str]]:
-    """Every option of every PEFT method, with the methods that have it."""
-    found: dict[str, list[str]] = {}
-    for name, kind in methods().items():
-        for key in kind.model_fields:
-            found.setdefault(key, []).append(name)
-    return found
 
 
 def _method_parameters() -> list[inspect.Parameter]:
     table, made = methods(), []
-    for key, owners in _method_fields().items():
+    for key, owners in method_fields().items():
         field = table[owners[0]].model_fields[key]
         help_text = f"{field.description} [{', '.join(owners)}; default: {field.default}]"
         about = Parameter(help=help_text, group=_METHOD, show_default=False)
-        annotation = Annotated[field.annotation | None, about]  # type: ignore[operator]
+        annotation: Any = Annotated[Optional[field.annotation], about]  # noqa: UP045
         made.append(inspect.Parameter(key, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=annotation))
     return made
 
@@ -142,7 +129,9 @@ def _table(options: config.TableOptions) -> None:
     for warning in summary["warnings"]:
         print(warning, file=sys.stderr)
     lines = [f"{summary['folder']}"]
-    lines += [f"  {split}: {n['notes']:,} notes of {n['patients']:,} patients" for split, n in summary["counts"].items()]
+    lines += [
+        f"  {split}: {n['notes']:,} notes of {n['patients']:,} patients" for split, n in summary["counts"].items()
+    ]
     _print(summary, "\n".join(lines))
 
 
@@ -277,7 +266,7 @@ def _check_config(file: Path, values: dict[str, Any], arguments: list[str]) -> N
     table: dict[str, type[config.Options]] = {"adapt": config.AdaptOptions, "train": config.TrainOptions}
     options = next((table[word] for word in arguments if word in table), None)
     if options is not None:
-        known = {*options.model_fields, *_method_fields()} - {"method_options"}
+        known = {*options.model_fields, *method_fields()} - {"method_options"}
         if unknown := sorted(key for key in values if key.replace("-", "_") not in known):
             raise BadInput(f"{file}: unknown option {unknown[0]!r}. {did_you_mean(unknown[0], known)}")
 

@@ -1,4 +1,7 @@
-"""What a person at a terminal sees: what is happening, how far, how long still. Everything goes to stderr; stdout is for results."""
+"""What a person at a terminal sees: what is happening, how far, how long still.
+
+Progress goes to stderr; stdout is for results.
+"""
 
 from types import TracebackType
 from typing import Any, Self
@@ -23,7 +26,9 @@ class Terminal:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self._end_bar()
 
     def says(self, what: str) -> None:
@@ -52,7 +57,9 @@ class Terminal:
                 transient=True,
             )
             self._progress.start()
-            self._bar = self._progress.add_task("training", total=of, completed=done, loss=loss, speed=tokens_per_second)
+            self._bar = self._progress.add_task(
+                "training", total=of, completed=done, loss=loss, speed=tokens_per_second
+            )
         assert self._bar is not None
         self._progress.update(self._bar, completed=done, total=of, loss=loss, speed=tokens_per_second)
         if done == of:

@@ -1,5 +1,6 @@
 """Packing: every token is predicted once, and no note sees its neighbour."""
 
+import itertools
 from pathlib import Path
 
 import numpy as np
@@ -16,19 +17,32 @@ from clinstack.training.batches import PackedBlocks
 from clinstack.training.language import measure, next_token_loss
 
 START = 1
-notes_of_tokens = st.lists(st.lists(st.integers(2, 99), max_size=30).map(lambda ids: [START, *ids]), min_size=1, max_size=12)
+notes_of_tokens = st.lists(
+    st.lists(st.integers(2, 99), max_size=30).map(lambda ids: [START, *ids]), min_size=1, max_size=12
+)
 
 
 @given(notes_of_tokens, st.integers(1, 40))
-def test_every_token_but_the_starts_is_predicted_exactly_once_and_from_its_own_note(notes, max_tokens):
+def test_every_token_but_the_starts_is_predicted_exactly_once(notes, max_tokens):
     stream = stream_of(notes, 0)
     block = take_blocks(stream, range(count_blocks(stream, max_tokens)), max_tokens)
     assert block.targets[block.targets != NOT_SCORED].tolist() == [token for note in notes for token in note[1:]]
-    for inputs, targets, positions in zip(block.inputs, block.targets, block.positions, strict=True):
-        for place in np.flatnonzero(targets != NOT_SCORED):
-            # Position k says how far back this note reaches; what is predicted follows what is read.
-            assert positions[place] == 0 or positions[place] == positions[place - 1] + 1
-        assert inputs[0] == stream.tokens[np.flatnonzero(stream.tokens == inputs[0])[0]] or len(inputs) == 0
+    assert int((block.targets != NOT_SCORED).sum()) == stream.scored_tokens
+
+
+@given(notes_of_tokens, st.integers(1, 40))
+def test_a_token_is_predicted_from_its_own_note_back_to_the_blocks_edge(notes, max_tokens):
+    stream = stream_of(notes, 0)
+    block = take_blocks(stream, range(count_blocks(stream, max_tokens)), max_tokens)
+    note_of = np.concatenate([[number] * len(note) for number, note in enumerate(notes)])
+    for row, place in zip(*np.nonzero(block.targets != NOT_SCORED), strict=True):
+        here, reach = row * max_tokens + place, block.positions[row, place]
+        assert block.targets[row, place] == stream.tokens[here + 1]
+        assert note_of[here + 1] == note_of[here] == note_of[here - reach]
+        opens_the_note, opens_the_block = here == reach or note_of[here - reach - 1] != note_of[here], reach == place
+        assert opens_the_note or opens_the_block
+        seen = block.inputs[row, place - reach : place + 1]
+        assert seen.tolist() == stream.tokens[here - reach : here + 1].tolist()
 
 
 @pytest.fixture(scope="module")
@@ -58,12 +72,18 @@ def test_the_packed_loss_is_the_sum_of_the_notes_losses_alone(backbone, notes):
     assert float(packed.total) == pytest.approx(sum(loss_alone(backbone, note) for note in notes), abs=1e-4)
 
 
-def test_a_note_longer_than_a_block_is_scored_as_its_pieces(backbone, notes):
-    note, size = notes[3], 6
-    pieces = [note[first : first + size + 1] for first in range(0, len(note) - 1, size)]
-    found = measure(backbone, stream_of([note], 1), size)
-    assert found.tokens == len(note) - 1
-    assert found.nats == pytest.approx(sum(loss_alone(backbone, piece) for piece in pieces), abs=1e-4)
+@pytest.mark.parametrize("size", [1, 5, 6, 16, 200])
+def test_blocks_of_any_length_lose_what_the_notes_lose_cut_at_the_blocks_edges(backbone, notes, size):
+    stream = stream_of(notes, 1)
+    alone = 0.0
+    for note, start in zip(notes, stream.starts.tolist(), strict=True):
+        cuts = [start, *(edge for edge in range(0, start + len(note) - 1, size) if edge > start), start + len(note) - 1]
+        alone += sum(
+            loss_alone(backbone, note[a - start : b - start + 1]) for a, b in itertools.pairwise(cuts) if b > a
+        )
+    found = measure(backbone, stream, size, batch_size=3)
+    assert found.tokens == stream.scored_tokens
+    assert found.nats == pytest.approx(alone, abs=1e-3)
 
 
 def test_a_packed_note_has_the_hidden_states_it_has_alone(backbone, notes):
@@ -99,10 +119,32 @@ def test_a_stream_on_the_disk_is_the_stream_in_memory(tmp_path, backbone):
         assert one.text_bytes == in_memory.text_bytes
 
 
-def test_a_damaged_stream_is_refused(tmp_path, backbone):
+DAMAGES = {
+    "tokens cut": lambda place: (place / "tokens.bin").write_bytes((place / "tokens.bin").read_bytes()[:-2]),
+    "half a token": lambda place: (place / "tokens.bin").write_bytes((place / "tokens.bin").read_bytes()[:-1]),
+    "no tokens": lambda place: (place / "tokens.bin").write_bytes(b""),
+    "starts cut": lambda place: (place / "starts.npy").write_bytes((place / "starts.npy").read_bytes()[:-3]),
+    "starts missing": lambda place: (place / "starts.npy").unlink(),
+    "description broken": lambda place: (place / "stream.json").write_text("{"),
+    "description missing": lambda place: (place / "stream.json").unlink(),
+    "description edited": lambda place: (place / "stream.json").write_text("{}"),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_damaged_stream_is_refused(tmp_path, backbone, damage):
     place = tmp_path / "train"
-    count = len(build_stream([["one note"]], backbone.tokenizer.encode, backbone.tokenizer.size, place).tokens)
-    (place / "tokens.bin").write_bytes((place / "tokens.bin").read_bytes()[:-2])
+    build_stream([["one note"]], backbone.tokenizer.encode, backbone.tokenizer.size, place)
+    DAMAGES[damage](place)
     with pytest.raises(BadInput) as caught:
         open_stream(place)
-    assert str(caught.value) == f"{place} is damaged: {count - 1} tokens where {count} were written. Remove it."
+    assert (
+        str(caught.value) == f"{place} is damaged: its files are not as they were written. Remove it; it is made again."
+    )
+
+
+def test_a_split_without_notes_is_refused_and_leaves_nothing(tmp_path, backbone):
+    with pytest.raises(BadInput) as caught:
+        build_stream([], backbone.tokenizer.encode, backbone.tokenizer.size, tmp_path / "valid")
+    assert str(caught.value) == "Split valid holds no note, so there is nothing to tokenise."
+    assert list(tmp_path.iterdir()) == []

@@ -39,8 +39,20 @@ def test_plain_peft_gives_a_clinical_adapters_hidden_states(clinical_run, small_
 
 def test_plain_peft_gives_a_whole_stacks_hidden_states(clinical_run, small_base, small_task, tmp_path):
     run = tmp_path / "run"
-    train(TrainOptions(base=str(small_base), task=small_task("binary"), out=run, clinical=clinical_run, epochs=1, max_tokens=64,
-                       learning_rate=5e-3, device="cpu", resamples=100, method_options={"rank": 2}))
+    train(
+        TrainOptions(
+            base=str(small_base),
+            task=small_task("binary"),
+            out=run,
+            clinical=clinical_run,
+            epochs=1,
+            max_tokens=64,
+            learning_rate=5e-3,
+            device="cpu",
+            resamples=100,
+            method_options={"rank": 2},
+        )
+    )
     ours = load(run).stack.backbone
     plain = PeftModel.from_pretrained(
         AutoModelForCausalLM.from_pretrained(small_base), run / "adapters" / "clinical", adapter_name="clinical"

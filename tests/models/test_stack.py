@@ -64,7 +64,10 @@ def test_switching_one_off_is_never_having_had_it(backbone):
 
 
 def test_a_frozen_slot_stays_frozen_after_adapters_are_switched(backbone):
-    stack = Stack(backbone, (Slot(random_adapter("clinical", backbone, 1), frozen=True), Slot(random_adapter("task", backbone, 2))))
+    stack = Stack(
+        backbone,
+        (Slot(random_adapter("clinical", backbone, 1), frozen=True), Slot(random_adapter("task", backbone, 2))),
+    )
     with stack.without("task"):
         pass
     assert not any(p.requires_grad for p in stack.parameters("clinical").values())
@@ -75,7 +78,10 @@ def test_a_frozen_slot_stays_frozen_after_adapters_are_switched(backbone):
 
 def test_peft_still_makes_every_active_adapter_trainable_when_it_switches(backbone):
     # Pins the fault for which `Stack._activate` sets frozenness again (peft 0.21.2).
-    stack = Stack(backbone, (Slot(random_adapter("clinical", backbone, 1), frozen=True), Slot(random_adapter("task", backbone, 2))))
+    stack = Stack(
+        backbone,
+        (Slot(random_adapter("clinical", backbone, 1), frozen=True), Slot(random_adapter("task", backbone, 2))),
+    )
     LoRA().activate(backbone, ["clinical", "task"])
     assert all(p.requires_grad for p in stack.parameters("clinical").values())
 

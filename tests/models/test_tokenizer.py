@@ -67,5 +67,7 @@ def test_a_limit_keeps_the_first_tokens_and_counts_the_bytes_they_spell(tokenize
 
 def test_equal_tokenizers_have_equal_hashes(fast, tokenizer):
     assert NoteTokenizer("again", fast).hash == tokenizer.hash
-    fast_with_more = fast.__class__(tokenizer_object=fast.backend_tokenizer, bos_token="<s>", extra_special_tokens=["<new>"])
+    fast_with_more = fast.__class__(
+        tokenizer_object=fast.backend_tokenizer, bos_token="<s>", extra_special_tokens=["<new>"]
+    )
     assert NoteTokenizer("more", fast_with_more).hash != tokenizer.hash

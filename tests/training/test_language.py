@@ -20,7 +20,9 @@ PUBLISHED = [
 ]
 
 
-@pytest.mark.parametrize(("file", "rows", "bits", "perplexity", "tolerance"), PUBLISHED, ids=["mtsamples", "wikitext", "novels"])
+@pytest.mark.parametrize(
+    ("file", "rows", "bits", "perplexity", "tolerance"), PUBLISHED, ids=["mtsamples", "wikitext", "novels"]
+)
 def test_untrained_figures_agree_with_the_published_table(shared: Path, file, rows, bits, perplexity, tolerance):
     table = parquet.read_table(shared / "data" / file).to_pylist()
     texts = [row["text"] for row in table if all(row[key] == value for key, value in rows.items())]

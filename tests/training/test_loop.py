@@ -75,8 +75,14 @@ def test_a_loss_that_is_no_number_is_refused(tmp_path):
 def test_a_parameters_own_rate_multiplies_the_learning_rate(tmp_path):
     slow, fast = Parameter(torch.zeros(1, dtype=torch.float64)), Parameter(torch.zeros(1, dtype=torch.float64))
     recipe = Recipe(epochs=1, learning_rate=0.01, rates={"head": 10}, warmup_ratio=0, schedule="constant", clip_norm=0)
-    fit({"task/a": slow, "head/a": fast}, Rows(16), lambda rows: Loss(slow.sum() + fast.sum(), 1, 1),
-        lambda: Score("made-up", 1.0), recipe, tmp_path)
+    fit(
+        {"task/a": slow, "head/a": fast},
+        Rows(16),
+        lambda rows: Loss(slow.sum() + fast.sum(), 1, 1),
+        lambda: Score("made-up", 1.0),
+        recipe,
+        tmp_path,
+    )
     assert slow.item() == pytest.approx(-0.01)
     assert fast.item() == pytest.approx(-0.1)
 

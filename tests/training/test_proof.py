@@ -24,7 +24,10 @@ def stack(small_base: Path) -> Stack:
     torch.manual_seed(0)
     made = Stack(
         load_backbone(str(small_base)),
-        (Slot(Adapter("clinical", make_method("lora", {})), frozen=True), Slot(Adapter("task", make_method("lora", {})))),
+        (
+            Slot(Adapter("clinical", make_method("lora", {})), frozen=True),
+            Slot(Adapter("task", make_method("lora", {}))),
+        ),
     )
     with torch.no_grad():
         for slot in made.slots:
@@ -98,7 +101,12 @@ def test_an_inert_clinical_adapter_stops_a_run_before_it_trains(small_base, smal
     fresh = Stack(backbone, (Slot(Adapter("clinical", make_method("lora", {}))),))
     save_adapter(tmp_path / "inert", fresh.slots[0], backbone, dict(fresh.parameters("clinical")), (), [])
     options = TrainOptions(
-        base=str(small_base), task=small_task("binary"), out=tmp_path / "run", clinical=tmp_path / "inert", device="cpu", max_tokens=64
+        base=str(small_base),
+        task=small_task("binary"),
+        out=tmp_path / "run",
+        clinical=tmp_path / "inert",
+        device="cpu",
+        max_tokens=64,
     )
     with pytest.raises(ProofFailed) as caught:
         train(options)

@@ -31,7 +31,11 @@ def _environment() -> dict[str, str]:
 
 def outcome(folder: Path) -> tuple[dict[str, str], list[dict], dict]:
     """Everything a run leaves that does not tell the time."""
-    files = {str(f.relative_to(folder)): hashlib.sha256(f.read_bytes()).hexdigest() for f in sorted(folder.rglob("*.safetensors")) if "checkpoints" not in f.parts}
+    files = {
+        str(f.relative_to(folder)): hashlib.sha256(f.read_bytes()).hexdigest()
+        for f in sorted(folder.rglob("*.safetensors"))
+        if "checkpoints" not in f.parts
+    }
     timeless = ("seconds", "tokens_per_second")
     events = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
     result = json.loads((folder / "result.json").read_text())
@@ -63,13 +67,41 @@ def _lines(folder: Path) -> int:
 
 @pytest.mark.parametrize("step", ["adapt", "train"])
 def test_a_killed_run_ends_as_an_uninterrupted_one(step, small_base, small_corpus, small_task, clinical_run, tmp_path):
-    shared = ["--base", str(small_base), "--checkpoint-seconds", "0", "--device", "cpu", "--dropout", "0.2", "--accumulation", "2",
-              "--batch-size", "2", "--learning-rate", "0.003"]
+    shared = [
+        "--base",
+        str(small_base),
+        "--checkpoint-seconds",
+        "0",
+        "--device",
+        "cpu",
+        "--dropout",
+        "0.2",
+        "--accumulation",
+        "2",
+        "--batch-size",
+        "2",
+        "--learning-rate",
+        "0.003",
+    ]
     if step == "adapt":
         words = ["adapt", "--corpus", str(small_corpus), "--max-tokens", "32", "--epochs", "6", *shared]
     else:
-        words = ["train", "--task", str(small_task("binary")), "--clinical", str(clinical_run), "--clinical-mode", "trainable",
-                 "--max-tokens", "48", "--epochs", "8", "--resamples", "100", *shared]
+        words = [
+            "train",
+            "--task",
+            str(small_task("binary")),
+            "--clinical",
+            str(clinical_run),
+            "--clinical-mode",
+            "trainable",
+            "--max-tokens",
+            "48",
+            "--epochs",
+            "8",
+            "--resamples",
+            "100",
+            *shared,
+        ]
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     finished = run(command(*words, "--out", str(whole)))
     assert finished.returncode == 0, finished.stderr
@@ -83,8 +115,23 @@ def test_a_killed_run_ends_as_an_uninterrupted_one(step, small_base, small_corpu
 
 
 def test_asked_to_stop_a_run_keeps_its_place_and_goes_on(small_base, small_corpus, tmp_path):
-    words = command("adapt", "--base", str(small_base), "--corpus", str(small_corpus), "--out", str(tmp_path / "run"), "--max-tokens",
-                    "32", "--epochs", "30", "--batch-size", "1", "--device", "cpu")
+    words = command(
+        "adapt",
+        "--base",
+        str(small_base),
+        "--corpus",
+        str(small_corpus),
+        "--out",
+        str(tmp_path / "run"),
+        "--max-tokens",
+        "32",
+        "--epochs",
+        "30",
+        "--batch-size",
+        "1",
+        "--device",
+        "cpu",
+    )
     process = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=_environment())
     while process.poll() is None and _lines(tmp_path / "run") < 3:
         time.sleep(0.005)
@@ -95,10 +142,20 @@ def test_asked_to_stop_a_run_keeps_its_place_and_goes_on(small_base, small_corpu
     assert len(list((tmp_path / "run" / "checkpoints").glob("step-*"))) == 1
 
 
-def test_the_same_command_on_a_finished_run_changes_nothing_and_another_is_refused(clinical_run, small_base, small_corpus):
+def test_the_same_command_on_a_finished_run_changes_nothing_and_another_is_refused(
+    clinical_run, small_base, small_corpus
+):
     before = {file: file.read_bytes() for file in clinical_run.rglob("*") if file.is_file()}
-    options = AdaptOptions(base=str(small_base), corpus=small_corpus, out=clinical_run, learning_rate=5e-3, max_tokens=64,
-                           device="cpu", precision="float32", method_options={"rank": 4, "targets": "all"})
+    options = AdaptOptions(
+        base=str(small_base),
+        corpus=small_corpus,
+        out=clinical_run,
+        learning_rate=5e-3,
+        max_tokens=64,
+        device="cpu",
+        precision="float32",
+        method_options={"rank": 4, "targets": "all"},
+    )
     assert adapt(options) == json.loads((clinical_run / "result.json").read_text())
     with pytest.raises(CannotWrite) as caught:
         adapt(options.model_copy(update={"learning_rate": 1e-4}))

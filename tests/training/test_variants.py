@@ -3,8 +3,8 @@
 import json
 
 import numpy as np
-import pytest
 import pyarrow.compute as pc
+import pytest
 from pyarrow import parquet
 
 from clinstack.config import EvaluateOptions, TrainOptions
@@ -34,11 +34,33 @@ def test_a_variant_trains_proves_itself_and_predicts_the_same_bits_when_loaded(
     if chosen.pop("clinical", False):
         chosen["clinical"] = clinical_run
     task, out = small_task(kind), tmp_path / "run"
-    result = train(TrainOptions(base=str(small_base), task=task, out=out, epochs=1, learning_rate=5e-3, max_tokens=64,
-                                device="cpu", resamples=100, **chosen))
+    result = train(
+        TrainOptions(
+            base=str(small_base),
+            task=task,
+            out=out,
+            epochs=1,
+            learning_rate=5e-3,
+            max_tokens=64,
+            device="cpu",
+            resamples=100,
+            **chosen,
+        )
+    )
 
     assert json.loads((out / "result.json").read_text()) == result
-    assert result.keys() >= {"task", "kind", "variant", "profile", "seed", "metrics", "labels_scored", "stack_proof", "parameters", "cost"}
+    assert result.keys() >= {
+        "task",
+        "kind",
+        "variant",
+        "profile",
+        "seed",
+        "metrics",
+        "labels_scored",
+        "stack_proof",
+        "parameters",
+        "cost",
+    }
     assert (result["variant"], result["kind"], result["profile"]) == (variant, kind, "correct")
     names = [name for name in ("clinical", "task") if name in variant]
     assert list(result["stack_proof"]) == names
@@ -55,18 +77,32 @@ def test_a_variant_trains_proves_itself_and_predicts_the_same_bits_when_loaded(
     texts = open_task(task).read("test").column("text").to_pylist()
     again = load(out).predict_proba(texts).astype(np.float32)
     assert np.array_equal(np.array(stored.column("probabilities").to_pylist(), dtype=np.float32), again)
-    assert evaluate(EvaluateOptions(run=out, device="cpu", resamples=100))["metrics"].keys() == result["metrics"]["test"].keys()
+    assert (
+        evaluate(EvaluateOptions(run=out, device="cpu", resamples=100))["metrics"].keys()
+        == result["metrics"]["test"].keys()
+    )
     for name, found in evaluate(EvaluateOptions(run=out, device="cpu", resamples=100))["metrics"].items():
         assert found == result["metrics"]["test"][name]
 
 
-
-
 def test_the_same_seed_gives_the_same_files_and_another_seed_others(small_base, small_task, tmp_path):
     def hashes(name: str, seed: int) -> str:
-        train(TrainOptions(base=str(small_base), task=small_task("binary"), out=tmp_path / name, epochs=1, seed=seed,
-                           max_tokens=64, device="cpu", resamples=100, method_options={"dropout": 0.1}))
-        return hash_files([tmp_path / name / "adapters" / "task" / "adapter_model.safetensors", tmp_path / name / "head.safetensors"])
+        train(
+            TrainOptions(
+                base=str(small_base),
+                task=small_task("binary"),
+                out=tmp_path / name,
+                epochs=1,
+                seed=seed,
+                max_tokens=64,
+                device="cpu",
+                resamples=100,
+                method_options={"dropout": 0.1},
+            )
+        )
+        return hash_files(
+            [tmp_path / name / "adapters" / "task" / "adapter_model.safetensors", tmp_path / name / "head.safetensors"]
+        )
 
     first, second, third = hashes("a", 1), hashes("b", 1), hashes("c", 2)
     assert first == second
@@ -75,8 +111,18 @@ def test_the_same_seed_gives_the_same_files_and_another_seed_others(small_base, 
 
 def test_rows_predict_alike_in_any_company(small_base, small_task, clinical_run, tmp_path):
     out = tmp_path / "run"
-    train(TrainOptions(base=str(small_base), task=small_task("multiclass"), out=out, clinical=clinical_run, epochs=1,
-                       max_tokens=64, device="cpu", resamples=100))
+    train(
+        TrainOptions(
+            base=str(small_base),
+            task=small_task("multiclass"),
+            out=out,
+            clinical=clinical_run,
+            epochs=1,
+            max_tokens=64,
+            device="cpu",
+            resamples=100,
+        )
+    )
     classifier = load(out)
     texts = ["short", "a much longer note about shock and edema " * 5, "stable", "wheeze on day two"]
     together = classifier.logits(classifier.encode(texts))

@@ -91,14 +91,20 @@ def stream_of(encoded: Iterable[list[int]], text_bytes: int) -> TokenStream:
 
 
 def open_stream(folder: Path) -> TokenStream | None:
-    """The stream stored in `folder`, memory-mapped, or None if it has not been built."""
+    """The stream stored in `folder`, memory-mapped, or None if it has not been built. Raises BadInput if it is damaged."""
     if not folder.is_dir():
         return None
-    about = json.loads((folder / "stream.json").read_text(encoding="utf-8"))
-    tokens: NDArray[np.unsignedinteger] = np.memmap(folder / "tokens.bin", dtype=about["dtype"], mode="r")
-    if len(tokens) != about["tokens"]:
-        raise BadInput(f"{folder} is damaged: {len(tokens)} tokens where {about['tokens']} were written. Remove it.")
-    return TokenStream(tokens, np.load(folder / "starts.npy"), about["text_bytes"])
+    try:
+        about = json.loads((folder / "stream.json").read_text(encoding="utf-8"))
+        tokens: NDArray[np.unsignedinteger] = np.memmap(folder / "tokens.bin", dtype=about["dtype"], mode="r")
+        starts: NDArray[np.int64] = np.load(folder / "starts.npy")
+        whole = len(tokens) == about["tokens"] and len(starts) == about["notes"]
+        text_bytes = int(about["text_bytes"])
+    except (OSError, ValueError, KeyError, TypeError, EOFError):
+        whole = False
+    if not whole:
+        raise BadInput(f"{folder} is damaged: its files are not as they were written. Remove it; it is made again.")
+    return TokenStream(tokens, starts, text_bytes)
 
 
 def build_stream(texts: Iterable[list[str]], encode: Encode, vocabulary: int, folder: Path) -> TokenStream:
@@ -120,7 +126,7 @@ def build_stream(texts: Iterable[list[str]], encode: Encode, vocabulary: int, fo
                     out.write(np.asarray(note, dtype).tobytes())
                 text_bytes += sum(len(text.encode("utf-8")) for text in batch)
         if not total:
-            raise BadInput(f"{folder.name} holds no note, so there is nothing to tokenise.")
+            raise BadInput(f"Split {folder.name} holds no note, so there is nothing to tokenise.")
         np.save(partial / "starts.npy", np.array(starts, np.int64))
         write_json(
             partial / "stream.json",

@@ -23,11 +23,23 @@ from clinstack.training.language import adapt
 from clinstack.training.running import Witness
 
 PATIENTS = 1000
-TASKS = {"mor": "in-hospital death", "diag": "diagnoses", "los": "length of stay", "pmv": "long ventilation", "proc": "procedures"}
+TASKS = {
+    "mor": "in-hospital death",
+    "diag": "diagnoses",
+    "los": "length of stay",
+    "pmv": "long ventilation",
+    "proc": "procedures",
+}
 COMPARED = ("mor", "diag")
 """Tasks on which all six variants are trained; the others get the full stack."""
 
-STEP1 = {"learning_rate": 3e-3, "batch_size": 8, "max_tokens": 256, "validations_per_epoch": 2, "validation_tokens": 20_000}
+STEP1 = {
+    "learning_rate": 3e-3,
+    "batch_size": 8,
+    "max_tokens": 256,
+    "validations_per_epoch": 2,
+    "validation_tokens": 20_000,
+}
 CLINICAL_LORA = {"rank": 8, "targets": "all"}
 STEP2 = {"learning_rate": 3e-3, "head_rate": 3, "batch_size": 8, "max_tokens": 208, "epochs": 1, "pooling": "mean"}
 TASK_LORA = {"rank": 8}
@@ -63,9 +75,18 @@ def walk(options: DemoOptions, witness: Witness) -> dict[str, Any]:
     if not layout.corpus.exists():
         notes = [layout.hospital_notes(kind) for kind in ("discharge", "radiology")]
         build_table(notes, layout.corpus, text="text", note_id="note_id", patient="subject_id", name="hospital")
-    told.next("Step 1: the clinical adapter", "the base knows novels only; a small adapter learns how notes are written")
+    told.next(
+        "Step 1: the clinical adapter", "the base knows novels only; a small adapter learns how notes are written"
+    )
     language = adapt(
-        AdaptOptions(base=TINY_BASE, corpus=layout.corpus, out=layout.clinical, seed=options.seed, **STEP1, method_options=CLINICAL_LORA),
+        AdaptOptions(
+            base=TINY_BASE,
+            corpus=layout.corpus,
+            out=layout.clinical,
+            seed=options.seed,
+            **STEP1,
+            method_options=CLINICAL_LORA,
+        ),
         witness,
     )
     bits = language["bits_per_byte"]["test"]
@@ -74,13 +95,17 @@ def walk(options: DemoOptions, witness: Witness) -> dict[str, Any]:
     results = []
     for task, variant in cells:
         name = _name(variant, layout)
-        told.next(f"Step 2: {TASKS[task]} ({task}), {name}", "the head alone" if name == "head-only" else "head and adapters")
+        told.next(
+            f"Step 2: {TASKS[task]} ({task}), {name}", "the head alone" if name == "head-only" else "head and adapters"
+        )
         results.append(train(_options(options, layout, task, variant), witness))
     told.next("The report", "every figure with its interval, every stack with its proof")
     report = write_report(layout.root, None, "clinstack demo: the synthetic hospital")
     _show(results)
     minutes, seconds = divmod(round(time.monotonic() - began), 60)
-    Console(highlight=False).print(f"\n{len(results)} runs in {minutes} min {seconds} s. Open the report: {report}", soft_wrap=True)
+    Console(highlight=False).print(
+        f"\n{len(results)} runs in {minutes} min {seconds} s. Open the report: {report}", soft_wrap=True
+    )
     return {
         "report": str(report),
         "seconds": round(time.monotonic() - began, 1),

@@ -43,9 +43,16 @@ def predict(options: PredictOptions) -> dict[str, Any]:
     with atomic_file(options.output) as partial, _WRITERS[options.output.suffix](partial, classifier) as write:
         for rows in _chunks(read_rows(options.input, Mistakes(options.input), list(columns.named().values()))):
             notes = [understand(row, options.input, columns)[0] for row in rows]
-            write([note.note_id for note in notes], classifier.predict_proba([n.text for n in notes], options.batch_size))
+            write(
+                [note.note_id for note in notes], classifier.predict_proba([n.text for n in notes], options.batch_size)
+            )
             written += len(notes)
-    return {"output": str(options.output), "notes": written, "task": classifier.task, "classes": len(classifier.classes)}
+    return {
+        "output": str(options.output),
+        "notes": written,
+        "task": classifier.task,
+        "classes": len(classifier.classes),
+    }
 
 
 def _check_rows(file: Path, columns: Columns) -> None:
@@ -82,7 +89,9 @@ def _csv(file: Path, classifier: NoteClassifier) -> Iterator[Write]:
         lines.writerow(["note_id", *classifier.classes])
 
         def write(note_ids: list[str], probabilities: NDArray[np.float64]) -> None:
-            lines.writerows([note_id, *map(repr, row)] for note_id, row in zip(note_ids, probabilities.tolist(), strict=True))
+            lines.writerows(
+                [note_id, *map(repr, row)] for note_id, row in zip(note_ids, probabilities.tolist(), strict=True)
+            )
 
         yield write
 
@@ -97,7 +106,11 @@ def _write_json_lines(
     out: IO[str], classifier: NoteClassifier, note_ids: list[str], probabilities: NDArray[np.float64]
 ) -> None:
     for note_id, row in zip(note_ids, probabilities.tolist(), strict=True):
-        answer = {"note_id": note_id, "task": classifier.task, "probabilities": dict(zip(classifier.classes, row, strict=True))}
+        answer = {
+            "note_id": note_id,
+            "task": classifier.task,
+            "probabilities": dict(zip(classifier.classes, row, strict=True)),
+        }
         out.write(json.dumps(answer, ensure_ascii=False) + "\n")
 
 

@@ -19,7 +19,7 @@ def perplexity(total_nats: float, tokens: int) -> float:
     return math.exp(mean) if mean < 709 else math.inf
 
 
-def bits_per_byte(total_nats: float, utf8_bytes: int) -> float:
+def bits_per_byte(total_nats: float, utf8_bytes: float) -> float:
     """The loss in bits per byte of text. utf8_bytes: length of the scored text in UTF-8, whatever the tokenizer."""
     if utf8_bytes <= 0:
         raise BadInput("Bits per byte needs at least one byte of text; the split holds none.")

@@ -6,10 +6,12 @@ missing parent is an error, never a silent shift.
 """
 
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
@@ -52,11 +54,20 @@ def save_adapter(
     return lineage
 
 
+@contextmanager
+def whole_weights(file: Path) -> Iterator[None]:
+    """Turns safetensors' complaint about a cut or foreign file into BadInput."""
+    try:
+        yield
+    except SafetensorError as error:
+        raise BadInput(f"{file} is not a whole safetensors file. Restore it, or train again.") from error
+
+
 def load_adapter(folder: Path, name: str | None = None) -> Adapter:
     """The adapter in a folder, verified against its lineage.
 
     name: what to call it in a stack; its own name if None.
-    Raises BadInput if it is not an adapter of clinstack; WrongParents if its content is not what its lineage says.
+    Raises BadInput if it is not a whole adapter of clinstack; WrongParents if its content is not what its lineage says.
     """
     layout = AdapterLayout(folder)
     for file in (layout.config, layout.weights, layout.lineage):
@@ -64,7 +75,8 @@ def load_adapter(folder: Path, name: str | None = None) -> Adapter:
             raise BadInput(f"{folder} is not an adapter made by clinstack: {file.name} is missing.")
     lineage = read_json(layout.lineage)
     method = method_of_peft(read_json(layout.config))
-    weights = load_file(layout.weights)
+    with whole_weights(layout.weights):
+        weights = load_file(layout.weights)
     parents = tuple(lineage["parents"])
     content = hash_adapter(method, weights, lineage["base"]["hash"], parents)
     if content != lineage["hash"]:

@@ -79,6 +79,22 @@ def make_method(name: str, options: dict[str, Any]) -> Method:
         raise BadInput(f"Method {name}, option {'.'.join(map(str, first['loc']))}: {first['msg']}.") from error
 
 
+def method_fields() -> dict[str, list[str]]:
+    """Every option of every PEFT method, with the names of the methods that have it."""
+    found: dict[str, list[str]] = {}
+    for name, kind in methods().items():
+        for key in kind.model_fields:
+            found.setdefault(key, []).append(name)
+    return found
+
+
+def gather_method_options(given: dict[str, Any]) -> dict[str, Any]:
+    """Options as flags and keywords give them, flat -> those of the command, with the method's own under `method_options`."""
+    fields = method_fields()
+    own = {key: value for key, value in given.items() if key in fields and value is not None}
+    return {**{key: value for key, value in given.items() if key not in fields}, "method_options": own}
+
+
 def method_name(method: Method) -> str:
     """The name under which the table has this method."""
     return next(name for name, kind in methods().items() if isinstance(method, kind))

@@ -5,7 +5,7 @@ Notes are read in batches of similar length, always in float32. A row's logits d
 """
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,17 +13,18 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from safetensors import safe_open
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from torch import Tensor
 
 from clinstack.errors import BadInput, WrongParents
 from clinstack.metrics.scorecard import probabilities
-from clinstack.models.adapter_files import load_adapter
+from clinstack.models.adapter_files import load_adapter, whole_weights
 from clinstack.models.backbone import load_backbone
 from clinstack.models.classifier import Classifier
 from clinstack.models.stack import Slot, Stack
 from clinstack.runs.atomic import atomic_file, read_json
 from clinstack.runs.layout import RunLayout
+from clinstack.runs.lineage import hash_arrays
 
 Encoded = Sequence[list[int]]
 
@@ -87,15 +88,18 @@ def batches_by_length(encoded: Encoded, batch_size: int) -> Iterator[list[int]]:
         yield order[start : start + batch_size]
 
 
-def save_head(file: Path, head: Classifier, lineage: dict[str, str]) -> None:
-    """Writes the head with what it needs to be read again, and the hashes of what it was trained on."""
+def save_head(file: Path, head: Classifier, stack: str) -> str:
+    """Writes the head with what it needs to be read again, the hash of its stack included; returns its own hash."""
+    weights = {"weight": head.linear.weight.detach().cpu(), "bias": head.linear.bias.detach().cpu()}
+    about = {"pooling": head.pooling, "stack": stack}
     with atomic_file(file) as partial:
-        save_file(
-            {"weight": head.linear.weight.detach().cpu(), "bias": head.linear.bias.detach().cpu()},
-            partial,
-            # One entry only: safetensors writes several in no fixed order, and equal heads must be equal files.
-            metadata={"head": json.dumps({"pooling": head.pooling, **lineage})},
-        )
+        # One entry only: safetensors writes several in no fixed order, and equal heads must be equal files.
+        save_file(weights, partial, metadata={"head": json.dumps(about)})
+    return _hash_head(weights, about)
+
+
+def _hash_head(weights: Mapping[str, Tensor], about: Mapping[str, str]) -> str:
+    return hash_arrays({name: tensor.numpy() for name, tensor in weights.items()}, about)
 
 
 def load(run: str | Path, base: str | None = None, device: str = "cpu") -> NoteClassifier:
@@ -140,10 +144,16 @@ def _saved_slot(layout: RunLayout, recorded: dict[str, str]) -> Slot:
 def _load_head(file: Path, lineage: dict[str, str], width: int, classes: int) -> Classifier:
     if not file.is_file():
         raise BadInput(f"{file} is missing, so the run cannot predict. Restore it, or train again.")
-    with safe_open(file, "pt") as content:
+    with whole_weights(file), safe_open(file, "pt") as content:
         about = json.loads(content.metadata()["head"])
+        weights = {name: content.get_tensor(name) for name in content.keys()}  # noqa: SIM118 (the file is no mapping)
     if about["stack"] != lineage["stack"]:
         raise WrongParents(f"{file} belongs to the stack {about['stack']}, and the run holds {lineage['stack']}.")
+    if (content_hash := _hash_head(weights, about)) != lineage["head"]:
+        raise WrongParents(
+            f"{file} has been changed: its content is {content_hash}, and the run's lineage says {lineage['head']}. "
+            "Restore it, or train again."
+        )
     head = Classifier(width, classes, about["pooling"])
-    head.linear.load_state_dict(load_file(file))
+    head.linear.load_state_dict(weights)
     return head.requires_grad_(False)

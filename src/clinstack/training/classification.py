@@ -94,9 +94,9 @@ def train(options: TrainOptions, witness: Witness | None = None) -> dict[str, An
         # A trainable parent goes on changing beside its child; what the child will need is the parent as this run saves it.
         slots.append(Slot(Adapter(TASK, method)))
     stack = Stack(backbone, tuple(slots))
-    head = Classifier(
-        backbone.width, len(task.classes), options.pooling, independent=task.kind == "multilabel"
-    ).to(backbone.device)
+    head = Classifier(backbone.width, len(task.classes), options.pooling, independent=task.kind == "multilabel").to(
+        backbone.device
+    )
     classifier = NoteClassifier(stack, head, task.name, task.kind, task.classes, options.max_tokens)
     with open_run(options.out, run_config(options), origin) as run:
         if run.result is not None:
@@ -258,7 +258,7 @@ class _Training:
             )
             parents = (*parents, saved["hash"])
         stack_hash = "sha256:" + hashlib.sha256("\n".join([backbone.hash, *parents]).encode()).hexdigest()
-        save_head(layout.head, self.head, {"stack": stack_hash})
+        head_hash = save_head(layout.head, self.head, stack_hash)
         write_predictions(layout.predictions, task, scored, logits)
         with_intervals = {
             split: scorecard(task.kind, logits[split], notes.labels, notes.patient_ids, options.resamples)
@@ -294,6 +294,7 @@ class _Training:
         lineage = {
             **self.origin,
             "stack": stack_hash,
+            "head": head_hash,
             "adapters": adapters,
             "versions": versions(),
             "seed": options.seed,
