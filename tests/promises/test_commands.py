@@ -14,7 +14,17 @@ import pytest
 from clinstack import cli
 
 ROOT = Path(__file__).parents[2]
-COMMANDS = [["adapt"], ["train"], ["evaluate"], ["predict"], ["report"], ["demo"], ["data", "synthetic"], ["data", "table"], ["data", "describe"]]
+COMMANDS = [
+    ["adapt"],
+    ["train"],
+    ["evaluate"],
+    ["predict"],
+    ["report"],
+    ["demo"],
+    ["data", "synthetic"],
+    ["data", "table"],
+    ["data", "describe"],
+]
 CANARY = "zebrafinch"
 
 
@@ -60,7 +70,12 @@ def test_the_whole_road_by_commands_and_no_note_text_leaves_the_tables(tmp_path,
     """Table -> corpus and task -> adapt -> train -> evaluate -> predict -> report, each with --json, with a canary in the notes."""
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     rows = [
-        {"n": f"n{i}", "p": f"p{i // 2}", "t": f"{CANARY} note {i} {'shock lactate' if i % 2 else 'stable clear'} and pain", "y": "dead" if i % 2 else "alive"}
+        {
+            "n": f"n{i}",
+            "p": f"p{i // 2}",
+            "t": f"{CANARY} note {i} {'shock lactate' if i % 2 else 'stable clear'} and pain",
+            "y": "dead" if i % 2 else "alive",
+        }
         for i in range(120)
     ]
     for i, row in enumerate(rows):
@@ -82,15 +97,39 @@ def test_the_whole_road_by_commands_and_no_note_text_leaves_the_tables(tmp_path,
     small = ["--base", base, "--max-tokens", "32", "--device", "cpu", "--learning-rate", "0.005"]
     first = run("adapt", "--corpus", str(tmp_path / "corpus"), "--out", str(tmp_path / "runs" / "clinical"), *small)
     (tmp_path / "settings.toml").write_text("epochs = 1\nrank = 2\nresamples = 100\n")
-    trained = run("train", "--task", str(tmp_path / "task"), "--out", str(tmp_path / "runs" / "task"), *small, "--clinical",
-                  str(tmp_path / "runs" / "clinical"), "--config", str(tmp_path / "settings.toml"), "--epochs", "2")
+    trained = run(
+        "train",
+        "--task",
+        str(tmp_path / "task"),
+        "--out",
+        str(tmp_path / "runs" / "task"),
+        *small,
+        "--clinical",
+        str(tmp_path / "runs" / "clinical"),
+        "--config",
+        str(tmp_path / "settings.toml"),
+        "--epochs",
+        "2",
+    )
     assert trained["parameters"]["trainable"] == 2 * 2 * (2 * 2 * 32) + 2 * 32 + 2
-    assert 'epochs = 2' in (tmp_path / "runs" / "task" / "config.toml").read_text()
+    assert "epochs = 2" in (tmp_path / "runs" / "task" / "config.toml").read_text()
     scored = run("evaluate", str(tmp_path / "runs" / "task"), "--device", "cpu", "--resamples", "100")
     assert scored["metrics"] == trained["metrics"]["test"]
     for ending in ("csv", "parquet", "jsonl"):
-        done = run("predict", str(tmp_path / "runs" / "task"), "--input", str(source), "--output", str(tmp_path / f"p.{ending}"),
-                   "--text", "t", "--id", "n", "--device", "cpu")
+        done = run(
+            "predict",
+            str(tmp_path / "runs" / "task"),
+            "--input",
+            str(source),
+            "--output",
+            str(tmp_path / f"p.{ending}"),
+            "--text",
+            "t",
+            "--id",
+            "n",
+            "--device",
+            "cpu",
+        )
         assert done["notes"] == len(rows)
     lines = (tmp_path / "p.jsonl").read_text().splitlines()
     answer = json.loads(lines[3])
@@ -99,10 +138,20 @@ def test_the_whole_road_by_commands_and_no_note_text_leaves_the_tables(tmp_path,
     assert (tmp_path / "p.csv").read_text().splitlines()[0] == "note_id,alive,dead"
     run("report", str(tmp_path / "runs"))
 
-    again = run("adapt", "--config", str(tmp_path / "runs" / "clinical" / "config.toml"), "--out", str(tmp_path / "again"), "--device", "cpu")
+    again = run(
+        "adapt",
+        "--config",
+        str(tmp_path / "runs" / "clinical" / "config.toml"),
+        "--out",
+        str(tmp_path / "again"),
+        "--device",
+        "cpu",
+    )
     assert again["stack_proof"] == first["stack_proof"]
     for text in said:
         assert CANARY not in text
     for file in tmp_path.rglob("*"):
-        if file.is_file() and file.suffix in (".json", ".html", ".toml", ".md", ".csv") or file.name == "metrics.jsonl":
+        if (
+            file.is_file() and file.suffix in (".json", ".html", ".toml", ".md", ".csv")
+        ) or file.name == "metrics.jsonl":
             assert CANARY not in file.read_text(encoding="utf-8"), file

@@ -50,7 +50,7 @@ def test_a_new_peft_method_is_one_file(tmp_path: Path):
     shutil.copytree(PACKAGE, tmp_path / "clinstack", ignore=shutil.ignore_patterns("tiny_base", "__pycache__"))
     methods = tmp_path / "clinstack" / "models" / "methods"
     new = (methods / "lora.py").read_text().replace("class LoRA(Method)", "class Sparse(Method)")
-    (methods / "sparse_lora.py").write_text(new.replace('rank: int = Field(8', 'pieces: int = Field(8'))
+    (methods / "sparse_lora.py").write_text(new.replace("rank: int = Field(8", "pieces: int = Field(8"))
     found = _python(tmp_path, "from clinstack.models.method import method_fields; print(method_fields()['pieces'])")
     assert found.stdout.strip() == "['sparse-lora']"
     helped = _python(tmp_path, "from clinstack.cli import main; main(['adapt', '--help'])")
