@@ -7,6 +7,7 @@ adds the traceback, `--json` prints the result as one JSON object and nothing el
 
 import inspect
 import json
+import signal
 import sys
 import tomllib
 from collections.abc import Callable, Sequence
@@ -273,6 +274,7 @@ def _check_config(file: Path, values: dict[str, Any], arguments: list[str]) -> N
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Runs a command and ends the process with its exit code."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # a stopped command tidies up, as after Ctrl-C
     words = list(sys.argv[1:] if arguments is None else arguments)
     debug = _take_flag(words, "--debug")
     _Output.json = _take_flag(words, "--json")

@@ -37,7 +37,8 @@ def test_plain_peft_gives_a_clinical_adapters_hidden_states(clinical_run, small_
     torch.testing.assert_close(hidden(plain), ours, atol=1e-5, rtol=0)
 
 
-def test_plain_peft_gives_a_whole_stacks_hidden_states(clinical_run, small_base, small_task, tmp_path):
+@pytest.mark.parametrize("clinical_mode", ["frozen", "trainable"])
+def test_plain_peft_gives_a_whole_stacks_hidden_states(clinical_mode, clinical_run, small_base, small_task, tmp_path):
     run = tmp_path / "run"
     train(
         TrainOptions(
@@ -45,6 +46,7 @@ def test_plain_peft_gives_a_whole_stacks_hidden_states(clinical_run, small_base,
             task=small_task("binary"),
             out=run,
             clinical=clinical_run,
+            clinical_mode=clinical_mode,
             epochs=1,
             max_tokens=64,
             learning_rate=5e-3,
@@ -57,7 +59,8 @@ def test_plain_peft_gives_a_whole_stacks_hidden_states(clinical_run, small_base,
     plain = PeftModel.from_pretrained(
         AutoModelForCausalLM.from_pretrained(small_base), run / "adapters" / "clinical", adapter_name="clinical"
     )
-    plain.load_adapter(run / "adapters" / "task", adapter_name="task")
+    loaded = plain.load_adapter(run / "adapters" / "task", adapter_name="task")
+    assert [key for key in (*loaded.missing_keys, *loaded.unexpected_keys) if "lora_" in key] == []
     plain.base_model.set_adapter(["clinical", "task"])
     with torch.inference_mode():
         expected = ours.encode(TOKENS, torch.ones_like(TOKENS))

@@ -17,11 +17,15 @@ PUBLISHED = [
     ("general/general_en.parquet", {"split": "test", "source": "wikitext-2"}, 3.83, 73.8, 0.02),
     # The README does not say which 150 of the 1,009 passages it took; a random 150 vary by about 1 % in bits per byte.
     ("general/general_en.parquet", {"split": "test", "source": "english-novels"}, 2.95, 37.5, 0.05),
+    pytest.param("general/general_fr.parquet", {"split": "test"}, 6.82, 923, 0.05, marks=pytest.mark.slow),
+    pytest.param("morfitt/morfitt.parquet", {"split": "test"}, 6.52, 719, 0.05, marks=pytest.mark.slow),
 ]
 
 
 @pytest.mark.parametrize(
-    ("file", "rows", "bits", "perplexity", "tolerance"), PUBLISHED, ids=["mtsamples", "wikitext", "novels"]
+    ("file", "rows", "bits", "perplexity", "tolerance"),
+    PUBLISHED,
+    ids=["mtsamples", "wikitext", "novels", "french", "morfitt"],
 )
 def test_untrained_figures_agree_with_the_published_table(shared: Path, file, rows, bits, perplexity, tolerance):
     table = parquet.read_table(shared / "data" / file).to_pylist()

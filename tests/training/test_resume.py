@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -114,32 +115,32 @@ def test_a_killed_run_ends_as_an_uninterrupted_one(step, small_base, small_corpu
     assert not list(killed.rglob("*.partial-*"))
 
 
-def test_asked_to_stop_a_run_keeps_its_place_and_goes_on(small_base, small_corpus, tmp_path):
-    words = command(
-        "adapt",
-        "--base",
-        str(small_base),
-        "--corpus",
-        str(small_corpus),
-        "--out",
-        str(tmp_path / "run"),
-        "--max-tokens",
-        "32",
-        "--epochs",
-        "30",
-        "--batch-size",
-        "1",
-        "--device",
-        "cpu",
+def stop(small_base: Path, small_corpus: Path, out: Path, moment: Callable[[], bool]) -> str:
+    """Starts a long step 1, sends SIGTERM at a moment, and returns the last thing that was said."""
+    words = ["adapt", "--base", str(small_base), "--corpus", str(small_corpus), "--out", str(out), "--max-tokens", "32"]
+    words += ["--epochs", "30", "--batch-size", "1", "--device", "cpu"]
+    process = subprocess.Popen(
+        command(*words), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=_environment()
     )
-    process = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=_environment())
-    while process.poll() is None and _lines(tmp_path / "run") < 3:
+    while process.poll() is None and not moment():
         time.sleep(0.005)
     process.send_signal(signal.SIGTERM)
-    out, err = process.communicate(timeout=60)
-    assert (process.returncode, out) == (130, "")
-    assert err.splitlines()[-1] == "clinstack: Interrupted; the same command goes on from here."
+    said, told = process.communicate(timeout=60)
+    assert (process.returncode, said) == (130, "")
+    assert not list(out.rglob(".*partial*"))
+    return told.splitlines()[-1]
+
+
+def test_asked_to_stop_while_it_trains_a_run_keeps_its_place(small_base, small_corpus, tmp_path):
+    told = stop(small_base, small_corpus, tmp_path / "run", lambda: _lines(tmp_path / "run") >= 3)
+    assert told == "clinstack: Interrupted; the same command goes on from here."
     assert len(list((tmp_path / "run" / "checkpoints").glob("step-*"))) == 1
+
+
+def test_asked_to_stop_before_it_trains_a_run_leaves_nothing_half_written(small_base, small_corpus, tmp_path):
+    told = stop(small_base, small_corpus, tmp_path / "run", (tmp_path / "run" / ".lock").exists)
+    assert told == "clinstack: interrupted."
+    assert not (tmp_path / "run" / "result.json").exists()
 
 
 def test_the_same_command_on_a_finished_run_changes_nothing_and_another_is_refused(

@@ -22,7 +22,7 @@ from clinstack.training.classification import train, variant_name
 from clinstack.training.language import adapt
 from clinstack.training.running import Witness
 
-PATIENTS = 1000
+PATIENTS, UNLABELLED_PATIENTS = 1000, 450
 TASKS = {
     "mor": "in-hospital death",
     "diag": "diagnoses",
@@ -70,7 +70,7 @@ def walk(options: DemoOptions, witness: Witness) -> dict[str, Any]:
 
     told.next("A synthetic hospital", "made-up patients in MIMIC's own tables, so nothing here is anyone's data")
     if not layout.hospital.exists():
-        write_hospital(layout.hospital, patients=PATIENTS, seed=options.seed)
+        write_hospital(layout.hospital, patients=PATIENTS, unlabelled_patients=UNLABELLED_PATIENTS, seed=options.seed)
     told.next("A corpus of unlabelled notes", "step 1 needs text only; train, valid and test never share a patient")
     if not layout.corpus.exists():
         notes = [layout.hospital_notes(kind) for kind in ("discharge", "radiology")]

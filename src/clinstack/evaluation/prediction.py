@@ -15,6 +15,7 @@ from pyarrow import parquet
 from clinstack.config import PredictOptions
 from clinstack.data.columns import Columns, check_columns, understand
 from clinstack.data.mistakes import Mistakes
+from clinstack.data.notes import shown
 from clinstack.data.rows import read_columns, read_rows
 from clinstack.errors import BadInput
 from clinstack.models.note_classifier import NoteClassifier, load
@@ -64,7 +65,7 @@ def _check_rows(file: Path, columns: Columns) -> None:
         for sentence in wrong:
             mistakes.add(sentence, row.place)
         if note.note_id in seen:
-            mistakes.add(f"the id {note.note_id!r} stands already in {seen[note.note_id]}.", row.place)
+            mistakes.add(f"the id {shown(note.note_id)} is that of row {seen[note.note_id]} too.", row.place)
         seen.setdefault(note.note_id, row.place)
     mistakes.check()
     if not seen:

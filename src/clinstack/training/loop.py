@@ -112,10 +112,12 @@ class _Position:
 
 @dataclass(frozen=True)
 class Watcher:
-    """Whom the loop tells: `record` gets each event, `advance` each finished step (steps done, all steps, tokens/s)."""
+    """Whom the loop tells: `begins` after which step it goes on (0 at the very start, also if a run was killed before its
+    first checkpoint), `record` each event, `advance` each finished step (steps done, all steps, tokens/s, loss).
+    """
 
     record: Callable[[dict[str, Any]], None] = field(default=lambda event: None)
-    resumed: Callable[[int], None] = field(default=lambda step: None)
+    begins: Callable[[int], None] = field(default=lambda step: None)
     advance: Callable[[int, int, float, float], None] = field(default=lambda step, steps, speed, loss: None)
 
 
@@ -169,7 +171,7 @@ def fit(
     if found := latest_checkpoint(checkpoints):
         restore(found, parameters, optimizer)
         position = _Position(**found.state)
-        watcher.resumed(position.step)
+    watcher.begins(position.step)
     best = checkpoints / "best.safetensors"
     device = next(iter(parameters.values())).device
     last_saved = time.monotonic()
@@ -224,10 +226,10 @@ def fit(
             if stopping or time.monotonic() - last_saved >= recipe.checkpoint_seconds:
                 save_checkpoint(checkpoints, dict(vars(position)), parameters, optimizer)
                 last_saved = time.monotonic()
-            if position.stopped_early:
-                break
             if stop():
                 raise Interrupted("Interrupted; the same command goes on from here.")
+            if position.stopped_early:
+                break
 
     if position.best_score is None:
         raise BadInput("No validation gave a finite score, so no weights can be selected. Lower --learning-rate.")

@@ -84,11 +84,12 @@ def recipe(
 def watcher(run: RunFolder, witness: Witness) -> Watcher:
     """Lets the loop write to the run's events and to the witness."""
 
-    def resumed(step: int) -> None:
+    def begins(step: int) -> None:
         run.forget_after(step)
-        witness.says(f"Going on after step {step:,}")
+        if step:
+            witness.says(f"Going on after step {step:,}")
 
-    return Watcher(record=run.record, resumed=resumed, advance=witness.steps)
+    return Watcher(record=run.record, begins=begins, advance=witness.steps)
 
 
 def training_cost(

@@ -37,14 +37,21 @@ _PROGRESS_EVERY = 50
 
 
 def write_hospital(
-    out: Path, *, patients: int, seed: int, compress: bool = True, progress: Callable[[int], None] | None = None
+    out: Path,
+    *,
+    patients: int,
+    seed: int,
+    unlabelled_patients: int | None = None,
+    compress: bool = True,
+    progress: Callable[[int], None] | None = None,
 ) -> dict[str, Any]:
     """Writes a synthetic hospital to `out` and returns its counts.
 
     patients: in mimic3 and, different ones, in mimic4; at least 200, so that every task has notes in every split.
+    unlabelled_patients: in mimic4, if not as many.
     seed:     any whole number; equal seeds give equal content, and patient i is the same however many there are.
     compress: .csv.gz files; else .csv.
-    progress: called with the number of patients written so far (of 2 x patients).
+    progress: called with the number of patients written so far (of both folders).
     Returns {"patients", "admissions": {folder: n}, "notes": {folder: n}, "rows": {folder: {table: n}}}.
     Raises CannotWrite if `out` holds something, BadInput for too few patients.
     """
@@ -67,7 +74,7 @@ def write_hospital(
                 _report(progress, index + 1)
             rows["mimic3"] = files.counts()
         with TableFiles(folder / "mimic4", MIMIC4, compress=compress) as files:
-            for index in range(patients):
+            for index in range(patients if unlabelled_patients is None else unlabelled_patients):
                 admissions["mimic4"] += write_notes4(files, seed, draw_patient(seed, "mimic4", index))
                 _report(progress, patients + index + 1)
             rows["mimic4"] = files.counts()
