@@ -33,6 +33,7 @@ app = App(
     help_epilogue=_GLOBAL_HELP,
     help_format="plaintext",
     version_flags=["--version"],
+    suppress_keyboard_interrupt=False,
 )
 data = App(name="data", help="Makes and describes task and corpus folders.", help_epilogue=_GLOBAL_HELP)
 app.command(data)

@@ -1,5 +1,7 @@
 """The schedules: after the warm-up the rates of transformers; in it, the first step already learns."""
 
+import itertools
+
 import pytest
 import torch
 from hypothesis import given
@@ -34,7 +36,7 @@ def test_after_the_warm_up_the_rate_is_that_of_transformers(schedule):
 def test_every_step_learns_and_none_above_the_peak(steps, warmup_ratio, schedule):
     rates = [learning_rate_at(step, steps, 0.5, warmup_ratio, schedule) for step in range(steps)]
     assert all(0 < rate <= 0.5 for rate in rates)
-    warmup = sum(earlier < later for earlier, later in zip(rates, rates[1:], strict=False))
+    warmup = sum(earlier < later for earlier, later in itertools.pairwise(rates))
     assert rates[:warmup] == sorted(rates[:warmup])
     assert rates[warmup:] == sorted(rates[warmup:], reverse=True)
     assert abs(warmup - warmup_ratio * steps) <= 1 + 1e-9
