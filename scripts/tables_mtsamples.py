@@ -1,6 +1,6 @@
 """Prints the Markdown tables of docs/results/mtsamples.md from the runs of study_mtsamples.py, and the TF-IDF yardstick.
 
-    python scripts/tables_mtsamples.py runs/mtsamples stories260k-llama tiny-base
+python scripts/tables_mtsamples.py runs/mtsamples stories260k-llama tiny-base
 """
 
 import json
@@ -19,7 +19,14 @@ from clinstack.data.task import open_task
 from clinstack.metrics.scorecard import headline, scorecard
 
 TASKS = ("multilabel", "specialty", "doctype")
-VARIANTS = ("head-only", "task", "clinical-frozen", "clinical-frozen+task", "clinical-trainable", "clinical-trainable+task")
+VARIANTS = (
+    "head-only",
+    "task",
+    "clinical-frozen",
+    "clinical-frozen+task",
+    "clinical-trainable",
+    "clinical-trainable+task",
+)
 SEEDS = (1, 2, 3)
 READ_CHARACTERS = {"whole note": None, "first 450 characters": 450, "first 200 characters": 200}
 
@@ -34,17 +41,33 @@ def cell(found: list[dict[str, float]]) -> str:
 
 def base_tables(root: Path, base: str) -> None:
     first = json.loads((root / base / "clinical" / "result.json").read_text())
-    print(f"\n### {base}\n\nStep 1 ({first['cost']['train']['seconds'] / 60:.0f} min, {first['cost']['train']['tokens']:,} tokens):\n")
-    print("| split | tokens measured | perplexity before | after | bits per byte before | after |\n|---|---|---|---|---|---|")
+    cost = first["cost"]["train"]
+    print(f"\n### {base}\n\nStep 1 ({cost['seconds'] / 60:.0f} min, {cost['tokens']:,} tokens):\n")
+    print(
+        "| split | tokens measured | perplexity before | after | bits per byte before | after |\n|---|---|---|---|---|---|"
+    )
     for split, tokens in first["tokens"].items():
         perplexity, bits = first["perplexity"][split], first["bits_per_byte"][split]
-        print(f"| {split} | {tokens:,} | {perplexity['before']:.1f} | {perplexity['after']:.2f} | {bits['before']:.3f} | {bits['after']:.3f} |")
-    print("\nStep 2, test AUROC: mean of 3 seeds [95 % patient-bootstrap interval, ends averaged], lowest-highest seed:\n")
-    print("| variant | " + " | ".join(TASKS) + " | trainable | seconds a run |\n|---" * 1 + "|---" * (len(TASKS) + 2) + "|")
+        before, after = (
+            f"{perplexity['before']:.1f} | {perplexity['after']:.2f}",
+            f"{bits['before']:.3f} | {bits['after']:.3f}",
+        )
+        print(f"| {split} | {tokens:,} | {before} | {after} |")
+    print(
+        "\nStep 2, test AUROC: mean of 3 seeds [95 % patient-bootstrap interval, ends averaged], lowest-highest seed:\n"
+    )
+    print(
+        "| variant | "
+        + " | ".join(TASKS)
+        + " | trainable | seconds a run |\n|---" * 1
+        + "|---" * (len(TASKS) + 2)
+        + "|"
+    )
     for variant in VARIANTS:
         cells, seconds, trainable = [], [], 0
         for task in TASKS:
-            results = [json.loads((root / base / task / f"{variant}-{seed}" / "result.json").read_text()) for seed in SEEDS]
+            files = [root / base / task / f"{variant}-{seed}" / "result.json" for seed in SEEDS]
+            results = [json.loads(file.read_text()) for file in files]
             cells.append(cell([one["metrics"]["test"][headline(one["kind"])] for one in results]))
             seconds += [one["cost"]["train"]["seconds"] for one in results]
             trainable = results[0]["parameters"]["trainable"]
@@ -52,7 +75,11 @@ def base_tables(root: Path, base: str) -> None:
 
 
 def yardstick(root: Path) -> None:
-    print("\n### TF-IDF + logistic regression\n\n| text read | " + " | ".join(TASKS) + " | seconds |\n|---|---|---|---|---|")
+    print(
+        "\n### TF-IDF + logistic regression\n\n| text read | "
+        + " | ".join(TASKS)
+        + " | seconds |\n|---|---|---|---|---|"
+    )
     for name, characters in READ_CHARACTERS.items():
         cells, began = [], time.perf_counter()
         for task in (open_task(root / name) for name in TASKS):

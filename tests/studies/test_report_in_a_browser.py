@@ -11,7 +11,13 @@ from clinstack.studies.report import write_report
 from clinstack.training.classification import train
 
 CHROMIUM = shutil.which("chromium")
-QUIET = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update", "--disable-sync"]
+QUIET = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
 
 
 @pytest.fixture(scope="module")
@@ -19,8 +25,18 @@ def report(tmp_path_factory, small_base, small_task, clinical_run) -> Path:
     root = tmp_path_factory.mktemp("study")
     shutil.copytree(clinical_run, root / "clinical")
     for name, options in {"task": {}, "stack": {"clinical": clinical_run}}.items():
-        train(TrainOptions(base=str(small_base), task=small_task("binary"), out=root / name, epochs=1, max_tokens=48, device="cpu",
-                           resamples=100, **options))
+        train(
+            TrainOptions(
+                base=str(small_base),
+                task=small_task("binary"),
+                out=root / name,
+                epochs=1,
+                max_tokens=48,
+                device="cpu",
+                resamples=100,
+                **options,
+            )
+        )
     return write_report(root)
 
 

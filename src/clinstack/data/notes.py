@@ -7,6 +7,7 @@ per patient, about 250 bytes a note.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -98,8 +99,9 @@ class SplitFiles:
 
     def abandon(self) -> None:
         """Closes the files whatever they hold: someone is about to remove them."""
-        for file in self._files.values():
-            file.close()
+        with ExitStack() as all_of_them:
+            for file in self._files.values():
+                all_of_them.callback(file.close)
 
     def _check(self, split: str, note_ids: Sequence[str], patient_ids: Sequence[str], texts: Sequence[str]) -> None:
         for note, patient, text in zip(note_ids, patient_ids, texts, strict=True):

@@ -9,6 +9,7 @@ from __future__ import annotations
 import gzip
 import io
 from collections.abc import Iterable
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -97,9 +98,11 @@ class TableFile:
         self.write(self.rows + 1, *cells)
 
     def close(self) -> None:
-        """Completes the file."""
-        self._text.close()
-        self._raw.close()
+        """Completes the file; the file is closed also when the disk is full."""
+        try:
+            self._text.close()
+        finally:
+            self._raw.close()
 
 
 def _cell(value: Cell, quoted: bool) -> str:
@@ -129,8 +132,9 @@ class TableFiles:
         return self
 
     def __exit__(self, *_: object) -> None:
-        for file in self._files.values():
-            file.close()
+        with ExitStack() as all_of_them:
+            for file in self._files.values():
+                all_of_them.callback(file.close)
 
     def counts(self) -> dict[str, int]:
         """Rows written so far, by table."""
