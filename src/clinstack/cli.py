@@ -216,11 +216,16 @@ def _report(options: config.ReportOptions) -> None:
 @_command(app, "demo", config.DemoOptions)
 def _demo(options: config.DemoOptions) -> None:
     from clinstack.demo.road import walk
-    from clinstack.terminal import Terminal
+    from clinstack.terminal import Terminal, show_comparison
 
     with Terminal() as terminal:
         done = walk(options, terminal)
-    _print(done, lambda: None)
+
+    def show() -> None:
+        show_comparison(done["runs"])
+        print(f"\n{len(done['runs'])} runs, {done['seconds']:.0f} s. Open the report: {done['report']}")
+
+    _print(done, show)
 
 
 def _print(result: dict[str, Any], for_people: str | Callable[[], Any]) -> None:

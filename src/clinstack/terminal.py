@@ -10,11 +10,13 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
+from clinstack.metrics.scorecard import headline, interval_text
+
 
 class Terminal:
     """A witness that prints each piece of work as a line and the loop's steps as a bar with the time left.
 
-    Without a terminal (a log file, a pipe) there is no bar, and a line about every tenth of the steps instead.
+    Without a terminal (a log file, a pipe) there is no bar, and a line about every quarter of the steps instead.
     """
 
     def __init__(self) -> None:
@@ -39,9 +41,9 @@ class Terminal:
     def steps(self, done: int, of: int, tokens_per_second: float, loss: float) -> None:
         """Moves the bar."""
         if not self.console.is_terminal:
-            tenth = 10 * done // of
-            if tenth > self._told or done == of:
-                self._told = tenth if done < of else 0
+            quarter = 4 * done // of
+            if quarter > self._told:
+                self._told = quarter if done < of else 0
                 self.console.print(f"  step {done:,} of {of:,}, loss {loss:.3f}, {tokens_per_second:,.0f} tokens/s")
             return
         if self._progress is None:
@@ -109,6 +111,20 @@ def show_proof(result: dict[str, Any]) -> None:
             f"proof  {name} ({state}): moves a logit by up to {proof['logit_change']:.3g}, gradient "
             f"{proof['gradient_norm']:.3g}, weights changed by {proof['weight_change']:.3g}"
         )
+
+
+def show_comparison(runs: list[dict[str, Any]]) -> None:
+    """Prints test AUROCs on stdout: a row per variant, a column per task."""
+    table = Table(title="Test AUROC [95 % interval, patient bootstrap]", title_justify="left", box=None, pad_edge=False)
+    tasks = list(dict.fromkeys(run["task"] for run in runs))
+    for column in ("variant", *tasks):
+        table.add_column(column, no_wrap=True)
+    for variant in dict.fromkeys(run["variant"] for run in runs):
+        cells = {
+            run["task"]: interval_text(run["test"][headline(run["kind"])]) for run in runs if run["variant"] == variant
+        }
+        table.add_row(variant, *(cells.get(task, "") for task in tasks))
+    Console(highlight=False, width=max(128, Console().width)).print(table)
 
 
 def figure(value: float | None) -> str:

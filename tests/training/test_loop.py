@@ -4,6 +4,7 @@ import math
 
 import pytest
 import torch
+from safetensors.torch import load_file
 from torch.nn import Parameter
 
 from clinstack.errors import BadInput
@@ -104,3 +105,16 @@ def test_warm_up_is_a_ratio_and_the_schedules_end_near_zero():
     assert 0 < rates[99] < 0.001
     assert learning_rate_at(55, 100, 2.0, 0.1, "linear") == pytest.approx(1.0)
     assert {learning_rate_at(step, 100, 1.0, 0.0, "constant") for step in range(100)} == {1.0}
+
+
+def test_a_steps_gradient_is_the_mean_over_the_tokens_of_all_its_batches(tmp_path):
+    weight, tokens = Parameter(torch.zeros(2, dtype=torch.float64)), {0: 1, 4: 5, 8: 2, 12: 0}
+
+    def loss(rows: list[int]) -> Loss:
+        return Loss(weight.sum() * (rows[0] + 1), tokens[rows[0]], 1)
+
+    recipe = Recipe(epochs=1, learning_rate=0.1, accumulation=4, clip_norm=0, checkpoint_seconds=0)
+    fit({"w": weight}, Rows(4), loss, lambda: Score("made-up", 1.0), recipe, tmp_path)
+    [file] = tmp_path.glob("step-*/optimizer.safetensors")
+    # After one step AdamW's first moment is a tenth (1 - beta1) of the gradient that it was given.
+    assert (load_file(file)["w.exp_avg"] * 10).tolist() == pytest.approx([(1 + 5 + 9 + 13) / (1 + 5 + 2 + 0)] * 2)

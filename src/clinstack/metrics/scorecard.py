@@ -8,7 +8,7 @@ Ranking uses logits where it can (binary: their difference; multilabel: each as 
 notes to equal probabilities and so throws their order away. Multiclass has to rank softmax probabilities across notes.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -269,3 +269,11 @@ def _weighted_mean(values: Floats, weights: Weights) -> Floats:
 def _as_json(interval: Interval) -> dict[str, float | None]:
     figures = {"value": interval.value, "low": interval.low, "high": interval.high}
     return {name: None if np.isnan(figure) else figure for name, figure in figures.items()}
+
+
+def interval_text(found: Mapping[str, float | None]) -> str:
+    """A figure of a scorecard with its interval, for people: `0.812 [0.750, 0.870]`."""
+    value, low, high = (found[key] for key in ("value", "low", "high"))
+    if value is None:
+        return "not defined"
+    return f"{value:.3f}" if low is None or high is None else f"{value:.3f} [{low:.3f}, {high:.3f}]"

@@ -43,6 +43,7 @@ from clinstack.training.running import (
     Witness,
     base_origin,
     notice_missing_pad,
+    reading_cost,
     recipe,
     run_config,
     training_cost,
@@ -64,6 +65,7 @@ class _Notes:
         self.patient_ids: list[str] = table.column("patient_id").to_pylist()
         self.labels: NDArray[np.bool_] = task.label_matrix(table)
         self.encoded: Encoded = classifier.encode(table.column("text").to_pylist())
+        self.tokens = sum(map(len, self.encoded))
 
 
 def train(options: TrainOptions, witness: Witness | None = None) -> dict[str, Any]:
@@ -139,6 +141,8 @@ class _Training:
         self.origin, self.witness = origin, witness
         self.stack, self.head = classifier.stack, classifier.head
         self.device = self.stack.backbone.device
+        in_stack = (p for slot in self.stack.slots for p in self.stack.parameters(slot.adapter.name).values())
+        self.weights = self.stack.backbone.parameters_total + sum(p.numel() for p in in_stack)
 
     def result(self) -> dict[str, Any]:
         """Trains, proves, predicts and saves; `result.json` is written last."""
@@ -150,13 +154,14 @@ class _Training:
         prove_loaded(self.stack, lambda: torch.from_numpy(self.classifier.logits(few)))
         with measured(cost, "train", str(self.device)):
             fitted = self._fit(notes["train"], notes["valid"])
-        self._complete_cost(cost, fitted)
+        self._complete_cost(cost["train"], fitted, notes["train"])
         self.witness.says("Proving that every adapter is at work")
         proof = self._prove(few, notes["train"], start)
         self.witness.says("Predicting validation and test notes")
         with measured(cost, "evaluate", str(self.device)):
             scored = {"valid": notes["valid"], "test": _Notes(self.task, "test", self.classifier)}
             logits = {split: self.classifier.logits(one.encoded) for split, one in scored.items()}
+        cost["evaluate"] |= reading_cost(self.weights, sum(one.tokens for one in scored.values()))
         return self._save(fitted, proof, scored, logits, cost)
 
     def _fit(self, train: _Notes, valid: _Notes) -> Fitted:
@@ -226,15 +231,12 @@ class _Training:
             start,
         )
 
-    def _complete_cost(self, cost: dict[str, Any], fitted: Fitted) -> None:
-        adapters = sum(p.numel() for p in self.stack.trainable().values())
-        cost["train"] = training_cost(
-            cost["train"],
-            fitted,
-            self.stack.backbone.parameters_total if adapters else 0,
-            adapters,
-            through_frozen=bool(adapters),
-        )
+    def _complete_cost(self, cost: dict[str, Any], fitted: Fitted, train: _Notes) -> None:
+        """Adds tokens and operations; where nothing inside the stack trains, the notes were read once for all epochs."""
+        trainable = sum(p.numel() for p in self.stack.trainable().values())
+        cost |= training_cost(cost, fitted, self.weights - trainable, trainable, through_frozen=True)
+        if not trainable:
+            cost |= reading_cost(self.weights, train.tokens)
 
     def _save(
         self,
@@ -267,9 +269,6 @@ class _Training:
         trainable = sum(p.numel() for p in self.stack.trainable().values()) + sum(
             p.numel() for p in self.head.parameters()
         )
-        in_stack = sum(
-            p.numel() for slot in self.stack.slots for p in self.stack.parameters(slot.adapter.name).values()
-        )
         result = {
             "step": 2,
             "task": task.name,
@@ -284,7 +283,7 @@ class _Training:
             "labels_scored": {split: card.labels_scored for split, card in with_intervals.items()},
             "stack_proof": proof,
             "parameters": {
-                "total": backbone.parameters_total + in_stack + sum(p.numel() for p in self.head.parameters()),
+                "total": self.weights + sum(p.numel() for p in self.head.parameters()),
                 "trainable": trainable,
             },
             "best_epoch": fitted.best_epoch,

@@ -37,6 +37,7 @@ from clinstack.training.running import (
     Witness,
     base_origin,
     notice_missing_pad,
+    reading_cost,
     recipe,
     run_config,
     training_cost,
@@ -140,7 +141,10 @@ def _train(
         )
     stack.train(False)
     after = measure_all("after")
-    cost["evaluate"] = _sum_phases(cost.pop("before"), cost.pop("after"))
+    read = sum(found.tokens for phase in (before, after) for found in phase.values())
+    cost["evaluate"] = _sum_phases(cost.pop("before"), cost.pop("after")) | reading_cost(
+        backbone.parameters_total, read
+    )
     few = batches.load(range(min(2, count_blocks(streams["train"], options.max_tokens))))
     proof = prove(stack, lambda: _token_logits(backbone, few), lambda: next_token_loss(backbone, few), start)
 

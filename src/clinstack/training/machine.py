@@ -66,3 +66,8 @@ def training_flops(frozen: int, trainable: int, tokens: int, backward_through_fr
     """
     per_token = 2 * (frozen + trainable) + 4 * trainable + (2 * frozen if backward_through_frozen else 0)
     return float(per_token) * tokens
+
+
+def reading_flops(weights: int, tokens: int) -> float:
+    """Estimated floating-point operations of a forward pass: 2 a weight and token."""
+    return 2.0 * weights * tokens

@@ -10,7 +10,7 @@ from clinstack.config import TrainingOptions
 from clinstack.models.backbone import Backbone
 from clinstack.runs.folder import RunFolder
 from clinstack.training.loop import Fitted, Recipe, Watcher
-from clinstack.training.machine import training_flops
+from clinstack.training.machine import reading_flops, training_flops
 
 _NOT_THE_RUN = ("out", "device", "checkpoint_seconds", "method_options")
 """Options that do not decide which run it is; those of the method are written flat beside the others."""
@@ -103,3 +103,8 @@ def training_cost(
         "tokens": fitted.tokens,
         "flops": flops,
     }
+
+
+def reading_cost(weights: int, tokens: int) -> dict[str, Any]:
+    """What reading tokens without learning from them costs: their number and the estimated operations."""
+    return {"tokens": tokens, "flops": reading_flops(weights, tokens)}
