@@ -2,14 +2,17 @@
 
 import json
 import random
+import shutil
 from pathlib import Path
 
 import pytest
 from pyarrow import parquet
 
+from clinstack.config import AdaptOptions
+from clinstack.data.corpus import open_corpus
 from clinstack.data.packing import stream_of
 from clinstack.models.backbone import load_backbone
-from clinstack.training.language import measure
+from clinstack.training.language import adapt, corpus_stream, measure
 
 # File, rows, bits per byte and token perplexity of the untrained model: the table in the README of stories260k-llama.
 PUBLISHED = [
@@ -30,12 +33,66 @@ PUBLISHED = [
 def test_untrained_figures_agree_with_the_published_table(shared: Path, file, rows, bits, perplexity, tolerance):
     table = parquet.read_table(shared / "data" / file).to_pylist()
     texts = [row["text"] for row in table if all(row[key] == value for key, value in rows.items())]
-    texts = texts[:150] if len(texts) < 400 else random.Random(0).sample(texts, 150)
+    texts = random.Random(0).sample(texts, 150) if "source" in rows and len(texts) > 150 else texts[:150]
     backbone = load_backbone(str(shared / "models" / "stories260k-llama"))
     encoded, text_bytes = backbone.tokenizer.encode_within(texts, 512)
     found = measure(backbone, stream_of(encoded, text_bytes), 512)
     assert found.bits_per_byte == pytest.approx(bits, rel=min(tolerance, 0.01))
     assert found.perplexity == pytest.approx(perplexity, rel=tolerance)
+
+
+def test_a_part_of_a_stream_says_of_itself_what_the_whole_would(shared: Path):
+    table = parquet.read_table(shared / "data" / "mtsamples" / "mtsamples_multilabel.parquet", columns=["text"])
+    backbone = load_backbone(str(shared / "models" / "stories260k-llama"))
+    stream = stream_of(*backbone.tokenizer.encode_within(table.column("text").to_pylist()[:60], 512))
+    whole, part = measure(backbone, stream, 256), measure(backbone, stream, 256, limit=4096)
+    assert part.tokens < 4200
+    assert part.bits_per_byte == pytest.approx(whole.bits_per_byte, rel=0.05)
+
+
+def test_the_same_seed_gives_the_same_adapter_and_another_seed_another(
+    small_base, small_corpus, clinical_run, tmp_path
+):
+    def adapted(seed: int) -> str:
+        out = tmp_path / str(seed)
+        options = AdaptOptions(
+            base=str(small_base),
+            corpus=small_corpus,
+            out=out,
+            learning_rate=5e-3,
+            max_tokens=64,
+            device="cpu",
+            precision="float32",
+            seed=seed,
+            method_options={"rank": 4, "targets": "all"},
+        )
+        adapt(options)
+        return json.loads((out / "lineage.json").read_text())["adapters"][0]["hash"]
+
+    first = json.loads((clinical_run / "lineage.json").read_text())["adapters"][0]["hash"]
+    assert adapted(1) == first
+    assert adapted(2) != first
+
+
+def test_the_result_of_step_1_says_what_it_read_learned_and_cost(clinical_run):
+    result = json.loads((clinical_run / "result.json").read_text())
+    assert result.keys() >= {
+        "step",
+        "method",
+        "seed",
+        "base",
+        "corpus",
+        "perplexity",
+        "bits_per_byte",
+        "tokens",
+        "best_epoch",
+    }
+    assert result["parameters"]["trainable"] == 4 * 2 * (
+        4 * (32 + 32) + 3 * (32 + 64)
+    )  # rank, layers, (in + out) of each
+    for cost in (result["cost"]["train"], result["cost"]["evaluate"]):
+        assert cost.keys() == {"seconds", "peak_bytes", "tokens", "flops"}
+        assert min(cost.values()) > 0
 
 
 def test_adaptation_lowers_the_bits_per_byte_of_notes_never_read(clinical_run):
@@ -45,3 +102,19 @@ def test_adaptation_lowers_the_bits_per_byte_of_notes_never_read(clinical_run):
         assert result["perplexity"][split]["after"] < result["perplexity"][split]["before"]
     assert result["stack_proof"]["clinical"]["logit_change"] > 0
     assert json.loads((clinical_run / "lineage.json").read_text())["terms"] == ["for tests only"]
+
+
+def test_a_corpus_that_changes_is_tokenised_again(small_base, tmp_path):
+    from clinstack.data.sources.table import build_table
+
+    backbone, found = load_backbone(str(small_base)), []
+    for word in ("stable", "shock on pressors"):
+        source = tmp_path / "notes.csv"
+        source.write_text("text\n" + "".join(f"{word} {i}\n" for i in range(40)))
+        built = tmp_path / f"corpus-{len(found)}"
+        build_table([source], built, text="text")
+        if found:
+            for split in ("train", "valid", "test"):
+                shutil.copy(built / f"{split}.parquet", tmp_path / "corpus-0" / f"{split}.parquet")
+        found.append(corpus_stream(open_corpus(tmp_path / "corpus-0"), "train", backbone))
+    assert found[0].text_bytes != found[1].text_bytes

@@ -69,6 +69,9 @@ def test_a_variant_trains_proves_itself_and_predicts_the_same_bits_when_loaded(
         assert proof["frozen"] is frozen
         assert proof["logit_change"] > 0
         assert (proof["gradient_norm"] > 0, proof["weight_change"] > 0) == (not frozen, not frozen)
+    for cost in (result["cost"]["train"], result["cost"]["evaluate"]):
+        assert cost.keys() == {"seconds", "peak_bytes", "tokens", "flops"}
+        assert min(cost.values()) > 0
     if "clinical-frozen" in variant:
         weights = [run / "adapters" / "clinical" / "adapter_model.safetensors" for run in (clinical_run, out)]
         assert weights[0].read_bytes() == weights[1].read_bytes()
@@ -77,12 +80,23 @@ def test_a_variant_trains_proves_itself_and_predicts_the_same_bits_when_loaded(
     texts = open_task(task).read("test").column("text").to_pylist()
     again = load(out).predict_proba(texts).astype(np.float32)
     assert np.array_equal(np.array(stored.column("probabilities").to_pylist(), dtype=np.float32), again)
-    assert (
-        evaluate(EvaluateOptions(run=out, device="cpu", resamples=100))["metrics"].keys()
-        == result["metrics"]["test"].keys()
+    assert evaluate(EvaluateOptions(run=out, device="cpu", resamples=100))["metrics"] == result["metrics"]["test"]
+
+
+def test_where_nothing_inside_trains_the_notes_are_read_once_for_all_epochs(small_base, small_task, tmp_path):
+    options = {
+        "base": str(small_base),
+        "task": small_task("binary"),
+        "max_tokens": 64,
+        "device": "cpu",
+        "resamples": 100,
+    }
+    kept, learned = (
+        train(TrainOptions(out=tmp_path / name, epochs=3, task_adapter=name, **options))["cost"]["train"]
+        for name in ("none", "lora")
     )
-    for name, found in evaluate(EvaluateOptions(run=out, device="cpu", resamples=100))["metrics"].items():
-        assert found == result["metrics"]["test"][name]
+    assert learned["tokens"] == 3 * kept["tokens"]
+    assert learned["flops"] > 5 * kept["flops"]
 
 
 def test_the_same_seed_gives_the_same_files_and_another_seed_others(small_base, small_task, tmp_path):

@@ -35,9 +35,10 @@ class CorpusLayout:
         """The notes of one split."""
         return self.root / f"{name}.parquet"
 
-    def tokens(self, tokenizer_hash: str, split: str) -> Path:
-        """The token stream of one split under one tokenizer, memory-mapped."""
-        return self.root / "tokens" / tokenizer_hash.removeprefix("sha256:")[:16] / split
+    def tokens(self, tokenizer_hash: str, notes_hash: str, split: str) -> Path:
+        """The token stream of one split's notes under one tokenizer, memory-mapped."""
+        key = "-".join(one.removeprefix("sha256:")[:16] for one in (tokenizer_hash, notes_hash))
+        return self.root / "tokens" / key / split
 
 
 @dataclass(frozen=True)

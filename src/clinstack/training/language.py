@@ -184,8 +184,9 @@ def _train(
 
 
 def corpus_stream(corpus: Corpus, split: str, backbone: Backbone) -> TokenStream:
-    """The split's tokens under the backbone's tokenizer, built once and kept beside the corpus."""
-    folder = CorpusLayout(corpus.folder).tokens(backbone.tokenizer.hash, split)
+    """The split's tokens under the backbone's tokenizer, built once and kept beside the corpus; notes that change make new ones."""
+    notes = hash_files([corpus.path(split)])
+    folder = CorpusLayout(corpus.folder).tokens(backbone.tokenizer.hash, notes, split)
     found = open_stream(folder)
     if found is not None:
         return found
