@@ -19,7 +19,7 @@ from clinstack.training.classification import train, variant_name
 from clinstack.training.language import adapt
 from clinstack.training.running import Witness
 
-PATIENTS, UNLABELLED_PATIENTS = 1000, 450
+PATIENTS, UNLABELLED_PATIENTS = 1000, 400
 TASKS = {
     "mor": "in-hospital death",
     "diag": "diagnoses",
@@ -40,7 +40,7 @@ STEP1 = {
 CLINICAL_LORA = {"rank": 8, "targets": "all"}
 STEP2 = {"learning_rate": 3e-3, "head_rate": 3, "batch_size": 8, "max_tokens": 208, "epochs": 1, "pooling": "mean"}
 TASK_LORA = {"rank": 8}
-HEAD_ALONE = {**STEP2, "learning_rate": 5e-3, "head_rate": 1, "batch_size": 16, "epochs": 20}
+HEAD_ALONE = {**STEP2, "learning_rate": 5e-3, "head_rate": 1, "batch_size": 16, "epochs": 10}
 """With nothing inside the stack to train, notes are read once and epochs cost next to nothing."""
 
 VARIANTS: tuple[dict[str, Any], ...] = (

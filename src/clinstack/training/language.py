@@ -184,7 +184,7 @@ def _train(
 
 
 def corpus_stream(corpus: Corpus, split: str, backbone: Backbone) -> TokenStream:
-    """The split's tokens under the backbone's tokenizer, built once and kept beside the corpus; notes that change make new ones."""
+    """The split's tokens under the backbone's tokenizer, built once and kept beside the corpus, anew when the notes change."""
     notes = hash_files([corpus.path(split)])
     folder = CorpusLayout(corpus.folder).tokens(backbone.tokenizer.hash, notes, split)
     found = open_stream(folder)
