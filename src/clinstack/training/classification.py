@@ -31,7 +31,7 @@ from clinstack.models.stack import Adapter, Slot, Stack
 from clinstack.runs.atomic import atomic_file, write_json
 from clinstack.runs.card import write_card
 from clinstack.runs.folder import RunFolder, open_run
-from clinstack.runs.layout import RunLayout
+from clinstack.runs.layout import AdapterLayout, RunLayout
 from clinstack.runs.lineage import hash_files, versions
 from clinstack.training.batches import LabelledNotes, NoteBatch, PooledBatch, PooledNotes
 from clinstack.training.language import CLINICAL
@@ -93,7 +93,6 @@ def train(options: TrainOptions, witness: Witness | None = None) -> dict[str, An
     }
     slots = [Slot(clinical, frozen=options.clinical_mode == "frozen")] if clinical else []
     if method is not None:
-        # A trainable parent goes on changing beside its child; what the child will need is the parent as this run saves it.
         slots.append(Slot(Adapter(TASK, method)))
     stack = Stack(backbone, tuple(slots))
     head = Classifier(backbone.width, len(task.classes), options.pooling, independent=task.kind == "multilabel").to(
@@ -117,7 +116,7 @@ def variant_name(clinical: Path | None, clinical_mode: str, task_adapter: str) -
 def find_clinical(run: Path) -> Path:
     """The clinical adapter's folder of a finished step-1 run, or the folder itself if it is an adapter."""
     layout = RunLayout(run)
-    if (run / "adapter_config.json").is_file():
+    if AdapterLayout(run).config.is_file():
         return run
     if not layout.result.is_file():
         what = "is not finished: run its command again first" if layout.config.is_file() else "is not a run folder"
@@ -149,14 +148,15 @@ class _Training:
         cost: dict[str, Any] = {}
         self.witness.says("Reading the notes")
         notes = {split: _Notes(self.task, split, self.classifier) for split in ("train", "valid")}
+        weights = class_weights(notes["train"].labels, self.task.kind, self.options.class_weights).to(self.device)
         start = self.stack.snapshot()
         few = notes["valid"].encoded[:_PROOF_NOTES]
         prove_loaded(self.stack, lambda: torch.from_numpy(self.classifier.logits(few)))
         with measured(cost, "train", str(self.device)):
-            fitted = self._fit(notes["train"], notes["valid"])
+            fitted = self._fit(notes["train"], notes["valid"], weights)
         self._complete_cost(cost["train"], fitted, notes["train"])
         self.witness.says("Proving that every adapter is at work")
-        proof = self._prove(few, notes["train"], start)
+        proof = self._prove(few, notes["train"], weights, start)
         self.witness.says("Predicting validation and test notes")
         with measured(cost, "evaluate", str(self.device)):
             scored = {"valid": notes["valid"], "test": _Notes(self.task, "test", self.classifier)}
@@ -164,7 +164,7 @@ class _Training:
         cost["evaluate"] |= reading_cost(self.weights, sum(one.tokens for one in scored.values()))
         return self._save(fitted, proof, scored, logits, cost)
 
-    def _fit(self, train: _Notes, valid: _Notes) -> Fitted:
+    def _fit(self, train: _Notes, valid: _Notes, weights: Tensor) -> Fitted:
         labelled = LabelledNotes(
             train.encoded,
             train.labels,
@@ -174,7 +174,6 @@ class _Training:
             self.device,
         )
         parameters = self.stack.trainable() | {f"head/{name}": p for name, p in self.head.linear.named_parameters()}
-        weights = class_weights(train.labels, self.task.kind, self.options.class_weights).to(self.device)
         self.head.expect(_frequencies(train.labels, weights))
         autocast = choose_autocast(self.options.precision, str(self.device))
         inside_trains = bool(self.stack.trainable())
@@ -218,12 +217,11 @@ class _Training:
         total = functional.cross_entropy(logits, label, weight=weights, reduction="sum")
         return Loss(total, float(weights[label].sum()), tokens)
 
-    def _prove(self, few: Encoded, train: _Notes, start: Snapshot) -> dict[str, AdapterProof]:
+    def _prove(self, few: Encoded, train: _Notes, weights: Tensor, start: Snapshot) -> dict[str, AdapterProof]:
         notes = LabelledNotes(
             train.encoded, train.labels, _PROOF_NOTES, 0, self.stack.backbone.tokenizer.pad, self.device
         )
         batch = notes.load(range(min(_PROOF_NOTES, len(train.encoded))))
-        weights = class_weights(train.labels, self.task.kind, self.options.class_weights).to(self.device)
         return prove(
             self.stack,
             lambda: torch.from_numpy(self.classifier.logits(few)),
