@@ -32,28 +32,28 @@ __all__ = [
 
 def adapt(**options: Any) -> dict[str, Any]:
     """Step 1: trains a clinical adapter; options as in `clinstack adapt --help`. Returns the content of `result.json`."""
-    from clinstack.config import AdaptOptions
+    from clinstack.config import AdaptOptions, make_options
     from clinstack.models.method import gather_method_options
     from clinstack.training.language import adapt as run
 
-    return run(AdaptOptions(**gather_method_options(options)))
+    return run(make_options(AdaptOptions, gather_method_options(options)))
 
 
 def train(**options: Any) -> dict[str, Any]:
     """Step 2: trains one variant on one task; options as in `clinstack train --help`. Returns the content of `result.json`."""
-    from clinstack.config import TrainOptions
+    from clinstack.config import TrainOptions, make_options
     from clinstack.models.method import gather_method_options
     from clinstack.training.classification import train as run
 
-    return run(TrainOptions(**gather_method_options(options)))
+    return run(make_options(TrainOptions, gather_method_options(options)))
 
 
 def evaluate(**options: Any) -> dict[str, Any]:
     """Metrics with intervals of a saved run on a split; options as in `clinstack evaluate --help`."""
-    from clinstack.config import EvaluateOptions
+    from clinstack.config import EvaluateOptions, make_options
     from clinstack.evaluation.scoring import evaluate as run
 
-    return run(EvaluateOptions(**options))
+    return run(make_options(EvaluateOptions, options))
 
 
 def load(run: str, base: str | None = None, device: str = "cpu") -> "NoteClassifier":

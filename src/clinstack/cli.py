@@ -12,17 +12,15 @@ import sys
 import tomllib
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Optional, TypeVar
+from typing import Annotated, Any, Optional
 
 import cyclopts
 from cyclopts import App, Group, Parameter
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel
 
 from clinstack import config
 from clinstack.errors import BadInput, ClinstackError, did_you_mean
 from clinstack.models.method import gather_method_options, method_fields, methods
-
-Chosen = TypeVar("Chosen", bound=config.Options)
 
 _GLOBAL_HELP = """Every command also takes --config FILE (TOML: option names and values), --json (one JSON object on stdout)
 and --debug (tracebacks)."""
@@ -50,14 +48,14 @@ class _Output:
 
 
 def _command(
-    where: App, name: str, options: type[Chosen], positional: tuple[str, ...] = (), *, method: bool = False
-) -> Callable[[Callable[[Chosen], Any]], Callable[[Chosen], Any]]:
+    where: App, name: str, options: type[config.Chosen], positional: tuple[str, ...] = (), *, method: bool = False
+) -> Callable[[Callable[[config.Chosen], Any]], Callable[[config.Chosen], Any]]:
     """Registers a function of one options class as a command whose flags are the class's fields."""
 
-    def register(run: Callable[[Chosen], Any]) -> Callable[[Chosen], Any]:
+    def register(run: Callable[[config.Chosen], Any]) -> Callable[[config.Chosen], Any]:
         def command(*args: Any, **given: Any) -> Any:
             given |= dict(zip(positional, args, strict=False))
-            return run(_validated(options, gather_method_options(given) if method else given))
+            return run(config.make_options(options, gather_method_options(given) if method else given))
 
         command.__doc__ = options.__doc__
         parameters = [_parameter(key, options, positional) for key in positional]
@@ -97,17 +95,6 @@ def _method_parameters() -> list[inspect.Parameter]:
     return made
 
 
-def _validated(options: type[Chosen], given: dict[str, Any]) -> Chosen:
-    try:
-        return options(**given)
-    except ValidationError as error:
-        raise BadInput(" ".join(f"--{_flag(one['loc'])}: {one['msg']}." for one in error.errors())) from error
-
-
-def _flag(location: tuple[int | str, ...]) -> str:
-    return ".".join(str(part) for part in location).replace("_", "-")
-
-
 @_command(data, "synthetic", config.SyntheticOptions, ("out",))
 def _synthetic(options: config.SyntheticOptions) -> None:
     from clinstack.data.sources.hospital import write_hospital
@@ -116,8 +103,31 @@ def _synthetic(options: config.SyntheticOptions) -> None:
     with Terminal() as terminal:
         terminal.says(f"Writing {options.patients:,} patients to {options.out}")
         counts = write_hospital(options.out, patients=options.patients, seed=options.seed, compress=not options.plain)
-    written = f"{options.out}: mimic3/, mimic4/ and tasks/ of {options.patients:,} patients"
+    written = f"{options.out}: mimic3/ and mimic4/ of {options.patients:,} patients"
     _print({"folder": str(options.out), **counts}, written)
+
+
+@_command(data, "mimic3", config.Mimic3Options, ("source", "out"))
+def _mimic3(options: config.Mimic3Options) -> None:
+    from clinstack.data.sources.mimic3 import build_mimic3
+    from clinstack.terminal import Terminal, show_build
+
+    with Terminal() as terminal:
+        built = build_mimic3(
+            options.source,
+            options.out,
+            tasks=[name.strip() for name in options.tasks.split(",") if name.strip()],
+            mode=options.mode,
+            switches=options.strict,
+            split_lists=options.split_lists,
+            given=options.model_dump(include={"ventilation_labels", "ventilation_durations"}),
+            seed=options.seed,
+            terms=options.terms,
+            says=terminal.says,
+        )
+        for warning in built["warnings"]:
+            terminal.says(f"Note: {warning}")
+    _print(built, lambda: show_build(built))
 
 
 @_command(data, "table", config.TableOptions, ("files",))
@@ -140,6 +150,7 @@ def _table(options: config.TableOptions) -> None:
 @_command(data, "describe", config.DescribeOptions, ("folder",))
 def _describe(options: config.DescribeOptions) -> None:
     from clinstack.data.describe import describe, describe_text
+    from clinstack.terminal import show_build, show_funnel
 
     tokenizer = None
     if options.base:
@@ -147,7 +158,16 @@ def _describe(options: config.DescribeOptions) -> None:
 
         tokenizer = find_base(options.base)
     summary = describe(options.folder, tokenizer)
-    _print(summary, "" if _Output.json else describe_text(summary))
+
+    def show() -> None:
+        if summary["what"] == "tasks":
+            show_build(summary)
+            return
+        print(describe_text(summary))
+        if summary["funnel"]:
+            show_funnel(summary["funnel"])
+
+    _print(summary, show)
 
 
 @_command(app, "adapt", config.AdaptOptions, method=True)

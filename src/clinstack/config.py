@@ -5,15 +5,35 @@ they come from the method's own class and travel in `method_options`.
 """
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from clinstack.errors import BadInput, did_you_mean
 
 
 class Options(BaseModel):
     """What every command's options share: complete, frozen, and no unknown name."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+
+Chosen = TypeVar("Chosen", bound=Options)
+
+
+def make_options(kind: type[Chosen], given: dict[str, Any]) -> Chosen:
+    """A command's options from flags or keywords. Raises BadInput: every mistake, and the nearest name of an unknown one."""
+    known = [key for key in kind.model_fields if key != "method_options"]
+    if unknown := sorted(set(given) - set(kind.model_fields)):
+        raise BadInput(f"Unknown option {unknown[0]!r}. {did_you_mean(unknown[0], known)}")
+    try:
+        return kind(**given)
+    except ValidationError as error:
+        raise BadInput(" ".join(f"--{_flag(one['loc'])}: {one['msg']}." for one in error.errors())) from error
+
+
+def _flag(location: tuple[int | str, ...]) -> str:
+    return ".".join(str(part) for part in location).replace("_", "-")
 
 
 class TrainingOptions(Options):
@@ -108,7 +128,7 @@ class TrainOptions(TrainingOptions):
 
 
 class SyntheticOptions(Options):
-    """Writes the synthetic hospital: MIMIC-shaped CSV folders and five labelled tasks."""
+    """Writes the synthetic hospital: folders of CSV files in the shape of MIMIC-III and MIMIC-IV-Note."""
 
     out: Path
     """Folder to write."""
@@ -118,6 +138,31 @@ class SyntheticOptions(Options):
     """Decides everything; the same seed gives the same bytes on every machine."""
     plain: bool = False
     """Write .csv instead of .csv.gz."""
+
+
+class Mimic3Options(Options):
+    """Makes the five outcome tasks from MIMIC-III's CSV files, or from any hospital's in the same form."""
+
+    source: Path
+    """Folder of the CSV files, plain or gzipped."""
+    out: Path
+    """Folder to write: a task folder each, and build.json."""
+    tasks: str = "los,mor,pmv,diag,proc"
+    """Which tasks, joined by commas; pmv needs CHARTEVENTS and four more tables."""
+    mode: Literal["reference", "strict"] = "reference"
+    """The published rules, or every correction of them."""
+    strict: list[str] = []
+    """One correction alone, such as end-of-text; may be given several times."""
+    split_lists: Path | None = None
+    """Folder of the published lists of patients, mimic_train.csv, mimic_val.csv and mimic_test.csv."""
+    ventilation_labels: Path | None = None
+    """CSV of pmv's members: hadm_id, label (0 or 1), split (train, val or test)."""
+    ventilation_durations: Path | None = None
+    """CSV of ventilated spells (the ventdurations table), instead of CHARTEVENTS."""
+    seed: int = Field(default=123, ge=0)
+    """Decides the split by patient."""
+    terms: list[str] = []
+    """Data-use terms that travel to every adapter trained on it."""
 
 
 class TableOptions(Options):

@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
+from clinstack.data.notes import SPLITS
 from clinstack.metrics.scorecard import headline, interval_text
 
 
@@ -94,10 +95,8 @@ def show_language(result: dict[str, Any]) -> None:
         table.add_row(
             split,
             f"{tokens:,}",
-            f"{perplexity['before']:.3f}",
-            f"{perplexity['after']:.3f}",
-            f"{bits['before']:.4f}",
-            f"{bits['after']:.4f}",
+            *(figure(perplexity[when]) for when in ("before", "after")),
+            *(figure(bits[when]) for when in ("before", "after")),
         )
     Console(highlight=False).print(table)
 
@@ -121,6 +120,33 @@ def show_comparison(runs: list[dict[str, Any]]) -> None:
     for run in runs:
         table.add_row(run["task"], run["variant"], interval_text(run["test"][headline(run["kind"])]))
     Console(highlight=False).print(table)
+
+
+def show_funnel(rows: list[dict[str, Any]]) -> None:
+    """Prints on stdout how many rows each rule left and dropped."""
+    funnel = Table(title="What each rule left", title_justify="left", box=None, pad_edge=False)
+    for column, right in (("rule", False), ("left", True), ("dropped", True), ("", False)):
+        funnel.add_column(column, justify="right" if right else "left")
+    for row in rows:
+        dropped = "" if row["dropped"] is None else f"{row['dropped']:,}"
+        funnel.add_row(row["rule"], f"{row['left']:,}", dropped, f"{row['unit']} {row['what']}")
+    Console(highlight=False).print(funnel)
+
+
+def show_build(build: dict[str, Any]) -> None:
+    """Prints what was made of a hospital's tables on stdout: the funnel, and the tasks as Table 1 of Gema et al. has them."""
+    show_funnel(build["funnel"])
+    tasks = Table(title=f"\nTasks, {build['mode']} rules", title_justify="left", box=None, pad_edge=False)
+    tasks.add_column("task")
+    tasks.add_column("kind")
+    for column in ("classes", *SPLITS, "patients"):
+        tasks.add_column(column, justify="right")
+    for name, task in build["tasks"].items():
+        counts = task["counts"]
+        patients = sum(counts[split]["patients"] for split in SPLITS)
+        sizes = [f"{counts[split]['notes']:,}" for split in SPLITS]
+        tasks.add_row(name, task["kind"], f"{len(counts['train']['classes']):,}", *sizes, f"{patients:,}")
+    Console(highlight=False).print(tasks)
 
 
 def figure(value: float | None) -> str:

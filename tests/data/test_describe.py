@@ -27,6 +27,7 @@ def test_sizes_lengths_balance_and_repeats_are_counted(task):
         "source": "s",
         "mode": "table",
         "terms": [],
+        "funnel": [],
         "length_unit": "words",
         "splits": {
             "train": {

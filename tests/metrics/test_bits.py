@@ -23,7 +23,7 @@ def test_bits_per_byte_do_not_change_with_the_tokenizer():
 
 
 def test_a_broken_model_has_infinite_perplexity_and_stops_nothing():
-    assert bits.perplexity(1e6, tokens=1) == math.inf
+    assert bits.perplexity(1e6, tokens=1) is None
 
 
 def test_an_empty_split_is_refused():

@@ -42,7 +42,7 @@ class Columns:
 
     def extra(self) -> tuple[str, ...]:
         """The optional note columns among them."""
-        return tuple(name for name in EXTRA_COLUMNS if getattr(self, name) is not None)
+        return tuple(name for name in EXTRA_COLUMNS if getattr(self, name, None) is not None)
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,7 +21,7 @@ from clinstack.runs.layout import CorpusLayout, TaskLayout
 
 @dataclass(frozen=True)
 class Corpus:
-    """A corpus folder that has been opened. counts: split -> {"notes", "patients", "bytes"}."""
+    """A corpus folder that has been opened. counts: split -> {"notes", "patients", "bytes"}; build: how it was made."""
 
     folder: Path
     name: str
@@ -30,6 +30,7 @@ class Corpus:
     terms: tuple[str, ...]
     seed: int | None
     counts: Mapping[str, Mapping[str, int]]
+    build: Mapping[str, Any]
 
     def path(self, split: str) -> Path:
         """The parquet file of a split, for `notes.read_batches`."""
@@ -59,6 +60,7 @@ def open_corpus(folder: Path) -> Corpus:
             terms=tuple(about["terms"]),
             seed=about["seed"],
             counts=about["counts"],
+            build=about.get("build", {}),
         )
     except (KeyError, TypeError) as error:
         raise BadInput(f"{layout.corpus} lacks {error}. It may have been edited; make the folder again.") from error
@@ -71,6 +73,7 @@ class CorpusWriter:
     source: where the notes are from; `mode` is how they were read; `terms` are the data-use terms they bring.
     seed:   of the split by patient, or None where the splits were given.
     extra:  those of notes.EXTRA_COLUMNS that every `write` brings.
+    build:  how the source was read, kept under "build": inputs, switches, what was dropped.
     After a clean exit `about` holds what corpus.json holds.
     """
 
@@ -84,8 +87,10 @@ class CorpusWriter:
         terms: Sequence[str] = (),
         seed: int | None = None,
         extra: Sequence[str] = (),
+        build: Mapping[str, Any] | None = None,
     ) -> None:
         self.about: dict[str, Any] = {"name": name, "source": source, "mode": mode, "terms": list(terms), "seed": seed}
+        self.about["build"] = dict(build or {})
         self._folder = folder
         self._extra = tuple(extra)
 

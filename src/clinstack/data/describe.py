@@ -19,7 +19,8 @@ from clinstack.data.corpus import Corpus, open_corpus
 from clinstack.data.notes import SPLITS, read_batches
 from clinstack.data.task import Task, open_task
 from clinstack.errors import BadInput
-from clinstack.runs.layout import CorpusLayout, TaskLayout
+from clinstack.runs.atomic import read_json
+from clinstack.runs.layout import BuildLayout, CorpusLayout, TaskLayout
 
 MOST_CLASSES = 20
 FIRST_DUPLICATES = 5
@@ -28,17 +29,20 @@ Measure = Callable[[list[str]], list[int]]
 
 
 def describe(folder: Path, tokenizer: str | Path | None = None) -> dict[str, Any]:
-    """A summary of a task or corpus folder, ready for JSON.
+    """A summary of a task or corpus folder, or of a folder of tasks made together, ready for JSON.
 
     tokenizer: a folder with a tokenizer.json, or that file; lengths are then in tokens, without start and end tokens.
                Without it lengths are in words (between white space), and "length_unit" says so.
-    Returns "folder", "name", "what" (task or corpus), "length_unit", "splits" and "duplicates"; of a task also "kind"
-    and "classes". A split has "notes", "patients", "bytes", "characters", "lengths" (mean, median, p95, max; null
-    where it is empty) and, of a task, "labels": the 20 classes most frequent over all splits, how many classes have
-    no note and how many notes no label. "duplicates" are notes whose text occurred before: "within" their split, or
-    "across", in an earlier one, each with the first pairs of ids.
-    Raises BadInput if the folder is neither, or the tokenizer cannot be read.
+    Returns "folder", "name", "what" (task or corpus), "funnel" (what each rule left), "length_unit", "splits" and
+    "duplicates"; of a task also "kind" and "classes". A split has "notes", "patients", "bytes", "characters", "lengths"
+    (mean, median, p95, max; null where it is empty) and, of a task, "labels": the 20 classes most frequent over all
+    splits, how many classes have no note and how many notes no label. "duplicates" are notes whose text occurred before:
+    "within" their split, or "across", in an earlier one, each with the first pairs of ids.
+    Of a folder of tasks "what" is tasks, and the rest is its build.json: rules, funnel, counts.
+    Raises BadInput if the folder is none of them, or the tokenizer cannot be read.
     """
+    if BuildLayout(folder).build.is_file():
+        return {"folder": str(folder), "what": "tasks", **read_json(BuildLayout(folder).build)}
     opened = _open(folder)
     measure = _token_counter(Path(tokenizer)) if tokenizer else _count_words
     repeats = _Repeats()
@@ -50,6 +54,7 @@ def describe(folder: Path, tokenizer: str | Path | None = None) -> dict[str, Any
         about |= {"what": "corpus"}
     about |= {"source": opened.source, "mode": opened.mode, "terms": list(opened.terms)}
     return about | {
+        "funnel": opened.build.get("funnel", []),
         "length_unit": "tokens" if tokenizer else "words",
         "splits": splits,
         "duplicates": repeats.found(),

@@ -11,10 +11,15 @@ SHOWN_MISTAKES = 5
 
 
 class Mistakes:
-    """What is wrong with one file, collected to be said at once: the first five sentences, with the rows of each."""
+    """What is wrong with one file, collected to be said at once: the first five sentences, with the rows of each.
 
-    def __init__(self, file: Path) -> None:
+    lines: say the line of every row, also where it is plain (the row after the header is line 2): exports of databases
+        are looked at by line, with tools.
+    """
+
+    def __init__(self, file: Path, *, lines: bool = False) -> None:
         self.file = file
+        self._lines = lines
         self.count = 0
         self._places: dict[str, list[str]] = {}
         self._times: dict[str, int] = {}
@@ -22,6 +27,8 @@ class Mistakes:
     def add(self, sentence: str, place: str = "") -> None:
         """Notes a mistake; equal sentences are one, with several rows. `place` is empty for the file as a whole."""
         self.count += 1
+        if self._lines and place.isdecimal():
+            place = f"{place} (line {int(place) + 1})"
         if sentence not in self._places and len(self._places) == SHOWN_MISTAKES:
             return
         places = self._places.setdefault(sentence, [])

@@ -18,7 +18,8 @@ import pyarrow.parquet as pq
 from clinstack.errors import BadInput
 
 SPLITS = ("train", "valid", "test")
-EXTRA_COLUMNS = ("time", "category", "site")
+EXTRA_COLUMNS = ("time", "category", "site", "subject_id", "hadm_id")
+"""What a note may carry besides; the last two are MIMIC's own ids, for joining with its other tables."""
 ROW_GROUP_BYTES = 8 * 2**20
 ROW_GROUP_NOTES = 8192
 SHOWN_CHARACTERS = 64

@@ -6,6 +6,7 @@ reordered class list cannot shift the labels' meaning; `label_matrix` turns them
 whole or not at all.
 """
 
+import csv
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
@@ -35,6 +36,7 @@ class Task:
     classes: class names in the order of logits and of `label_matrix`'s columns; of a binary task the second is the
         positive.
     counts:  split -> {"notes", "patients", "classes": {class: notes}}.
+    build:   how it was made: inputs, switches, what was dropped; empty if the source did not say.
     """
 
     folder: Path
@@ -46,6 +48,7 @@ class Task:
     terms: tuple[str, ...]
     seed: int | None
     counts: Mapping[str, Mapping[str, Any]]
+    build: Mapping[str, Any]
 
     def path(self, split: str) -> Path:
         """The parquet file of a split, for `notes.read_batches`."""
@@ -88,6 +91,7 @@ def open_task(folder: Path) -> Task:
             terms=tuple(about["terms"]),
             seed=about["seed"],
             counts=about["counts"],
+            build=about.get("build", {}),
         )
     except (KeyError, TypeError) as error:
         raise BadInput(f"{layout.task} lacks {error}. It may have been edited; make the folder again.") from error
@@ -101,6 +105,7 @@ class TaskWriter:
     source:  where the notes are from; `mode` is how they were read; `terms` are the data-use terms they bring.
     seed:    of the split by patient, or None where the splits were given.
     extra:   those of notes.EXTRA_COLUMNS that every `write` brings.
+    build:   how the source was read, kept under "build": inputs, switches, what was dropped.
     After a clean exit `about` holds what task.json holds.
     """
 
@@ -116,6 +121,7 @@ class TaskWriter:
         terms: Sequence[str] = (),
         seed: int | None = None,
         extra: Sequence[str] = (),
+        build: Mapping[str, Any] | None = None,
     ) -> None:
         if kind not in KINDS:
             raise BadInput(f"Unknown kind of task {kind!r}. {did_you_mean(kind, KINDS)}")
@@ -128,6 +134,7 @@ class TaskWriter:
             "mode": mode,
             "terms": list(terms),
             "seed": seed,
+            "build": dict(build or {}),
         }
         self._folder = folder
         self._extra = tuple(extra)
@@ -182,7 +189,16 @@ class TaskWriter:
                 }
                 for split in SPLITS
             }
+            self._write_classes()
             write_json(self._layout.task, self.about)
+
+    def _write_classes(self) -> None:
+        """The class index as a table, for people and spreadsheets: a column of logits, its class, its notes by split."""
+        with self._layout.classes.open("w", encoding="utf-8", newline="") as file:
+            rows = csv.writer(file)
+            rows.writerow(("index", "class", *SPLITS))
+            for index, name in enumerate(self.about["classes"]):
+                rows.writerow((index, name, *(self.seen[split][name] for split in SPLITS)))
 
     def _check_labels(self, note: str, names: Sequence[str]) -> None:
         kind = self.about["kind"]

@@ -10,7 +10,8 @@ from typing import Any
 
 from clinstack.config import AdaptOptions, DemoOptions, TrainOptions
 from clinstack.data.sources.hospital import write_hospital
-from clinstack.data.sources.table import build_table
+from clinstack.data.sources.mimic3 import build_mimic3
+from clinstack.data.sources.mimic4 import build_mimic4
 from clinstack.metrics.scorecard import headline, interval_text
 from clinstack.models.backbone import TINY_BASE
 from clinstack.runs.layout import DemoLayout
@@ -71,16 +72,19 @@ def walk(options: DemoOptions, witness: Witness) -> dict[str, Any]:
         for task in TASKS
         for variant in (VARIANTS if options.full or task in COMPARED else (FULL_STACK,))
     ]
-    seconds: list[float] = [3, 2, 75, *(15 if _trains_inside(variant) else 8 for _, variant in cells), 3]
+    seconds: list[float] = [3, 3, 2, 75, *(15 if _trains_inside(variant) else 8 for _, variant in cells), 3]
     told = _Told(witness, seconds)
 
     told.next("A synthetic hospital", "made-up patients in MIMIC's own tables, so nothing here is anyone's data")
-    if not layout.hospital.exists():
-        write_hospital(layout.hospital, patients=PATIENTS, unlabelled_patients=UNLABELLED_PATIENTS, seed=options.seed)
+    hospital = layout.hospital
+    if not hospital.root.exists():
+        write_hospital(hospital.root, patients=PATIENTS, unlabelled_patients=UNLABELLED_PATIENTS, seed=options.seed)
+    told.next("Five tasks from its tables", "the very code that real MIMIC-III runs through, rule by published rule")
+    if not layout.tasks.root.exists():
+        build_mimic3(hospital.mimic3, layout.tasks.root)
     told.next("A corpus of unlabelled notes", "step 1 needs text only; train, valid and test never share a patient")
     if not layout.corpus.exists():
-        notes = [layout.hospital_notes(kind) for kind in ("discharge", "radiology")]
-        build_table(notes, layout.corpus, text="text", note_id="note_id", patient="subject_id", name="hospital")
+        build_mimic4(hospital.mimic4, layout.corpus)
     told.next(
         "Step 1: the clinical adapter", "the base knows novels only; a small adapter learns how notes are written"
     )
@@ -119,7 +123,7 @@ def walk(options: DemoOptions, witness: Witness) -> dict[str, Any]:
 def _options(options: DemoOptions, layout: DemoLayout, task: str, variant: dict[str, Any]) -> TrainOptions:
     return TrainOptions(
         base=TINY_BASE,
-        task=layout.task(task),
+        task=layout.tasks.task(task),
         out=layout.run(task, _name(variant, layout)),
         seed=options.seed,
         **{**variant, "clinical": layout.clinical if variant["clinical"] else None},

@@ -10,13 +10,15 @@ import math
 from clinstack.errors import BadInput
 
 
-def perplexity(total_nats: float, tokens: int) -> float:
-    """exp of the loss per token. total_nats: cross entropy (natural logarithm) summed over `tokens` foretold tokens."""
+def perplexity(total_nats: float, tokens: int) -> float | None:
+    """exp of the loss per token. total_nats: cross entropy (natural logarithm) summed over `tokens` foretold tokens.
+
+    None beyond what a float holds (709 nats per token): such a model is broken, and a run's other figures say how.
+    """
     if tokens <= 0:
         raise BadInput("Perplexity needs at least one foretold token; the split holds none.")
-    # Beyond about 709 nats per token exp overflows: the model is broken, and that is to be shown, not to stop the run.
     mean = total_nats / tokens
-    return math.exp(mean) if mean < 709 else math.inf
+    return math.exp(mean) if mean < 709 else None
 
 
 def bits_per_byte(total_nats: float, utf8_bytes: float) -> float:

@@ -41,7 +41,7 @@ def write_card(file: Path, result: dict[str, Any], lineage: dict[str, Any]) -> N
 
 def _step1(result: dict[str, Any]) -> tuple[str, list[str]]:
     rows = [
-        f"| {split} | {result['tokens'][split]:,} | {perplexity['before']:.3f} | {perplexity['after']:.3f} "
+        f"| {split} | {result['tokens'][split]:,} | {_number(perplexity['before'])} | {_number(perplexity['after'])} "
         f"| {result['bits_per_byte'][split]['before']:.4f} | {result['bits_per_byte'][split]['after']:.4f} |"
         for split, perplexity in result["perplexity"].items()
     ]

@@ -12,12 +12,42 @@ class TaskLayout:
 
     @property
     def task(self) -> Path:
-        """Name, kind, classes, source, terms, counts."""
+        """Name, kind, classes, source, terms, counts, how it was made."""
         return self.root / "task.json"
+
+    @property
+    def classes(self) -> Path:
+        """Each class's index, name and notes by split."""
+        return self.root / "classes.csv"
 
     def split(self, name: str) -> Path:
         """The labelled notes of one split."""
         return self.root / f"{name}.parquet"
+
+
+SPLIT_LISTS = {"train": "mimic_train", "valid": "mimic_val", "test": "mimic_test"}
+"""The names under which the lists of patients were published."""
+
+
+def split_list(folder: Path, split: str) -> Path:
+    """The list of a split's patients in a folder of published lists."""
+    return folder / f"{SPLIT_LISTS[split]}.csv"
+
+
+@dataclass(frozen=True)
+class BuildLayout:
+    """What `data mimic3` writes: a task folder per outcome, and how they were made."""
+
+    root: Path
+
+    @property
+    def build(self) -> Path:
+        """Inputs, rules, funnel, counts, warnings."""
+        return self.root / "build.json"
+
+    def task(self, name: str) -> Path:
+        """The task folder of an outcome."""
+        return self.root / name
 
 
 @dataclass(frozen=True)
@@ -159,23 +189,37 @@ class StudyLayout:
 
 
 @dataclass(frozen=True)
-class DemoLayout:
-    """The demo's folder: hospital, corpus, the step-1 run, and a run per task and variant."""
+class HospitalLayout:
+    """A synthetic hospital: CSV files in the shape of MIMIC-III and of MIMIC-IV-Note."""
 
     root: Path
 
     @property
-    def hospital(self) -> Path:
+    def mimic3(self) -> Path:
+        """The tables of MIMIC-III."""
+        return self.root / "mimic3"
+
+    @property
+    def mimic4(self) -> Path:
+        """The notes of MIMIC-IV-Note."""
+        return self.root / "mimic4"
+
+
+@dataclass(frozen=True)
+class DemoLayout:
+    """The demo's folder: hospital, tasks, corpus, the step-1 run, and a run per task and variant."""
+
+    root: Path
+
+    @property
+    def hospital(self) -> HospitalLayout:
         """The synthetic hospital."""
-        return self.root / "hospital"
+        return HospitalLayout(self.root / "hospital")
 
-    def hospital_notes(self, kind: str) -> Path:
-        """The MIMIC-IV-shaped notes of a kind, discharge or radiology."""
-        return self.hospital / "mimic4" / f"{kind}.csv.gz"
-
-    def task(self, name: str) -> Path:
-        """A labelled task of the hospital."""
-        return self.hospital / "tasks" / name
+    @property
+    def tasks(self) -> BuildLayout:
+        """The labelled tasks made from its tables."""
+        return BuildLayout(self.root / "tasks")
 
     @property
     def corpus(self) -> Path:

@@ -57,8 +57,8 @@ class LanguageMeasure:
     text_bytes: float
 
     @property
-    def perplexity(self) -> float:
-        """exp of the mean over tokens."""
+    def perplexity(self) -> float | None:
+        """exp of the mean over tokens; None where that is no number."""
         return perplexity(self.nats, self.tokens)
 
     @property

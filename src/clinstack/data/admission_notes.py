@@ -1,0 +1,170 @@
+"""NOTEEVENTS -> one admission note per hospital stay: what was known when the patient came in.
+
+Rules A1 to A9 and B1 to B8 of the task description. The table is read once; only discharge summaries of adults keep their
+text, on disk. Duplicates are found by the text's md5, the order and the grouping by stay are a sort that duckdb spills, and
+the sections are cut out as the notes stream by, 512 at a time.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from clinstack.data.death_mentions import without_death_mentions
+from clinstack.data.funnel import Funnel
+from clinstack.data.raw_tables import RawTables
+from clinstack.data.rules import Rules
+from clinstack.data.sections import extract, has_admission_part, render
+from clinstack.errors import BadInput
+
+NOTEEVENTS = {
+    "ROW_ID": "BIGINT",
+    "SUBJECT_ID": "BIGINT",
+    "HADM_ID": "BIGINT",
+    "CHARTDATE": "TIMESTAMP",
+    "CHARTTIME": "TIMESTAMP",
+    "CATEGORY": "VARCHAR",
+    "DESCRIPTION": "VARCHAR",
+    "ISERROR": "VARCHAR",
+    "TEXT": "VARCHAR",
+}
+FEWEST_SECTIONED = 0.5
+"""Of all discharge summaries, the share that must yield an admission note; below it something is wrong with the file."""
+
+_AT_ONCE = 512
+_SCHEMA = pa.schema(
+    [
+        ("hadm_id", pa.int64()),
+        ("subject_id", pa.int64()),
+        ("text", pa.large_string()),
+        ("without_death", pa.large_string()),
+        ("death_rule", pa.string()),
+    ]
+)
+
+
+def load_notes(tables: RawTables, rules: Rules, funnel: Funnel) -> None:
+    """Reads NOTEEVENTS into `noteevents`, with the text of adults' discharge summaries, and marks their duplicates.
+
+    tables: has `admissions`. Afterwards `kept_notes(row_id)` are those left after A5; `noteevents` keeps every row's stay,
+    category and time, without its text.
+    Raises BadInput for an empty table, or one without a discharge summary of an adult.
+    """
+    error = "WHEN iserror = '1' THEN 'A9'" if rules.drop_errors else ""
+    tables.load(
+        "NOTEEVENTS",
+        NOTEEVENTS,
+        join="""LEFT JOIN (SELECT hadm_id, true AS adult FROM admissions WHERE admission_type IS DISTINCT FROM 'NEWBORN')
+            USING (hadm_id)""",
+        select=f"""row_id, subject_id, hadm_id, chartdate, charttime, category, description,
+            CASE WHEN adult IS NULL THEN 'A1' WHEN text IS NULL THEN 'A2'
+                 WHEN category IS DISTINCT FROM 'Discharge summary' THEN 'A3' {error} END AS dropped,
+            CASE WHEN dropped IS NULL THEN text END AS text, CASE WHEN dropped IS NULL THEN md5(text) END AS text_md5""",
+    )
+    file = tables.find("NOTEEVENTS")
+    if not tables.rows["noteevents"]:
+        raise BadInput(
+            f"{file} has a header and no row. MIMIC-III's public demo leaves the notes out; use the whole of it."
+        )
+    left = tables.rows["noteevents"]
+    dropped: dict[str, int] = dict(
+        tables.all("SELECT dropped, count(*) FROM noteevents WHERE dropped IS NOT NULL GROUP BY ALL")
+    )
+    funnel.left("", "rows of NOTEEVENTS", "notes", left)
+    for rule, what in _ROW_RULES.items():
+        if rule != "A9" or rules.drop_errors:
+            left -= dropped.get(rule, 0)
+            funnel.left(rule, what, "notes", left)
+    if not left:
+        raise BadInput(
+            f"{file} has no row of CATEGORY 'Discharge summary' for an adult admission. Is it the right file?"
+        )
+    within = "text_md5, hadm_id" if rules.duplicates_per_admission else "text_md5"
+    tables.run(
+        f"""CREATE TABLE kept_notes AS SELECT row_id FROM noteevents WHERE dropped IS NULL
+        QUALIFY row_number() OVER (PARTITION BY {within} ORDER BY chartdate DESC NULLS FIRST, row_id DESC) = 1"""
+    )
+    funnel.left("A5", "texts that occur once", "notes", tables.count("kept_notes"))
+
+
+_ROW_RULES = {
+    "A1": "of an admission of an adult",
+    "A2": "with a text",
+    "A3": "discharge summaries",
+    "A9": "not marked as errors",
+}
+
+
+def write_admission_notes(tables: RawTables, rules: Rules, file: Path, funnel: Funnel) -> None:
+    """Writes one row per stay that has an admission note, by rising HADM_ID, to a parquet file.
+
+    Columns: hadm_id, subject_id, text; without_death (the text of the tasks that death mentions would give away: NULL if
+    dropped), death_rule (which rule acted).
+    Raises BadInput if fewer than half of the discharge summaries yield one.
+    """
+    seen = {"stays": 0, "reports": 0, "notes": 0}
+    waiting: list[tuple[Any, ...]] = []
+    with pq.ParquetWriter(file, _SCHEMA, compression="lz4") as parquet:
+        for stay in _stays(tables):
+            seen["stays"] += 1
+            if stay.subject_id is None:
+                continue
+            seen["reports"] += 1
+            bodies = extract("\n\n".join(stay.texts).strip(), rules)
+            if not has_admission_part(bodies):
+                continue
+            seen["notes"] += 1
+            waiting.append((stay.hadm_id, stay.subject_id, render(bodies), *without_death_mentions(bodies, rules)))
+            if len(waiting) == _AT_ONCE:
+                parquet.write_table(_table(waiting))
+                waiting = []
+        parquet.write_table(_table(waiting))
+    funnel.left("A6", "with a discharge summary, addenda attached", "admissions", seen["stays"])
+    funnel.left("A7", "with a report, not only addenda", "admissions", seen["reports"])
+    funnel.left("B7", "with a chief complaint, present illness or medical history", "admissions", seen["notes"])
+    if seen["notes"] < FEWEST_SECTIONED * seen["reports"] or not seen["notes"]:
+        raise BadInput(
+            f"{tables.find('NOTEEVENTS')}: only {seen['notes']:,} of {seen['reports']:,} discharge summaries have a chief "
+            "complaint, present illness or medical history that ends in a blank line and a heading. If the notes have CR LF "
+            "line ends, add --strict newlines; if their headings differ, --strict synonyms; else export them again unchanged."
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class _Stay:
+    """One admission's discharge texts in order; `subject_id` is None if there is no report among them."""
+
+    hadm_id: int
+    subject_id: int | None
+    texts: list[str]
+
+
+def _stays(tables: RawTables) -> Iterator[_Stay]:
+    rows = tables.batches(
+        """SELECT hadm_id, subject_id, description = 'Report' AS report, text
+        FROM noteevents SEMI JOIN kept_notes USING (row_id)
+        WHERE dropped IS NULL ORDER BY hadm_id, chartdate NULLS LAST, row_id""",
+        _AT_ONCE,
+    )
+    for hadm_id, notes in groupby(_each(rows), key=lambda row: row[0]):
+        texts, subject = [], None
+        for _, subject_id, report, text in notes:
+            texts.append(text)
+            subject = subject_id if report and subject is None else subject
+        yield _Stay(hadm_id, subject, texts)
+
+
+def _each(batches: Iterator[pa.RecordBatch]) -> Iterator[tuple[Any, ...]]:
+    for batch in batches:
+        yield from zip(*(column.to_pylist() for column in batch.columns), strict=True)
+
+
+def _table(rows: list[tuple[Any, ...]]) -> pa.Table:
+    columns = list(zip(*rows, strict=True)) if rows else [()] * len(_SCHEMA)
+    return pa.table(
+        [pa.array(values, kind) for values, kind in zip(columns, _SCHEMA.types, strict=True)], schema=_SCHEMA
+    )

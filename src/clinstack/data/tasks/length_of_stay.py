@@ -1,0 +1,35 @@
+"""LOS: how long does the patient stay in hospital, in four classes?"""
+
+from collections.abc import Sequence
+from typing import ClassVar
+
+from clinstack.data.funnel import Funnel
+from clinstack.data.outcome import Outcome
+from clinstack.data.raw_tables import RawTables
+from clinstack.data.rules import Rules
+
+CLASSES = ("LT3D", "3DTO7D", "1WTO2W", "GT2W")
+
+
+class LengthOfStay(Outcome):
+    """Days from admission to discharge, rounded to one decimal: at most 3, 7, 14, or more (van Aken et al. 2021).
+
+    Rounded as numpy does, ten times the days half to even, for that is how the published classes were made. Who died in
+    hospital is left out: a short stay means something else then.
+    """
+
+    name: ClassVar[str] = "los"
+    kind: ClassVar[str] = "multiclass"
+
+    def load(self, tables: RawTables, rules: Rules) -> None:
+        """Needs ADMISSIONS alone, which is there."""
+
+    def label(self, tables: RawTables, rules: Rules, funnel: Funnel) -> Sequence[str]:
+        """One of four classes for every admission that did not end in death."""
+        tables.run(
+            f"""CREATE TABLE labels_los AS
+            SELECT hadm_id, [{list(CLASSES)}[1 + (days > 3)::INT + (days > 7)::INT + (days > 14)::INT]] AS labels
+            FROM (SELECT hadm_id, round_even(10 * (epoch(dischtime) - epoch(admittime)) / 86400, 0) / 10 AS days
+                  FROM admissions WHERE hospital_expire_flag = 0 AND admittime IS NOT NULL AND dischtime IS NOT NULL)"""
+        )
+        return CLASSES
