@@ -102,7 +102,13 @@ def _synthetic(options: config.SyntheticOptions) -> None:
 
     with Terminal() as terminal:
         terminal.says(f"Writing {options.patients:,} patients to {options.out}")
-        counts = write_hospital(options.out, patients=options.patients, seed=options.seed, compress=not options.plain)
+        counts = write_hospital(
+            options.out,
+            patients=options.patients,
+            seed=options.seed,
+            compress=not options.plain,
+            identifiers=options.identifiers,
+        )
     written = f"{options.out}: mimic3/ and mimic4/ of {options.patients:,} patients"
     _print({"folder": str(options.out), **counts}, written)
 
@@ -130,6 +136,34 @@ def _mimic3(options: config.Mimic3Options) -> None:
     _print(built, lambda: show_build(built))
 
 
+@_command(data, "mimic4", config.Mimic4Options, ("source", "out"))
+def _mimic4(options: config.Mimic4Options) -> None:
+    from clinstack.data.sources.mimic4 import build_mimic4
+    from clinstack.terminal import Terminal, show_corpus
+
+    with Terminal() as terminal:
+        built = build_mimic4(
+            options.source,
+            options.out,
+            kinds=[kind.strip() for kind in options.notes.split(",") if kind.strip()],
+            guard=_guard(options.identifiers, options.identifier_limit),
+            says=terminal.says,
+            **options.model_dump(exclude={"source", "out", "notes", "identifiers", "identifier_limit"}),
+        )
+        for warning in built["warnings"]:
+            terminal.says(f"Note: {warning}")
+    _print(built, lambda: show_corpus(built))
+
+
+def _guard(action: str, limit: float) -> Any:
+    """The guard that the options ask for, or None."""
+    if action == "off":
+        return None
+    from clinstack.data.identifiers import Guard
+
+    return Guard(action, limit)
+
+
 @_command(data, "table", config.TableOptions, ("files",))
 def _table(options: config.TableOptions) -> None:
     from clinstack.data.sources.table import build_table
@@ -144,6 +178,10 @@ def _table(options: config.TableOptions) -> None:
     lines += [
         f"  {split}: {n['notes']:,} notes of {n['patients']:,} patients" for split, n in summary["counts"].items()
     ]
+    how = {key.replace("_", " "): value for key, value in summary["build"]["split"].items()}
+    lines.append(
+        "  split " + ", ".join(f"{k} {' '.join(map(str, v)) if isinstance(v, list) else v}" for k, v in how.items())
+    )
     _print(summary, "\n".join(lines))
 
 

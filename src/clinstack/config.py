@@ -138,6 +138,8 @@ class SyntheticOptions(Options):
     """Decides everything; the same seed gives the same bytes on every machine."""
     plain: bool = False
     """Write .csv instead of .csv.gz."""
+    identifiers: float = Field(default=0.0, ge=0, le=1)
+    """Share of mimic4's notes into which made-up identifiers are planted and listed, to measure the guard on."""
 
 
 class Mimic3Options(Options):
@@ -165,6 +167,37 @@ class Mimic3Options(Options):
     """Data-use terms that travel to every adapter trained on it."""
 
 
+class Mimic4Options(Options):
+    """Makes the corpus of step 1 from MIMIC-IV-Note's CSV files."""
+
+    source: Path
+    """Folder of discharge.csv and radiology.csv, plain or gzipped, or the one above it."""
+    out: Path
+    """Corpus folder to write."""
+    notes: str = "discharge,radiology"
+    """Which notes, joined by commas."""
+    mode: Literal["strict", "reference"] = "strict"
+    """The published cleaning of text with its accidents mended, or to the byte."""
+    newlines: Literal["space", "keep"] = "space"
+    """Of strict: whether line breaks become spaces."""
+    holdout: Literal["patient", "note"] = "patient"
+    """What is held out for validation and test; by note, as published, puts most patients on both sides."""
+    against: list[Path] = []
+    """Task whose validation and test notes are looked for in the corpus; may be given several times."""
+    drop_contaminated: bool = False
+    """Leave out the notes that hold one of them."""
+    identifiers: Literal["off", "count", "refuse", "mask"] = "off"
+    """Look for likely names, dates, phone and record numbers first; needs clinstack[guard]."""
+    identifier_limit: float = Field(default=0.0, ge=0)
+    """Likely identifiers per 1,000 notes that are neither refused nor masked."""
+    name: str | None = None
+    """Name of the corpus; the folder's name without it."""
+    seed: int = Field(default=123, ge=0)
+    """Decides the split by patient."""
+    terms: list[str] = []
+    """Data-use terms that travel to every adapter trained on it."""
+
+
 class TableOptions(Options):
     """Makes a task folder (with labels) or a corpus folder (without) from tables of notes."""
 
@@ -181,7 +214,7 @@ class TableOptions(Options):
     id: str | None = None
     """Column of the note's id; file name and row number without it."""
     split: str | None = None
-    """Column that says train, valid or test; a hash of seed and patient decides without it."""
+    """Column that says train, valid or test; --split-by decides without it."""
     time: str | None = None
     """Column of the note's time."""
     category: str | None = None
@@ -192,6 +225,22 @@ class TableOptions(Options):
     """The classes, in order; discovered if not given."""
     label_separator: str = ";"
     """What separates classes in one field."""
+    label_map: Path | None = None
+    """File with the columns label and class (.csv, .tsv), or an object of them (.json, .toml): what a label means."""
+    drop_unmapped: bool = False
+    """Drop what the map gives no class, instead of refusing it: of --label the row, of --labels the label alone."""
+    split_by: Literal["patient", "time", "site"] = "patient"
+    """By hash of seed and patient, by time (test is the latest), or by site (test is --test-site)."""
+    fractions: tuple[float, float, float] | None = None
+    """Shares of the patients in train, valid and test, as in --fractions 0.7 0.1 0.2, which is the default."""
+    valid_from: str | None = None
+    """By time: the date that validation begins with, such as 2022-01-01; instead of --fractions."""
+    test_from: str | None = None
+    """By time: the date that the test split begins with."""
+    time_format: str | None = None
+    """By time: how times are written, such as '%d/%m/%Y %H:%M'; year first without it."""
+    test_site: list[str] = []
+    """By site: a site to test on; may be given several times."""
     name: str | None = None
     """Name of the task or corpus; the folder's name without it."""
     seed: int = Field(default=123, ge=0)

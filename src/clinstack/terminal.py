@@ -149,6 +149,29 @@ def show_build(build: dict[str, Any]) -> None:
     Console(highlight=False).print(tasks)
 
 
+def show_corpus(corpus: dict[str, Any]) -> None:
+    """Prints what became of the notes of a corpus on stdout: funnel, splits, contamination, identifiers."""
+    console, build = Console(highlight=False), corpus["build"]
+    show_funnel(build["funnel"])
+    for split, counts in corpus["counts"].items():
+        console.print(
+            f"{split}: {counts['notes']:,} notes of {counts['patients']:,} patients, {counts['bytes'] / 1e6:,.1f} MB"
+        )
+    if build["contamination"]:
+        found = build["contamination"]
+        for split, counts in found["splits"].items():
+            hits = counts[f"containment_{found['threshold']}"]
+            console.print(
+                f"{split} notes of the tasks: {hits:,} of {counts['notes']:,} stand in "
+                f"the corpus ({counts['too_short']:,} are too short to tell)"
+            )
+    if build["identifiers"]:
+        rates = build["identifiers"]["per_thousand"]
+        said = ", ".join(f"{kind} {rate:,.1f}" for kind, rate in rates.items())
+        masked = "; masked" if build["identifiers"]["masked"] else ""
+        console.print(f"likely identifiers per 1,000 notes: {said}{masked}")
+
+
 def figure(value: float | None) -> str:
     """A metric with four decimals."""
     return "not defined" if value is None else f"{value:.4f}"

@@ -45,7 +45,13 @@ def test_the_examples_of_the_specification(number):
 
 @pytest.mark.parametrize(
     "body",
-    ["patient was deceased", "Pronounced dead at 10", "made CMO by family", "transitioned to comfort care", "she died later"],
+    [
+        "patient was deceased",
+        "Pronounced dead at 10",
+        "made CMO by family",
+        "transitioned to comfort care",
+        "she died later",
+    ],
 )
 def test_the_correction_drops_what_the_published_filter_lets_through(body):
     assert without_death_mentions(note("PRESENT ILLNESS", body), PUBLISHED)[0] is not None

@@ -22,7 +22,9 @@ def at(hours: float) -> str:
 
 
 def charted(*rows: tuple[float, tuple[str, str]], stay: int = 1) -> list[dict]:
-    return [{"ICUSTAY_ID": stay, "ITEMID": item, "CHARTTIME": at(hours), "VALUE": value} for hours, (item, value) in rows]
+    return [
+        {"ICUSTAY_ID": stay, "ITEMID": item, "CHARTTIME": at(hours), "VALUE": value} for hours, (item, value) in rows
+    ]
 
 
 @contextmanager
@@ -138,7 +140,9 @@ def durations(*spells: tuple[int, float, float]) -> list[dict]:
     return [{"ICUSTAY_ID": stay, "STARTTIME": at(first), "ENDTIME": at(last)} for stay, first, last in spells]
 
 
-def cohort(folder: Path, spells, *, stays=((1, 100, 0),), codes=(), titles=(), notes=((100, 1),), born="2100-01-01") -> dict:
+def cohort(
+    folder: Path, spells, *, stays=((1, 100, 0),), codes=(), titles=(), notes=((100, 1),), born="2100-01-01"
+) -> dict:
     """hadm_id -> class. stays: (ICU stay, admission, INTIME in hours); notes: (admission, hours)."""
     folder.mkdir(exist_ok=True)
     spent = folder / "ventdurations.csv"
@@ -253,7 +257,9 @@ def test_a_member_that_makes_no_sense_is_refused_with_its_line(tmp_path, row, me
 
 
 def test_a_pickle_is_refused(tmp_path):
-    with pytest.raises(BadInput, match=r"is a pickle, which runs whatever its maker wrote into it\. Give the table as CSV\.$"):
+    with pytest.raises(
+        BadInput, match=r"is a pickle, which runs whatever its maker wrote into it\. Give the table as CSV\.$"
+    ):
         members(tmp_path, "", "members.pkl")
 
 

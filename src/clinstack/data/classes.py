@@ -2,15 +2,22 @@
 
 The same class is written 1 in a database, 1.0 by a spreadsheet column with a gap, "1" in CSV and " yes " in a padded
 export. This is the one place that says which spellings are one class, in what order the classes stand, and which of
-two is the positive.
+two is the positive. What no rule can know (that X means dead, which codes are one group) a label map says: a file,
+because it is kept beside the data, reviewed, and holds two labels as well as two thousand codes.
 """
 
+import json
 import re
-from collections.abc import Collection, Sequence
+import tomllib
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from math import isfinite, isnan
+from pathlib import Path
 from typing import Any
 
+from clinstack.data.mistakes import Mistakes
 from clinstack.data.notes import shown
+from clinstack.data.rows import FORMATS, read_columns, read_rows
 from clinstack.errors import BadInput
 
 POSITIVE_SECOND = (("0", "1"), ("no", "yes"), ("false", "true"), ("negative", "positive"))
@@ -75,6 +82,49 @@ def check_classes(kind: str, classes: Sequence[str]) -> None:
         raise BadInput("A multilabel task needs at least one class.")
 
 
+@dataclass(frozen=True)
+class LabelMap:
+    """A label as files write it -> its class. The empty label may have one too."""
+
+    file: Path
+    classes: Mapping[str, str]
+
+    def class_of(self, label: str, *, exact: bool) -> str | None:
+        """The class of a label, or None. `exact`: 250.0 is a code, and not the 250 that it would be as a number."""
+        known = label if exact else known_class(label, self.classes)
+        return None if known is None else self.classes.get(known)
+
+    def about(self) -> dict[str, Any]:
+        """Its file's name and the labels of each class, for JSON."""
+        labels: dict[str, list[str]] = {name: [] for name in order_classes(set(self.classes.values()))}
+        for label, name in self.classes.items():
+            labels[name].append(label)
+        return {"file": self.file.name, "classes": labels}
+
+
+def read_label_map(file: Path) -> LabelMap:
+    """A map from a table with the columns label and class (.csv, .tsv), or an object of names (.json, .toml).
+
+    A label whose class is empty is as one that is not there. Labels are compared as they are written, but for white
+    space around them.
+    Raises BadInput with all mistakes of the file.
+    """
+    mistakes = Mistakes(file)
+    classes: dict[str, str | None] = {}
+    for place, label, value in _map_entries(file, mistakes):
+        if isinstance(value, (list, dict)):
+            mistakes.add(f"the class of label {shown(label)} is no name. Write one class beside each label.", place)
+            continue
+        known = classes.setdefault(label, name_of(value))
+        if known != name_of(value):
+            mistakes.add(f"label {shown(label)} is given two classes, {shown(known)} and {shown(value)}.", place)
+    mistakes.check()
+    named = {label: name for label, name in classes.items() if name is not None}
+    if not named:
+        raise BadInput(f"{file} gives no label a class.")
+    return LabelMap(file, named)
+
+
 def listed(classes: Sequence[str], most: int = 20) -> str:
     """Class names for a message: the first `most`, and how many more there are."""
     names = ", ".join(name if shown(name) == repr(name) else f"a name {shown(name)}" for name in classes[:most])
@@ -84,3 +134,37 @@ def listed(classes: Sequence[str], most: int = 20) -> str:
 def _whole(label: str) -> str:
     """The whole number that was written as 1 or 1.0."""
     return label.partition(".")[0]
+
+
+class _Pairs(list[tuple[str, Any]]):
+    """A JSON object as it stands, so that a label that occurs twice is seen."""
+
+
+def _map_entries(file: Path, mistakes: Mistakes) -> Iterator[tuple[str, str, Any]]:
+    """Row, label and class of each entry of a label map."""
+    if not file.name.lower().endswith((".json", ".toml", *FORMATS)):
+        raise BadInput(f"{file}: a label map is a .csv, .tsv, .json or .toml file.")
+    if not file.name.lower().endswith((".json", ".toml")):
+        missing = [column for column in ("label", "class") if column not in read_columns(file)]
+        if missing:
+            raise BadInput(
+                f"{file} has no column {' and no column '.join(map(repr, missing))}. A label map has the columns "
+                "'label', as it stands in the files, and 'class'."
+            )
+        for row in read_rows(file, mistakes, ["label", "class"]):
+            yield row.place, name_of(row.values.get("label")) or "", row.values.get("class")
+        return
+    try:
+        text = file.read_text(encoding="utf-8-sig")
+        if file.suffix.lower() == ".toml":
+            entries: Any = _Pairs(tomllib.loads(text).items())
+        else:
+            entries = json.loads(text, object_pairs_hook=_Pairs)
+    except OSError as error:
+        raise BadInput(f"{file} cannot be read ({error.strerror}).") from error
+    except ValueError as error:
+        raise BadInput(f"{file} is not valid {file.suffix[1:].upper()}: {error}.") from error
+    if not isinstance(entries, _Pairs):
+        raise BadInput(f'{file} holds no object. Write {{"label": "class", ...}}.')
+    for label, name in entries:
+        yield "", name_of(label) or "", name

@@ -74,6 +74,7 @@ class CorpusWriter:
     seed:   of the split by patient, or None where the splits were given.
     extra:  those of notes.EXTRA_COLUMNS that every `write` brings.
     build:  how the source was read, kept under "build": inputs, switches, what was dropped.
+    by_patient: whether a patient in two splits is refused.
     After a clean exit `about` holds what corpus.json holds.
     """
 
@@ -88,17 +89,19 @@ class CorpusWriter:
         seed: int | None = None,
         extra: Sequence[str] = (),
         build: Mapping[str, Any] | None = None,
+        by_patient: bool = True,
     ) -> None:
         self.about: dict[str, Any] = {"name": name, "source": source, "mode": mode, "terms": list(terms), "seed": seed}
         self.about["build"] = dict(build or {})
         self._folder = folder
         self._extra = tuple(extra)
+        self._by_patient = by_patient
 
     def __enter__(self) -> Self:
         with ExitStack() as place:
             self._layout = CorpusLayout(place.enter_context(atomic_folder(self._folder)))
             paths = {split: self._layout.split(split) for split in SPLITS}
-            self._files = SplitFiles(paths, self._extra, labelled=False)
+            self._files = SplitFiles(paths, self._extra, labelled=False, by_patient=self._by_patient)
             self._place = place.pop_all()
         return self
 

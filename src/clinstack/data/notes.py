@@ -53,15 +53,19 @@ class SplitFiles:
     paths:    split -> file, for each of SPLITS; all three are created, even when no note comes.
     extra:    the optional columns that every `write` brings.
     labelled: whether every `write` brings labels.
+    by_patient: whether a patient in two splits is refused; only a study of what that does turns it off.
     """
 
-    def __init__(self, paths: Mapping[str, Path], extra: Sequence[str] = (), *, labelled: bool) -> None:
+    def __init__(
+        self, paths: Mapping[str, Path], extra: Sequence[str] = (), *, labelled: bool, by_patient: bool = True
+    ) -> None:
         unknown = sorted(set(extra) - set(EXTRA_COLUMNS))
         if unknown:
             raise BadInput(f"A note has no column {', '.join(unknown)}. Optional columns: {', '.join(EXTRA_COLUMNS)}.")
         self.schema = note_schema(extra, labelled=labelled)
         self.counts = {split: {"notes": 0, "patients": 0, "bytes": 0} for split in SPLITS}
         self._waiting: dict[str, list[pa.RecordBatch]] = {split: [] for split in SPLITS}
+        self._by_patient = by_patient
         self._notes: set[str] = set()
         self._split_of: dict[str, str] = {}
         self._files = {split: pq.ParquetWriter(paths[split], self.schema, compression="zstd") for split in SPLITS}
@@ -115,7 +119,7 @@ class SplitFiles:
             if known is None:
                 self._split_of[patient] = split
                 self.counts[split]["patients"] += 1
-            elif known != split:
+            elif known != split and self._by_patient:
                 raise BadInput(
                     f"Patient {shown(patient)} is in {known} and in {split}. A patient belongs to one split."
                 )

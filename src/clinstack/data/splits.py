@@ -51,10 +51,12 @@ def split_by_patient(
 class SplitRule(Protocol):
     """How the notes of a table get their splits: all are seen, then it is settled, then each note is asked for."""
 
-    patients: Mapping[str, str]
-    """The split of each patient, once it is settled."""
     left_out: str
-    """Why notes without a split have none."""
+    """Why a note without a split has none."""
+
+    @property
+    def patients(self) -> Mapping[str, str]:
+        """Each patient's split, once it is settled."""
 
     def see(self, note: TableNote) -> None:
         """Takes in a note of the first reading."""
@@ -99,18 +101,18 @@ def choose_rule(
         raise BadInput(f"--fractions has no say where {'--split' if column else '--test-from'} decides. Leave one out.")
     shares = _shares(fractions or FRACTIONS)
     if column:
-        return ByColumn(column)
+        return _ByColumn(column)
     if by == "time":
         cuts = (_date("valid-from", valid_from), _date("test-from", test_from)) if valid_from and test_from else None
-        return ByTime(shares, cuts)
+        return _ByTime(shares, cuts)
     if by == "site":
-        return BySite(test_sites, seed, shares)
+        return _BySite(test_sites, seed, shares)
     if by == "patient":
-        return ByPatient(seed, shares)
+        return _ByPatient(seed, shares)
     raise BadInput(f"--split-by {by} is not known. {did_you_mean(by, ('patient', 'time', 'site'))}")
 
 
-class ByPatient:
+class _ByPatient:
     """By hash of seed and patient."""
 
     left_out = ""
@@ -120,44 +122,42 @@ class ByPatient:
         self._seed, self._shares = seed, shares
 
     def see(self, note: TableNote) -> None:
-        """Takes in its patient."""
         self.patients.setdefault(note.patient_id, "")
 
     def settle(self) -> None:
-        """Decides by hash."""
         self.patients = _cut(_by_hash(self.patients, self._seed), self._shares)
         _check_filled(self.patients, "are too few to split", "give more patients, or --split.")
 
     def split_of(self, note: TableNote) -> str | None:
-        """Its patient's."""
         return self.patients[note.patient_id]
 
     def how(self) -> dict[str, Any]:
-        """Seed and fractions."""
         return {"by": "patient", "seed": self._seed, "fractions": [float(share) for share in self._shares]}
 
 
-class ByTime:
+class _ByTime:
     """By the time of each patient's last note, at two dates: given, or those that fractions of the patients come to."""
 
     left_out = "the patient came back later, and is in the split of the last note."
 
     def __init__(self, shares: Sequence[Fraction], cuts: tuple[datetime, datetime] | None) -> None:
-        if cuts and (cuts[0].tzinfo is None) == (cuts[1].tzinfo is None) and cuts[0] >= cuts[1]:
-            raise BadInput(f"--valid-from {cuts[0]} is not before --test-from {cuts[1]}. Train, valid, test is the order.")
+        if cuts and (cuts[0].tzinfo is None) != (cuts[1].tzinfo is None):
+            raise BadInput("One of --valid-from and --test-from has a time zone and one has none. Write them one way.")
+        if cuts and cuts[0] >= cuts[1]:
+            raise BadInput(
+                f"--valid-from {cuts[0]} is not before --test-from {cuts[1]}. Train, valid, test is the order."
+            )
         self.patients: dict[str, str] = {}
         self._last: dict[str, datetime] = {}
         self._shares, self._cuts, self._given = shares, cuts, cuts is not None
 
     def see(self, note: TableNote) -> None:
-        """Takes in its time. All notes have one, and all or none a time zone."""
         assert note.when is not None
         last = self._last.get(note.patient_id)
         if last is None or note.when > last:
             self._last[note.patient_id] = note.when
 
     def settle(self) -> None:
-        """Decides by the dates."""
         self._cuts = self._in_zone(self._cuts) if self._cuts else self._cuts_of_shares()
         self.patients = {patient: self._period(last) for patient, last in self._last.items()}
         self._last = {}
@@ -169,13 +169,11 @@ class ByTime:
         )
 
     def split_of(self, note: TableNote) -> str | None:
-        """The period it falls in, if that is its patient's too."""
         assert note.when is not None
         period = self._period(note.when)
         return period if period == self.patients[note.patient_id] else None
 
     def how(self) -> dict[str, Any]:
-        """The dates, and the fractions if they made the dates."""
         assert self._cuts
         dates = {"valid_from": self._cuts[0].isoformat(), "test_from": self._cuts[1].isoformat()}
         return {"by": "time"} | dates | ({} if self._given else {"fractions": [float(one) for one in self._shares]})
@@ -195,15 +193,15 @@ class ByTime:
         return ordered[min(train, len(ordered) - 1)], ordered[min(valid, len(ordered) - 1)]
 
     def _in_zone(self, cuts: tuple[datetime, datetime]) -> tuple[datetime, datetime]:
-        """The dates given, comparable with the notes' times: those without a zone are UTC where the times have one."""
         zoned = next(iter(self._last.values())).tzinfo is not None
-        if not zoned and any(cut.tzinfo for cut in cuts):
-            raise BadInput("--valid-from or --test-from has a time zone, and the times of the notes have none.")
-        valid, test = (cut.replace(tzinfo=UTC) if zoned and cut.tzinfo is None else cut for cut in cuts)
-        return valid, test
+        if cuts[0].tzinfo and not zoned:
+            raise BadInput("--valid-from and --test-from have a time zone, and the times of the notes have none.")
+        if cuts[0].tzinfo or not zoned:
+            return cuts
+        return cuts[0].replace(tzinfo=UTC), cuts[1].replace(tzinfo=UTC)
 
 
-class BySite:
+class _BySite:
     """Test is what some sites wrote; of the patients who were never there, a hash makes train and valid."""
 
     left_out = "the patient was at a test site too, and must not be learned from."
@@ -218,7 +216,6 @@ class BySite:
         self._seed, self._shares = seed, shares
 
     def see(self, note: TableNote) -> None:
-        """Takes in its site. Every note has one."""
         assert note.site is not None
         self._sites[note.site] += 1
         if len(self._sites) > MOST_SITES:
@@ -227,7 +224,6 @@ class BySite:
         self._was_there[note.patient_id] = self._was_there.get(note.patient_id, False) or there
 
     def settle(self) -> None:
-        """Decides by where each patient was, and by hash."""
         for site in self._test_sites:
             if site not in self._sites:
                 known = [name for name in self._sites if shown(name) == repr(name)]
@@ -242,12 +238,10 @@ class BySite:
         )
 
     def split_of(self, note: TableNote) -> str | None:
-        """Its patient's, unless a test patient's note is of another site."""
         split = self.patients[note.patient_id]
         return split if split != "test" or note.site in self._test_sites else None
 
     def how(self) -> dict[str, Any]:
-        """The sites on both sides, seed and fractions."""
         return {
             "by": "site",
             "test_sites": list(self._test_sites),
@@ -257,7 +251,7 @@ class BySite:
         }
 
 
-class ByColumn:
+class _ByColumn:
     """As a column of the table says."""
 
     left_out = ""
@@ -267,22 +261,20 @@ class ByColumn:
         self._column = column
 
     def see(self, note: TableNote) -> None:
-        """Takes in its patient's split, which the table says the same way everywhere."""
         assert note.split is not None
         self.patients[note.patient_id] = note.split
 
     def settle(self) -> None:
-        """Checks that every split occurs."""
         empty = [split for split in SPLITS if split not in self.patients.values()]
         if empty:
-            raise BadInput(f"No row's split (column {self._column!r}) is {' or '.join(empty)}. Every split needs notes.")
+            raise BadInput(
+                f"No row's split (column {self._column!r}) is {' or '.join(empty)}. Every split needs notes."
+            )
 
     def split_of(self, note: TableNote) -> str | None:
-        """Its own."""
         return note.split
 
     def how(self) -> dict[str, Any]:
-        """The column."""
         return {"by": "column", "column": self._column}
 
 
@@ -305,8 +297,8 @@ def _cut(ordered: Sequence[str], shares: Sequence[Fraction]) -> dict[str, str]:
     """Each patient's split; all shares but the last are rounded down, the last is the rest."""
     split_of: dict[str, str] = {}
     begins = 0
-    for split, share in zip(SPLITS, shares, strict=False):
-        ends = len(ordered) if share is shares[-1] else begins + int(share * len(ordered))
+    for number, (split, share) in enumerate(zip(SPLITS, shares, strict=False), start=1):
+        ends = len(ordered) if number == len(shares) else begins + int(share * len(ordered))
         split_of |= dict.fromkeys(ordered[begins:ends], split)
         begins = ends
     return split_of

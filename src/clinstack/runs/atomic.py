@@ -121,6 +121,21 @@ def atomic_folder(path: Path) -> Iterator[Path]:
             raise
 
 
+@contextmanager
+def scratch_beside(path: Path) -> Iterator[Path]:
+    """Gives an empty folder on the disk of `path` for what is needed meanwhile; it is removed in any case.
+
+    What a killed process left is removed by the next one that writes to `path`.
+    """
+    with disk_errors(path):
+        folder = _partial(path.with_name(f"{path.name}.scratch"))
+        folder.mkdir()
+        try:
+            yield folder
+        finally:
+            _remove(folder)
+
+
 def refuse_occupied(path: Path) -> None:
     """Raises CannotWrite if `path` is a file or a folder that holds something."""
     if path.is_file():

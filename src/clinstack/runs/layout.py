@@ -34,6 +34,16 @@ def split_list(folder: Path, split: str) -> Path:
     return folder / f"{SPLIT_LISTS[split]}.csv"
 
 
+def frame_file(scratch: Path) -> Path:
+    """Where the admission notes of all stays wait for their labels."""
+    return scratch / "frame.parquet"
+
+
+def mimic4_notes(source: Path) -> Path:
+    """The folder of MIMIC-IV-Note's files: the one given, or its `note`, as the distribution has it."""
+    return source / "note" if (source / "note").is_dir() else source
+
+
 @dataclass(frozen=True)
 class BuildLayout:
     """What `data mimic3` writes: a task folder per outcome, and how they were made."""
@@ -203,6 +213,11 @@ class HospitalLayout:
     def mimic4(self) -> Path:
         """The notes of MIMIC-IV-Note."""
         return self.root / "mimic4"
+
+    @property
+    def planted(self) -> Path:
+        """Where in the notes of mimic4 which made-up identifiers stand."""
+        return self.mimic4 / "planted.csv"
 
 
 @dataclass(frozen=True)

@@ -486,7 +486,7 @@ def test_a_split_column_without_one_of_the_splits_is_refused(tmp_path, missing):
     rows = [row for row in rows_of(["yes", "no"] * 10) if row["part"] != missing]
     file = write(tmp_path / "notes.csv", rows)
     message = refused(tmp_path, [file], split="part")
-    assert message == f"{file}: no row's split (column 'part') is {missing}. Every split needs notes."
+    assert message == f"No row's split (column 'part') is {missing}. Every split needs notes."
 
 
 def test_too_few_patients_for_three_splits_are_refused(tmp_path):

@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from importlib.metadata import version
 from itertools import groupby
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import pyarrow as pa
@@ -24,8 +23,8 @@ from clinstack.data.rules import make_rules
 from clinstack.data.splits import split_by_patient
 from clinstack.data.task import TaskWriter
 from clinstack.errors import BadInput
-from clinstack.runs.atomic import atomic_folder, refuse_occupied, write_json
-from clinstack.runs.layout import BuildLayout, split_list
+from clinstack.runs.atomic import atomic_folder, refuse_occupied, scratch_beside, write_json
+from clinstack.runs.layout import BuildLayout, frame_file, split_list
 
 ALL_TASKS = ("los", "mor", "pmv", "diag", "proc")
 ADMISSIONS = {
@@ -68,11 +67,7 @@ def build_mimic3(
     outcomes = chosen_outcomes(tasks, given or {})
     refuse_occupied(out)
     funnel = Funnel()
-    with (
-        atomic_folder(out) as folder,
-        TemporaryDirectory(dir=folder, prefix=".scratch-") as scratch,
-        RawTables(source, Path(scratch)) as tables,
-    ):
+    with atomic_folder(out) as folder, scratch_beside(out) as scratch, RawTables(source, scratch) as tables:
         says("Reading ADMISSIONS and the tables of the tasks")
         _load_admissions(tables)
         for outcome in outcomes:
@@ -80,7 +75,7 @@ def build_mimic3(
         says("Reading NOTEEVENTS")
         load_notes(tables, rules, funnel)
         says("Cutting admission notes out of discharge summaries")
-        frame = Path(scratch) / "frame.parquet"
+        frame = frame_file(scratch)
         write_admission_notes(tables, rules, frame, funnel)
         tables.view("frame", frame)
         _split_patients(tables, seed, split_lists)

@@ -11,13 +11,21 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from clinstack.data.classes import check_classes, discover_classes, known_class, listed, order_classes
-from clinstack.data.columns import Columns, TableNote, check_columns, understand
+from clinstack.data.classes import (
+    LabelMap,
+    check_classes,
+    discover_classes,
+    known_class,
+    listed,
+    order_classes,
+    read_label_map,
+)
+from clinstack.data.columns import Columns, Reading, TableNote, check_columns, check_time_format, understand
 from clinstack.data.corpus import CorpusWriter
 from clinstack.data.mistakes import Mistakes
 from clinstack.data.notes import SPLITS, shown
 from clinstack.data.rows import read_rows, stem_of
-from clinstack.data.splits import split_by_patient
+from clinstack.data.splits import SplitRule, choose_rule
 from clinstack.data.task import TaskWriter
 from clinstack.errors import BadInput
 from clinstack.runs.atomic import refuse_occupied
@@ -41,9 +49,16 @@ def build_table(
     site: str | None = None,
     classes: Sequence[str] | None = None,
     label_separator: str = ";",
+    label_map: Path | None = None,
+    drop_unmapped: bool = False,
+    split_by: str = "patient",
+    fractions: tuple[float, float, float] | None = None,
+    valid_from: str | None = None,
+    test_from: str | None = None,
+    time_format: str | None = None,
+    test_site: Sequence[str] = (),
     name: str | None = None,
     seed: int = 123,
-    fractions: tuple[float, float, float] = (0.7, 0.1, 0.2),
     terms: Sequence[str] = (),
 ) -> dict[str, Any]:
     """Writes a task folder (with `label` or `labels`) or a corpus folder (without) from tables of notes.
@@ -54,59 +69,110 @@ def build_table(
         labels: a list, for a multilabel task; in CSV one text joined by `label_separator`.
         patient: whose note it is; without it every note counts as its own patient.
         note_id: unique over all files; without it "<file name>-<row number>".
-        split: train, valid (or val, dev, validation), test; without it patients are split by `seed` and `fractions`.
+        split: train, valid (or val, dev, validation), test; without it `split_by` decides.
     classes: the classes in order (of two, the second is the positive); without it those that occur.
+    label_map: a file that says which class a label means (`classes.read_label_map`). A label without a class is a
+        mistake or, with `drop_unmapped`, left out: of `label` with its row, of `labels` alone.
+    split_by: patient, time or site, see `splits`. `fractions` (0.7, 0.1, 0.2), `seed`, `valid_from` and `test_from`
+        (dates), `test_site` (names) are of the rules, see `splits.choose_rule`. By time every note needs a time,
+        in `time_format` (as for strptime) or year first, by site a site.
     Returns what task.json or corpus.json holds, and "folder" and "warnings", sentences on what will limit the results.
+    There "build" says how it was made: "split" the rule, "label_map" its file and the classes it led to, "dropped"
+    what was left out, as {"label_map": {"rows", "labels"}, "split": {"notes", "patients"}}.
     Raises BadInput with all mistakes of the first file that has any; CannotWrite if `out` is taken.
     """
     columns = Columns(text, label, labels, patient, note_id, split, time, category, site)
+    rule = choose_rule(
+        by=split_by,
+        column=split,
+        seed=seed,
+        fractions=fractions,
+        valid_from=valid_from,
+        test_from=test_from,
+        test_sites=test_site,
+    )
     _check_options(files, columns, classes, label_separator)
+    _check_rule_options(columns, split_by, time_format)
+    reading = Reading(
+        separator=label_separator,
+        label_map=_label_map(label_map, columns, classes, drop_unmapped),
+        drop_unmapped=drop_unmapped,
+        needs_time=split_by == "time",
+        time_format=time_format,
+        needs_site=split_by == "site",
+    )
     refuse_occupied(out)
-    survey = _survey(files, columns, label_separator, classes)
-    split_of = survey.split_of if split else split_by_patient(survey.split_of, seed, fractions)
-    _check_splits(split_of, files, split)
+    survey = _survey(files, columns, reading, classes, rule)
+    rule.settle()
+    left_out = _LeftOut()
     about: dict[str, Any] = {
         "name": name or out.name,
         "source": files[0].name if len(files) == 1 else f"{files[0].name} and {len(files) - 1} more",
         "terms": terms,
-        "seed": None if split else seed,
+        "seed": seed if "seed" in rule.how() else None,
         "extra": columns.extra(),
+        "build": {
+            "split": {"by": split_by, "column": getattr(columns, split_by)} | rule.how(),
+            "label_map": reading.label_map and reading.label_map.about(),
+        },
     }
+    writer: TaskWriter | CorpusWriter
     if not (label or labels):
         with CorpusWriter(out, **about) as corpus:
-            for part, notes in _batches(files, columns, label_separator, split_of):
+            for part, notes in _batches(files, columns, reading, rule, left_out):
                 corpus.write(part, *_columns_of(notes), extra=_extra_of(notes, columns))
-        return {**corpus.about, "folder": str(out), "warnings": []}
-    ordered, class_of = _classes(survey, columns, classes)
-    kind = "multilabel" if labels else "binary" if len(ordered) == 2 else "multiclass"
-    with TaskWriter(out, kind=kind, classes=ordered, **about) as task:
-        for part, notes in _batches(files, columns, label_separator, split_of):
-            named = [list(dict.fromkeys(class_of[label] for label in note.labels)) for note in notes]
-            task.write(part, *_columns_of(notes), named, extra=_extra_of(notes, columns))
-        _check_one_class(task.seen, kind)
-    return {**task.about, "folder": str(out), "warnings": _warnings(task.about)}
+            corpus.about["build"]["dropped"] = _dropped(survey, left_out)
+        writer = corpus
+    else:
+        ordered, class_of = _classes(survey, columns, classes)
+        kind = "multilabel" if labels else "binary" if len(ordered) == 2 else "multiclass"
+        with TaskWriter(out, kind=kind, classes=ordered, **about) as task:
+            for part, notes in _batches(files, columns, reading, rule, left_out):
+                named = [list(dict.fromkeys(class_of[label] for label in note.labels)) for note in notes]
+                task.write(part, *_columns_of(notes), named, extra=_extra_of(notes, columns))
+            _check_one_class(task.seen, kind)
+            task.about["build"]["dropped"] = _dropped(survey, left_out)
+        writer = task
+    warnings = _warnings(writer.about, survey.unmapped, rule.left_out, columns)
+    return {**writer.about, "folder": str(out), "warnings": warnings}
 
 
 @dataclass
 class _Survey:
-    """What the first reading found: patients (with their split where a column gives it), labels and rows."""
+    """What the first reading found: rows, notes among them, labels, and those that the label map has no class for."""
 
-    split_of: dict[str, str] = field(default_factory=dict)
     labels: Counter[str] = field(default_factory=Counter)
+    unmapped: Counter[str] = field(default_factory=Counter)
     rows: int = 0
+    notes: int = 0
 
 
-def _survey(files: Sequence[Path], columns: Columns, separator: str, classes: Sequence[str] | None) -> _Survey:
+@dataclass
+class _LeftOut:
+    """What the rule of the splits left out in the second reading."""
+
+    notes: int = 0
+    patients: set[str] = field(default_factory=set)
+
+
+def _survey(
+    files: Sequence[Path], columns: Columns, reading: Reading, classes: Sequence[str] | None, rule: SplitRule
+) -> _Survey:
     """Reads all files once and finds every mistake. Raises BadInput with those of the first file that has any."""
     survey = _Survey()
-    earlier = _EarlierRows(files, columns, survey.split_of)
+    earlier = _EarlierRows(files, columns)
     known = frozenset(classes or ())
     for index, file in enumerate(files):
         mistakes = Mistakes(file)
         rows_before = survey.rows
         for row in read_rows(file, mistakes, list(columns.named().values())):
             survey.rows += 1
-            note, wrong = understand(row, file, columns, separator)
+            note, wrong = understand(row, file, columns, reading)
+            if reading.drop_unmapped:
+                # As messages show them: a column of notes, named by mistake, must not be held.
+                survey.unmapped.update(map(shown, note.unmapped))
+            if _is_dropped(note, columns, reading):
+                continue
             wrong += earlier.contradicted_by(note, (index, row.number))
             if classes is not None:
                 unknown = [label for label in note.labels if known_class(label, known) is None]
@@ -119,10 +185,20 @@ def _survey(files: Sequence[Path], columns: Columns, separator: str, classes: Se
                     f"{file}: column {columns.label or columns.labels!r} has more than {MOST_CLASSES:,} different "
                     "labels. It is probably not the column of labels."
                 )
+            if not mistakes.count:
+                survey.notes += 1
+                rule.see(note)
         if survey.rows == rows_before and not mistakes.count:
             mistakes.add("the file has columns but no rows.")
         mistakes.check()
+    if not survey.notes:
+        raise BadInput(f"No row is left: none of the {survey.rows:,} labels has a class in the label map.")
     return survey
+
+
+def _is_dropped(note: TableNote, columns: Columns, reading: Reading) -> bool:
+    """Whether a note has no class and is left out for it. Its other mistakes do not matter then."""
+    return bool(reading.drop_unmapped and columns.label and note.unmapped)
 
 
 class _EarlierRows:
@@ -131,27 +207,34 @@ class _EarlierRows:
     Only the first reading needs it; it is let go before anything is written.
     """
 
-    def __init__(self, files: Sequence[Path], columns: Columns, split_of: dict[str, str]) -> None:
-        self._files, self._columns, self._split_of = files, columns, split_of
+    def __init__(self, files: Sequence[Path], columns: Columns) -> None:
+        self._files, self._columns = files, columns
         self._notes: dict[str, tuple[int, int]] = {}
-        self._patients: dict[str, tuple[int, int]] = {}
+        self._patients: dict[str, tuple[str, tuple[int, int]]] = {}
+        self._zone: tuple[bool, tuple[int, int]] | None = None
 
     def contradicted_by(self, note: TableNote, at: tuple[int, int]) -> list[str]:
-        """What in a note clashes with earlier ones; `at` is its file's index and its row. Notes its patient's split."""
+        """What in a note clashes with earlier ones; `at` is its file's index and its row."""
         wrong = []
         if self._columns.note_id and note.note_id:
             first = self._notes.setdefault(note.note_id, at)
             if first != at:
                 wrong.append(f"the id {shown(note.note_id)} is that of {self._place(first, at)} too.")
-        if not note.patient_id or (self._columns.split and not note.split):
-            return wrong
-        split = self._split_of.setdefault(note.patient_id, note.split or "")
-        if self._columns.split:
-            first = self._patients.setdefault(note.patient_id, at)
+        if note.patient_id and note.split:
+            split, first = self._patients.setdefault(note.patient_id, (note.split, at))
             if split != note.split:
                 wrong.append(
                     f"patient {shown(note.patient_id)} is in {note.split} here and in {split} in "
                     f"{self._place(first, at)}. A patient belongs to one split."
+                )
+        if note.when:
+            zoned = note.when.tzinfo is not None
+            self._zone = self._zone or (zoned, at)
+            if zoned != self._zone[0]:
+                here, there = ("a", "none") if zoned else ("no", "one")
+                wrong.append(
+                    f"the time has {here} time zone, and that of {self._place(self._zone[1], at)} has {there}. "
+                    "Write all times one way."
                 )
         return wrong
 
@@ -169,7 +252,7 @@ def _classes(survey: _Survey, columns: Columns, given: Sequence[str] | None) -> 
     classes = order_classes(set(class_of.values()))
     if columns.label and len(classes) == 1:
         raise BadInput(
-            f"All {survey.rows:,} rows have the label {shown(classes[0])}. A task needs two classes or more."
+            f"All {survey.notes:,} rows have the label {shown(classes[0])}. A task needs two classes or more."
         )
     return classes, class_of
 
@@ -196,19 +279,32 @@ def _check_options(files: Sequence[Path], columns: Columns, classes: Sequence[st
         raise BadInput(f"Two files are named {twice!r}, and note ids are made of file names. Rename one, or give --id.")
 
 
-def _check_splits(split_of: Mapping[str, str], files: Sequence[Path], split: str | None) -> None:
-    """Raises BadInput if a split has no patient."""
-    patients = Counter(split_of.values())
-    empty = [name for name in SPLITS if not patients[name]]
-    if empty and split:
-        where = files[0] if len(files) == 1 else f"The {len(files)} files"
-        raise BadInput(f"{where}: no row's split (column {split!r}) is {' or '.join(empty)}. Every split needs notes.")
-    if empty:
-        counts = ", ".join(f"{patients[name]} {name}" for name in SPLITS)
-        raise BadInput(
-            f"{len(split_of)} patients are too few to split: {counts}. "
-            "Every split needs one; give more patients, or --split."
-        )
+def _check_rule_options(columns: Columns, split_by: str, time_format: str | None) -> None:
+    """Raises BadInput if the splits go by a column that is not named, or a format is given for times not read."""
+    for column in ("time", "site"):
+        if split_by == column and getattr(columns, column) is None:
+            raise BadInput(f"--split-by {column} needs the column: add --{column}.")
+    if time_format is not None:
+        if split_by != "time":
+            raise BadInput("--time-format is for --split-by time; else times are kept as they are written.")
+        check_time_format(time_format)
+
+
+def _label_map(
+    file: Path | None, columns: Columns, classes: Sequence[str] | None, drop_unmapped: bool
+) -> LabelMap | None:
+    """The label map, read. Raises BadInput if it makes no sense with the other options."""
+    if file is None:
+        if drop_unmapped:
+            raise BadInput("--drop-unmapped drops labels that --label-map gives no class. Add --label-map.")
+        return None
+    if not (columns.label or columns.labels):
+        raise BadInput("A label map was given, but no column of labels. Add --label or --labels.")
+    label_map = read_label_map(file)
+    unknown = sorted(set(label_map.classes.values()) - set(classes)) if classes is not None else []
+    if unknown:
+        raise BadInput(f"{file} leads to the class {listed(unknown)}, not one of --classes {listed(classes or ())}.")
+    return label_map
 
 
 def _check_one_class(seen: Mapping[str, Mapping[str, int]], kind: str) -> None:
@@ -221,28 +317,55 @@ def _check_one_class(seen: Mapping[str, Mapping[str, int]], kind: str) -> None:
         )
 
 
-def _warnings(about: Mapping[str, Any]) -> list[str]:
+def _dropped(survey: _Survey, left_out: _LeftOut) -> dict[str, dict[str, int]]:
+    return {
+        "label_map": {"rows": survey.rows - survey.notes, "labels": survey.unmapped.total()},
+        "split": {"notes": left_out.notes, "patients": len(left_out.patients)},
+    }
+
+
+def _warnings(about: Mapping[str, Any], unmapped: Counter[str], why_left_out: str, columns: Columns) -> list[str]:
     """What will limit the results though it is no mistake, a sentence each."""
-    found = []
+    build, found = about["build"], []
+    if unmapped:
+        rows, labels = build["dropped"]["label_map"].values()
+        often = ", ".join(f"{label} {count:,}" for label, count in unmapped.most_common(5))
+        what = _counted(rows, "row") if columns.label else _counted(labels, "label")
+        found.append(f"Dropped {what} without a class in {build['label_map']['file']}; most often {often}.")
+    notes, patients = build["dropped"]["split"].values()
+    if notes:
+        found.append(f"Left out {_counted(notes, 'note')} of {_counted(patients, 'patient')}: {why_left_out}")
+    if not columns.patient and not columns.split:
+        found.append("Without --patient every note counts as its own patient, and a patient may be in several splits.")
     for split in SPLITS:
-        missing = [name for name, notes in about["counts"][split]["classes"].items() if not notes]
+        missing = [name for name, notes in about["counts"][split].get("classes", {}).items() if not notes]
         if missing:
             found.append(f"The {split} split has no note of {listed(missing, most=5)}.")
     return found
 
 
+def _counted(number: int, noun: str) -> str:
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
 def _batches(
-    files: Sequence[Path], columns: Columns, separator: str, split_of: Mapping[str, str]
+    files: Sequence[Path], columns: Columns, reading: Reading, rule: SplitRule, left_out: _LeftOut
 ) -> Iterator[tuple[str, list[TableNote]]]:
-    """The notes of all files again, some hundred of one split at a time."""
+    """The notes of all files again, some hundred of one split at a time; those without a split are counted."""
     waiting: dict[str, list[TableNote]] = {split: [] for split in SPLITS}
     for file in files:
         mistakes = Mistakes(file)
         for row in read_rows(file, mistakes, list(columns.named().values())):
-            note, wrong = understand(row, file, columns, separator)
-            split = split_of.get(note.patient_id)
-            if wrong or split is None:
+            note, wrong = understand(row, file, columns, reading)
+            if _is_dropped(note, columns, reading):
+                continue
+            if wrong or note.patient_id not in rule.patients:
                 raise BadInput(f"{file} was changed while it was read. Start again.")
+            split = rule.split_of(note)
+            if split is None:
+                left_out.notes += 1
+                left_out.patients.add(note.patient_id)
+                continue
             waiting[split].append(note)
             if len(waiting[split]) == NOTES_AT_ONCE:
                 yield split, waiting[split]

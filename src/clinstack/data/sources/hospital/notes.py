@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
-from clinstack.data.sources.hospital.admission import Admission, Scene
+from clinstack.data.sources.hospital.admission import Scene
 from clinstack.data.sources.hospital.bedside import chest_film, nursing, respiratory, tracing, within_stay
 from clinstack.data.sources.hospital.dice import Dice
 from clinstack.data.sources.hospital.discharge import write_addendum, write_summary_sections
 from clinstack.data.sources.hospital.newborn import write_newborn, write_nursery
 from clinstack.data.sources.hospital.patients import Patient, Stay
-from clinstack.data.sources.hospital.quirks import WITHOUT_NOTE, render
+from clinstack.data.sources.hospital.planting import Planter
+from clinstack.data.sources.hospital.quirks import render
 from clinstack.data.sources.hospital.style import Removed, draw_author
 from clinstack.data.sources.hospital.writing import TableFile, TableFiles
 
@@ -28,31 +29,25 @@ def stage(seed: int, release: str, patient: Patient, stay: Stay) -> Scene:
     return Scene(dice, draw_author(dice), Removed(dice, release), patient, stay, tuple(drugs))
 
 
-def write_notes3(files: TableFiles, seed: int, patient: Patient) -> list[Admission | None]:
-    """A patient's rows of NOTEEVENTS. Returns each stay's admission sections, None where the rules would find no note."""
+def write_notes3(files: TableFiles, seed: int, patient: Patient) -> None:
+    """A patient's rows of NOTEEVENTS."""
     file = files["NOTEEVENTS"]
-    admissions: list[Admission | None] = []
     previous = ""
     for stay in patient.stays:
         scene = stage(seed, "mimic3", patient, stay)
         events = _Events(file, scene)
         if patient.newborn:
-            admissions.append(None)
             events.write("Discharge summary", "Report", stay.discharged, write_newborn(scene), timed=False)
             events.write("Nursing/other", "Report", within_stay(scene, 0.3), write_nursery(scene))
             continue
-        admission, sections = write_summary_sections(scene)
+        _, sections = write_summary_sections(scene)
         text = render(stay.quirk, sections)
         if stay.copied:
-            text = previous
-        admissions.append(None if stay.copied or stay.quirk in WITHOUT_NOTE else admission)
-        if stay.copied:
             # The same text twice: the published rules keep the later admission's, so the earlier one loses its note.
-            admissions[-2] = None
+            text = previous
         _write_summary(events, stay, text)
         _write_bedside(events, stay)
         previous = text
-    return admissions
 
 
 class _Events:
@@ -120,8 +115,8 @@ def _write_bedside(events: _Events, stay: Stay) -> None:
         events.write("ECG", "Report", when, tracing(scene))
 
 
-def write_notes4(files: TableFiles, seed: int, patient: Patient) -> int:
-    """A patient's rows of discharge and radiology. Returns the number of admissions."""
+def write_notes4(files: TableFiles, seed: int, patient: Patient, planter: Planter) -> int:
+    """A patient's rows of discharge and radiology, with what is planted. Returns the number of admissions."""
     who = patient.patient_id
     for number, stay in enumerate(patient.stays, 1):
         scene = stage(seed, "mimic4", patient, stay)
@@ -135,8 +130,9 @@ def write_notes4(files: TableFiles, seed: int, patient: Patient) -> int:
             _, sections = write_summary_sections(scene)
             name = f"Name:  ___                     Unit No:   ___\n \n{render('plain', sections)}"
             text = " \n" + name.replace("\n\n", "\n \n")
+        note = f"{who}-DS-{number}"
         files["discharge"].write(
-            f"{who}-DS-{number}", who, admission_id, "DS", number, day, left + timedelta(hours=30), text
+            note, who, admission_id, "DS", number, day, left + timedelta(hours=30), planter.into(note, text)
         )
         if not patient.newborn and dice.chance(0.01):
             files["discharge"].write(
@@ -152,8 +148,9 @@ def write_notes4(files: TableFiles, seed: int, patient: Patient) -> int:
         for film in range(dice.between(1, 2)):
             when = within_stay(scene, dice.roll())
             sequence = 2 * number + film
+            note = f"{who}-RR-{sequence}"
             files["radiology"].write(
-                f"{who}-RR-{sequence}", who, None if dice.chance(0.2) else admission_id, "RR", sequence, when,
-                when + timedelta(minutes=dice.between(15, 400)), chest_film(scene, when),
+                note, who, None if dice.chance(0.2) else admission_id, "RR", sequence, when,
+                when + timedelta(minutes=dice.between(15, 400)), planter.into(note, chest_film(scene, when)),
             )  # fmt: skip
     return len(patient.stays)

@@ -111,7 +111,8 @@ def _cut(body: str, opening: str) -> str:
     return body[:middle] + opening + body[middle:].replace("\n", " ").strip()
 
 
-# Quirk -> (share of summaries, how to render). Those of WITHOUT_NOTE yield no admission note under the published rules.
+# Quirk -> (share of summaries, how to render). Carriage returns, a summary only, no text and a lone addendum give no
+# admission note under the published rules.
 QUIRKS: dict[str, tuple[float, Callable[[Sequence[Section]], str]]] = {
     "plain": (0.65, _plain),
     "inline": (0.08, _inline),
@@ -131,7 +132,6 @@ QUIRKS: dict[str, tuple[float, Callable[[Sequence[Section]], str]]] = {
     "missing text": (0.012, _plain),
     "addendum only": (0.012, _plain),
 }
-WITHOUT_NOTE = frozenset({"carriage returns", "summary only", "missing text", "addendum only"})
 _NAMES = tuple(QUIRKS)
 _SHARES = tuple(share for share, _ in QUIRKS.values())
 
