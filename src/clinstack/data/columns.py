@@ -8,7 +8,7 @@ never a guess whether 02/03 is in February.
 
 import re
 from dataclasses import dataclass, fields
-from datetime import datetime
+from datetime import date, datetime
 from pathlib import Path
 
 from clinstack.data.classes import LabelMap, name_of
@@ -131,9 +131,11 @@ def understand(row: Row, file: Path, columns: Columns, reading: Reading = Readin
         where = reading.label_map.file
         wrong += [f"label {shown(one)} has no class in {where}. Add it, or give --drop-unmapped." for one in unmapped]
     time = required(columns.time, "time") if reading.needs_time else ""
-    when = read_time(time, reading.time_format) if time else None
+    # A real timestamp, as Parquet has them, needs no format.
+    time_format = None if columns.time and isinstance(row.values.get(columns.time), date) else reading.time_format
+    when = read_time(time, time_format) if time else None
     if time and when is None:
-        wrong.append(_time_sentence(time, reading.time_format))
+        wrong.append(_time_sentence(time, time_format))
     return TableNote(
         note_id,
         patient_id,

@@ -160,16 +160,17 @@ def test_times_are_read_as_they_are_written_and_kept_so(tmp_path, written, time_
     assert [corpus.read(split)["time"].to_pylist() for split in SPLITS] == [[row[1]] for row in rows]
 
 
+@pytest.mark.parametrize("time_format", [None, "%d/%m/%Y"])
 @pytest.mark.parametrize(
     "kind", [pa.date32(), pa.timestamp("ns"), pa.timestamp("s"), pa.timestamp("us", "Europe/Berlin")], ids=str
 )
-def test_times_of_parquet_are_read(tmp_path, kind):
+def test_times_of_parquet_are_read_whatever_the_format_of_text(tmp_path, kind, time_format):
     days = [datetime(2020, 1, 12, tzinfo=UTC), datetime(2020, 2, 3, tzinfo=UTC), datetime(2020, 3, 2, tzinfo=UTC)]
     if not pa.types.is_timestamp(kind) or not kind.tz:
         days = [day.replace(tzinfo=None) for day in days]
     table = {"who": ["a", "b", "c"], "id": ["1", "2", "3"], "text": ["x", "y", "z"], "day": pa.array(days, kind)}
     pq.write_table(pa.table(table), tmp_path / "notes.parquet")
-    build(tmp_path, [tmp_path / "notes.parquet"], label=None, **BY_DATE)
+    build(tmp_path, [tmp_path / "notes.parquet"], label=None, time_format=time_format, **BY_DATE)
     counts = open_corpus(tmp_path / "out").counts
     assert [counts[split]["notes"] for split in SPLITS] == [1, 1, 1]
 
