@@ -78,15 +78,16 @@ def write_folder(
     procedures: Sequence[tuple[int, str]] = (),
     *,
     gz: bool = False,
+    **how: Any,
 ) -> Path:
     """The tables of the four tasks without ventilation."""
     folder.mkdir(parents=True, exist_ok=True)
-    write_table(folder, "ADMISSIONS", admissions, gz=gz)
-    write_table(folder, "NOTEEVENTS", notes, gz=gz)
+    write_table(folder, "ADMISSIONS", admissions, gz=gz, **how)
+    write_table(folder, "NOTEEVENTS", notes, gz=gz, **how)
     for name, codes in (("DIAGNOSES_ICD", diagnoses), ("PROCEDURES_ICD", procedures)):
         rows = [
             {"ROW_ID": n, "SUBJECT_ID": stay, "HADM_ID": stay, "SEQ_NUM": n, "ICD9_CODE": code}
             for n, (stay, code) in enumerate(codes, 1)
         ]
-        write_table(folder, name, rows, gz=gz)
+        write_table(folder, name, rows, gz=gz, **how)
     return folder

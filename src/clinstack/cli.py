@@ -167,11 +167,13 @@ def _guard(action: str, limit: float) -> Any:
 @_command(data, "table", config.TableOptions, ("files",))
 def _table(options: config.TableOptions) -> None:
     from clinstack.data.sources.table import build_table
+    from clinstack.terminal import identifier_line
 
     if len(options.files) < 2:
         raise BadInput("FILE... OUT: give at least one file of notes and, last, the folder to write.")
-    named = options.model_dump(exclude={"files", "id"})
-    summary = build_table(options.files[:-1], options.files[-1], note_id=options.id, **named)
+    named = options.model_dump(exclude={"files", "id", "identifiers", "identifier_limit"})
+    guard = _guard(options.identifiers, options.identifier_limit)
+    summary = build_table(options.files[:-1], options.files[-1], note_id=options.id, guard=guard, **named)
     for warning in summary["warnings"]:
         print(warning, file=sys.stderr)
     lines = [f"{summary['folder']}"]
@@ -179,6 +181,8 @@ def _table(options: config.TableOptions) -> None:
         f"  {split}: {n['notes']:,} notes of {n['patients']:,} patients" for split, n in summary["counts"].items()
     ]
     how = {key.replace("_", " "): value for key, value in summary["build"]["split"].items()}
+    if summary["build"]["identifiers"]:
+        lines.append(f"  {identifier_line(summary['build']['identifiers'])}")
     lines.append(
         "  split " + ", ".join(f"{k} {' '.join(map(str, v)) if isinstance(v, list) else v}" for k, v in how.items())
     )

@@ -241,6 +241,10 @@ class TableOptions(Options):
     """By time: how times are written, such as '%d/%m/%Y %H:%M'; year first without it."""
     test_site: list[str] = []
     """By site: a site to test on; may be given several times."""
+    identifiers: Literal["off", "count", "refuse", "mask"] = "off"
+    """Look for likely names, dates, phone and record numbers first; needs clinstack[guard]."""
+    identifier_limit: float = Field(default=0.0, ge=0)
+    """Likely identifiers per 1,000 notes that are neither refused nor masked."""
     name: str | None = None
     """Name of the task or corpus; the folder's name without it."""
     seed: int = Field(default=123, ge=0)

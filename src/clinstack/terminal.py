@@ -166,10 +166,13 @@ def show_corpus(corpus: dict[str, Any]) -> None:
                 f"the corpus ({counts['too_short']:,} are too short to tell)"
             )
     if build["identifiers"]:
-        rates = build["identifiers"]["per_thousand"]
-        said = ", ".join(f"{kind} {rate:,.1f}" for kind, rate in rates.items())
-        masked = "; masked" if build["identifiers"]["masked"] else ""
-        console.print(f"likely identifiers per 1,000 notes: {said}{masked}")
+        console.print(identifier_line(build["identifiers"]))
+
+
+def identifier_line(report: dict[str, Any]) -> str:
+    """What the guard found, as one line."""
+    said = ", ".join(f"{kind} {rate:,.1f}" for kind, rate in report["per_thousand"].items())
+    return f"likely identifiers per 1,000 notes: {said}{'; masked' if report['masked'] else ''}"
 
 
 def figure(value: float | None) -> str:

@@ -49,7 +49,7 @@ def test_an_empty_train_split_is_refused(tmp_path):
 def test_columns_that_notes_do_not_have_are_refused_and_nothing_is_left(tmp_path):
     with pytest.raises(BadInput) as error, CorpusWriter(tmp_path / "c", name="c", source="test", extra=["ward"]):
         pass
-    assert str(error.value) == "A note has no column ward. Optional columns: time, category, site."
+    assert str(error.value) == "A note has no column ward. Optional columns: time, category, site, subject_id, hadm_id."
     assert list(tmp_path.iterdir()) == []
 
 

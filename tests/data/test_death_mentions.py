@@ -13,8 +13,8 @@ from clinstack.data.sections import HEADINGS, render
 PUBLISHED, STRICT = Rules(), Rules(death_mentions=True)
 
 
-def note(heading: str, body: str) -> tuple[str, ...]:
-    return tuple(body if one == heading else "" for one in HEADINGS)
+def note(heading: str, body: str) -> str:
+    return render(tuple(body if one == heading else "" for one in HEADINGS))
 
 
 # The specification's examples: section, body, the line that is left (None: the note is dropped), the rule.
@@ -87,4 +87,4 @@ BODY = st.lists(WORDS, max_size=6).map(" ".join).map(str.strip)
 @settings(max_examples=500, deadline=None)
 @given(st.tuples(*[BODY] * len(HEADINGS)))
 def test_the_filter_is_the_published_one_on_the_written_note(bodies):
-    assert without_death_mentions(bodies, PUBLISHED)[0] == published(render(bodies))
+    assert without_death_mentions(render(bodies), PUBLISHED)[0] == published(render(bodies))

@@ -2,14 +2,17 @@
 
 import csv
 import gzip
+import itertools
 import sys
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from clinstack.data.corpus import open_corpus
 from clinstack.data.identifiers import KINDS, Guard, find_identifiers, mask
 from clinstack.data.sources.hospital import write_hospital
+from clinstack.data.sources.table import build_table
 from clinstack.errors import BadInput
 
 FOUND = [
@@ -55,7 +58,7 @@ def test_clinical_numbers_eponyms_and_placeholders_are_none(text):
 def test_places_are_in_the_text_and_apart_and_masking_leaves_nothing_to_mask_at_them(text):
     found = find_identifiers(text)
     assert all(0 <= start < end <= len(text) and kind in KINDS for start, end, kind in found)
-    assert all(one[1] <= other[0] for one, other in zip(found, found[1:], strict=False))
+    assert all(one[1] <= other[0] for one, other in itertools.pairwise(found))
     masked = mask(text)
     assert masked.count("___") >= len(found)
 
@@ -142,3 +145,15 @@ def test_most_of_what_a_hospital_plants_is_found_and_little_else(tmp_path):
     assert hits + misses > 200
     assert hits / (hits + misses) > 0.75
     assert hits / (hits + false) > 0.95
+
+
+def test_the_guard_stands_before_a_table_too(tmp_path):
+    rows = "".join(f"p{n},seen by Dr. Smith {n}\n" for n in range(30))
+    (tmp_path / "notes.csv").write_text("who,note\n" + rows)
+    options = {"text": "note", "patient": "who"}
+    about = build_table([tmp_path / "notes.csv"], tmp_path / "masked", guard=Guard("mask"), **options)
+    assert about["build"]["identifiers"]["found"]["name"] == 30
+    assert open_corpus(tmp_path / "masked").read("train")["text"].to_pylist()[0].startswith("seen by ___ ")
+    with pytest.raises(BadInput, match=r"notes\.csv has 1,000\.0 likely identifiers per 1,000 notes \(name 1,000\.0\)"):
+        build_table([tmp_path / "notes.csv"], tmp_path / "refused", guard=Guard("refuse"), **options)
+    assert not (tmp_path / "refused").exists()

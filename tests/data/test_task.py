@@ -43,7 +43,7 @@ def test_what_is_written_is_read_back(tmp_path):
     assert table.column_names == ["note_id", "patient_id", "text", "time", "site", "labels"]
     assert table.column("text").to_pylist() == ["first\r\nline", "é"]
     assert table.column("time").to_pylist() == ["2101-01-01", None]
-    assert names_in(tmp_path / "task") == ["task.json", "test.parquet", "train.parquet", "valid.parquet"]
+    assert names_in(tmp_path / "task") == ["classes.csv", "task.json", "test.parquet", "train.parquet", "valid.parquet"]
 
 
 def test_label_columns_stand_in_the_order_of_the_classes(tmp_path):

@@ -1,8 +1,8 @@
 """NOTEEVENTS -> one admission note per hospital stay: what was known when the patient came in.
 
-Rules A1 to A9 and B1 to B8 of the task description. The table is read once; only discharge summaries of adults keep their
-text, on disk. Duplicates are found by the text's md5, the order and the grouping by stay are a sort that duckdb spills, and
-the sections are cut out as the notes stream by, 512 at a time.
+Rules A1 to A9 and B1 to B8 of the task description. The table is read three times, which costs less than keeping its text:
+once for ids, with an md5 of every discharge summary to find duplicates; once for the stays with one summary, cut to sections
+as they stream by; once for the stays with several, which must be sorted first and are about a tenth.
 """
 
 from collections.abc import Iterator
@@ -32,6 +32,7 @@ NOTEEVENTS = {
     "ISERROR": "VARCHAR",
     "TEXT": "VARCHAR",
 }
+SUMMARY = "Discharge summary"
 FEWEST_SECTIONED = 0.5
 """Of all discharge summaries, the share that must yield an admission note; below it something is wrong with the file."""
 
@@ -41,29 +42,31 @@ _SCHEMA = pa.schema(
         ("hadm_id", pa.int64()),
         ("subject_id", pa.int64()),
         ("text", pa.large_string()),
-        ("without_death", pa.large_string()),
+        ("edited", pa.large_string()),
         ("death_rule", pa.string()),
     ]
 )
 
 
 def load_notes(tables: RawTables, rules: Rules, funnel: Funnel) -> None:
-    """Reads NOTEEVENTS into `noteevents`, with the text of adults' discharge summaries, and marks their duplicates.
+    """Reads NOTEEVENTS into `noteevents`, without its texts, and finds the discharge summaries to read.
 
-    tables: has `admissions`. Afterwards `kept_notes(row_id)` are those left after A5; `noteevents` keeps every row's stay,
-    category and time, without its text.
+    tables: has `admissions`. Afterwards `kept_notes` are those left after A5, with how many their stay has.
     Raises BadInput for an empty table, or one without a discharge summary of an adult.
     """
     error = "WHEN iserror = '1' THEN 'A9'" if rules.drop_errors else ""
     tables.load(
         "NOTEEVENTS",
         NOTEEVENTS,
-        join="""LEFT JOIN (SELECT hadm_id, true AS adult FROM admissions WHERE admission_type IS DISTINCT FROM 'NEWBORN')
-            USING (hadm_id)""",
-        select=f"""row_id, subject_id, hadm_id, chartdate, charttime, category, description,
-            CASE WHEN adult IS NULL THEN 'A1' WHEN text IS NULL THEN 'A2'
-                 WHEN category IS DISTINCT FROM 'Discharge summary' THEN 'A3' {error} END AS dropped,
-            CASE WHEN dropped IS NULL THEN text END AS text, CASE WHEN dropped IS NULL THEN md5(text) END AS text_md5""",
+        select=f"""* EXCLUDE (text), text IS NULL AS no_text,
+            CASE WHEN category = '{SUMMARY}' THEN md5(text) END AS text_md5""",
+    )
+    # After the reading: were the admissions joined there, duckdb might hold all texts in memory for it.
+    tables.run(
+        f"""CREATE VIEW judged AS SELECT *, CASE WHEN adult IS NULL THEN 'A1' WHEN no_text THEN 'A2'
+            WHEN category IS DISTINCT FROM '{SUMMARY}' THEN 'A3' {error} END AS dropped
+        FROM noteevents LEFT JOIN (
+            SELECT hadm_id, true AS adult FROM admissions WHERE admission_type IS DISTINCT FROM 'NEWBORN') USING (hadm_id)"""
     )
     file = tables.find("NOTEEVENTS")
     if not tables.rows["noteevents"]:
@@ -72,7 +75,7 @@ def load_notes(tables: RawTables, rules: Rules, funnel: Funnel) -> None:
         )
     left = tables.rows["noteevents"]
     dropped: dict[str, int] = dict(
-        tables.all("SELECT dropped, count(*) FROM noteevents WHERE dropped IS NOT NULL GROUP BY ALL")
+        tables.all("SELECT dropped, count(*) FROM judged WHERE dropped IS NOT NULL GROUP BY ALL")
     )
     funnel.left("", "rows of NOTEEVENTS", "notes", left)
     for rule, what in _ROW_RULES.items():
@@ -80,13 +83,13 @@ def load_notes(tables: RawTables, rules: Rules, funnel: Funnel) -> None:
             left -= dropped.get(rule, 0)
             funnel.left(rule, what, "notes", left)
     if not left:
-        raise BadInput(
-            f"{file} has no row of CATEGORY 'Discharge summary' for an adult admission. Is it the right file?"
-        )
+        raise BadInput(f"{file} has no row of CATEGORY {SUMMARY!r} for an adult admission. Is it the right file?")
     within = "text_md5, hadm_id" if rules.duplicates_per_admission else "text_md5"
     tables.run(
-        f"""CREATE TABLE kept_notes AS SELECT row_id FROM noteevents WHERE dropped IS NULL
-        QUALIFY row_number() OVER (PARTITION BY {within} ORDER BY chartdate DESC NULLS FIRST, row_id DESC) = 1"""
+        f"""CREATE TABLE kept_notes AS SELECT *, count(*) OVER (PARTITION BY hadm_id) AS of_stay FROM (
+            SELECT row_id, hadm_id, subject_id, chartdate, description = 'Report' AS report
+            FROM judged WHERE dropped IS NULL
+            QUALIFY row_number() OVER (PARTITION BY {within} ORDER BY chartdate DESC NULLS FIRST, row_id DESC) = 1)"""
     )
     funnel.left("A5", "texts that occur once", "notes", tables.count("kept_notes"))
 
@@ -100,10 +103,10 @@ _ROW_RULES = {
 
 
 def write_admission_notes(tables: RawTables, rules: Rules, file: Path, funnel: Funnel) -> None:
-    """Writes one row per stay that has an admission note, by rising HADM_ID, to a parquet file.
+    """Writes one row per stay that has an admission note to a parquet file.
 
-    Columns: hadm_id, subject_id, text; without_death (the text of the tasks that death mentions would give away: NULL if
-    dropped), death_rule (which rule acted).
+    Columns: hadm_id, subject_id, text; of tasks that a mention of death would answer: edited (the text where it differs) and
+    death_rule (which rule decided, such as "M2 dropped").
     Raises BadInput if fewer than half of the discharge summaries yield one.
     """
     seen = {"stays": 0, "reports": 0, "notes": 0}
@@ -118,7 +121,9 @@ def write_admission_notes(tables: RawTables, rules: Rules, file: Path, funnel: F
             if not has_admission_part(bodies):
                 continue
             seen["notes"] += 1
-            waiting.append((stay.hadm_id, stay.subject_id, render(bodies), *without_death_mentions(bodies, rules)))
+            note = render(bodies)
+            edited, rule = without_death_mentions(note, rules)
+            waiting.append((stay.hadm_id, stay.subject_id, note, None if edited == note else edited, rule))
             if len(waiting) == _AT_ONCE:
                 parquet.write_table(_table(waiting))
                 waiting = []
@@ -144,18 +149,21 @@ class _Stay:
 
 
 def _stays(tables: RawTables) -> Iterator[_Stay]:
-    rows = tables.batches(
-        """SELECT hadm_id, subject_id, description = 'Report' AS report, text
-        FROM noteevents SEMI JOIN kept_notes USING (row_id)
-        WHERE dropped IS NULL ORDER BY hadm_id, chartdate NULLS LAST, row_id""",
-        _AT_ONCE,
-    )
-    for hadm_id, notes in groupby(_each(rows), key=lambda row: row[0]):
-        texts, subject = [], None
-        for _, subject_id, report, text in notes:
-            texts.append(text)
-            subject = subject_id if report and subject is None else subject
-        yield _Stay(hadm_id, subject, texts)
+    """Every stay with a discharge text: first those with one, as they stand in the file, then those with several, sorted."""
+    raw = tables.source(tables.find("NOTEEVENTS"), ["ROW_ID", "CATEGORY", "TEXT"])
+    summaries = f"(SELECT row_id::BIGINT AS row_id, text FROM {raw} WHERE category = '{SUMMARY}')"
+    select = f"SELECT hadm_id, subject_id, report, text FROM {summaries} JOIN kept_notes USING (row_id)"
+    for row in _each(tables.batches(f"{select} WHERE of_stay = 1", _AT_ONCE)):
+        yield _stay([row])
+    several = f"{select} WHERE of_stay > 1 ORDER BY hadm_id, chartdate NULLS LAST, row_id"
+    for _, rows in groupby(_each(tables.batches(several, _AT_ONCE)), key=lambda row: row[0]):
+        yield _stay(list(rows))
+
+
+def _stay(rows: list[tuple[Any, ...]]) -> _Stay:
+    """rows: hadm_id, subject_id, whether it is a report, and text of each note of the stay, in order."""
+    reports = [subject for _, subject, report, _ in rows if report]
+    return _Stay(rows[0][0], reports[0] if reports else None, [row[-1] for row in rows])
 
 
 def _each(batches: Iterator[pa.RecordBatch]) -> Iterator[tuple[Any, ...]]:

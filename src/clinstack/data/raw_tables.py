@@ -22,7 +22,7 @@ import pyarrow as pa
 
 from clinstack.data.mistakes import Mistakes
 from clinstack.data.notes import shown
-from clinstack.data.rows import LARGEST_FIELD, read_columns, read_rows
+from clinstack.data.rows import read_columns, read_rows
 from clinstack.errors import BadInput, CannotWrite, did_you_mean
 
 ENDINGS = (".csv", ".csv.gz")
@@ -33,6 +33,8 @@ _KINDS = {
     "TIMESTAMP": "a time like 2131-05-30 17:00:00",
 }
 _CHUNK = 2**20
+_LARGEST_ROW = 4 * 2**20
+"""duckdb reads 16 rows of this size at once, so more would be most of the memory limit."""
 
 
 class RawTables:
@@ -95,7 +97,6 @@ class RawTables:
         columns: Mapping[str, str],
         *,
         select: str = "*",
-        join: str = "",
         where: str = "true",
         file: Path | None = None,
     ) -> None:
@@ -103,7 +104,6 @@ class RawTables:
 
         columns: as in the header (its case does not matter) -> type: VARCHAR, BIGINT, DOUBLE or TIMESTAMP.
         select:  what is kept of them, as SQL; every column that is not VARCHAR must be among it.
-        join:    tables that are joined to its rows first, as SQL.
         where:   which rows are kept, as SQL.
         file:    if it is not `find(name)`.
         Raises BadInput with file and line for a missing column, broken CSV or a value of another type.
@@ -111,7 +111,7 @@ class RawTables:
         file = file or self.find(name)
         cast = ", ".join(f"{_cast(column, kind)} AS {column.lower()}" for column, kind in columns.items())
         read = f"SELECT {cast} FROM {self.source(file, list(columns))}"
-        self.create(name.lower(), f"SELECT {select} FROM ({read}) {join} WHERE {where}", file)
+        self.create(name.lower(), f"SELECT {select} FROM ({read}) WHERE {where}", file)
         for column, kind in columns.items():
             if kind != "VARCHAR":
                 self._check_cast(name.lower(), file, column, kind)
@@ -133,7 +133,7 @@ class RawTables:
         types = ", ".join(f"{_quoted(one)}: 'VARCHAR'" for one in header)
         return (
             f"read_csv({_quoted(str(file))}, columns = {{{types}}}, header = true, auto_detect = false, delim = ',', "
-            f"quote = '\"', escape = '\"', strict_mode = true, max_line_size = {LARGEST_FIELD})"
+            f"quote = '\"', escape = '\"', strict_mode = true, max_line_size = {_LARGEST_ROW})"
         )
 
     def create(self, table: str, select: str, file: Path) -> None:

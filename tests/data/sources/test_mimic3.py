@@ -157,9 +157,10 @@ def test_notes_carry_their_ids_under_both_names(tmp_path):
         (337, "1WTO2W"),
         (338, "GT2W"),
         (-5, "LT3D"),
-        # 3.05 and 14.05 days: ten times the days is a half, and goes to the even one.
+        # 3.05, 7.05 and 14.05 days: the binary values of the first two are below the half, that of the last above.
         (73.2, "LT3D"),
-        (337.2, "1WTO2W"),
+        (169.2, "3DTO7D"),
+        (337.2, "GT2W"),
     ],
 )
 def test_length_of_stay_is_cut_at_rounded_days(tmp_path, hours, name):

@@ -15,7 +15,7 @@ from clinstack.data.splits import split_by_patient
 from clinstack.data.task import TaskWriter
 from clinstack.errors import BadInput, CannotWrite
 
-COLUMNS = "note_id subject_id hadm_id note_type note_seq charttime storetime text".split()
+COLUMNS = ["note_id", "subject_id", "hadm_id", "note_type", "note_seq", "charttime", "storetime", "text"]
 SPLITS = ("train", "valid", "test")
 
 

@@ -78,6 +78,7 @@ def test_by_dates_a_patient_who_came_back_is_tested_and_not_learned_from(tmp_pat
             "test_from": "2020-03-01T00:00:00",
         },
         "label_map": None,
+        "identifiers": None,
         "dropped": {"label_map": {"rows": 0, "labels": 0}, "split": {"notes": 3, "patients": 2}},
     }
     assert open_task(tmp_path / "out").build == about["build"]

@@ -197,9 +197,9 @@ def _write_task(
 
 
 def _join(tables: RawTables, outcome: Outcome, seed: int) -> str:
-    """SQL of an outcome's notes: hadm_id, subject_id, text, without_death, labels, split; patients split as it wants."""
+    """SQL of an outcome's notes: hadm_id, subject_id, text, edited, labels, split; patients split as it wants."""
     name = outcome.name
-    where = "WHERE without_death IS NOT NULL" if outcome.without_death else ""
+    where = "WHERE NOT ends_with(death_rule, 'dropped')" if outcome.without_death else ""
     split = ", split" if outcome.gives_split else ""
     joined = f"(SELECT frame.*, labels{split} FROM frame JOIN labels_{name} USING (hadm_id) {where})"
     if outcome.gives_split:
@@ -226,7 +226,7 @@ def _count_rules(tables: RawTables, outcome: Outcome, funnel: Funnel) -> None:
 
 def _by_split(tables: RawTables, notes: str, without_death: bool) -> Iterator[tuple[str, list[tuple[Any, ...]]]]:
     """An outcome's notes by rising HADM_ID, some hundred at a time, by split."""
-    text = "without_death" if without_death else "text"
+    text = "coalesce(edited, text)" if without_death else "text"
     query = f"SELECT split, hadm_id::VARCHAR, subject_id::VARCHAR, {text}, labels FROM {notes} ORDER BY hadm_id"
     for batch in tables.batches(query, _AT_ONCE):
         rows = zip(*(column.to_pylist() for column in batch.columns), strict=True)

@@ -22,6 +22,7 @@ from clinstack.data.classes import (
 )
 from clinstack.data.columns import Columns, Reading, TableNote, check_columns, check_time_format, understand
 from clinstack.data.corpus import CorpusWriter
+from clinstack.data.identifiers import Guard
 from clinstack.data.mistakes import Mistakes
 from clinstack.data.notes import SPLITS, shown
 from clinstack.data.rows import read_rows, stem_of
@@ -57,6 +58,7 @@ def build_table(
     test_from: str | None = None,
     time_format: str | None = None,
     test_site: Sequence[str] = (),
+    guard: Guard | None = None,
     name: str | None = None,
     seed: int = 123,
     terms: Sequence[str] = (),
@@ -76,6 +78,7 @@ def build_table(
     split_by: patient, time or site, see `splits`. `fractions` (0.7, 0.1, 0.2), `seed`, `valid_from` and `test_from`
         (dates), `test_site` (names) are of the rules, see `splits.choose_rule`. By time every note needs a time,
         in `time_format` (as for strptime) or year first, by site a site.
+    guard: counts likely identifiers in the first reading, and refuses, or masks them in the second.
     Returns what task.json or corpus.json holds, and "folder" and "warnings", sentences on what will limit the results.
     There "build" says how it was made: "split" the rule, "label_map" its file and the classes it led to, "dropped"
     what was left out, as {"label_map": {"rows", "labels"}, "split": {"notes", "patients"}}.
@@ -102,8 +105,10 @@ def build_table(
         needs_site=split_by == "site",
     )
     refuse_occupied(out)
-    survey = _survey(files, columns, reading, classes, rule)
+    survey = _survey(files, columns, reading, classes, rule, guard)
     rule.settle()
+    if guard is not None:
+        guard.decide(str(files[0]) if len(files) == 1 else f"{files[0]} and {len(files) - 1} more")
     left_out = _LeftOut()
     about: dict[str, Any] = {
         "name": name or out.name,
@@ -114,13 +119,14 @@ def build_table(
         "build": {
             "split": {"by": split_by, "column": getattr(columns, split_by)} | rule.how(),
             "label_map": reading.label_map and reading.label_map.about(),
+            "identifiers": guard.report() if guard is not None else None,
         },
     }
     writer: TaskWriter | CorpusWriter
     if not (label or labels):
         with CorpusWriter(out, **about) as corpus:
             for part, notes in _batches(files, columns, reading, rule, left_out):
-                corpus.write(part, *_columns_of(notes), extra=_extra_of(notes, columns))
+                corpus.write(part, *_columns_of(notes, guard), extra=_extra_of(notes, columns))
             corpus.about["build"]["dropped"] = _dropped(survey, left_out)
         writer = corpus
     else:
@@ -129,7 +135,7 @@ def build_table(
         with TaskWriter(out, kind=kind, classes=ordered, **about) as task:
             for part, notes in _batches(files, columns, reading, rule, left_out):
                 named = [list(dict.fromkeys(class_of[label] for label in note.labels)) for note in notes]
-                task.write(part, *_columns_of(notes), named, extra=_extra_of(notes, columns))
+                task.write(part, *_columns_of(notes, guard), named, extra=_extra_of(notes, columns))
             _check_one_class(task.seen, kind)
             task.about["build"]["dropped"] = _dropped(survey, left_out)
         writer = task
@@ -156,7 +162,12 @@ class _LeftOut:
 
 
 def _survey(
-    files: Sequence[Path], columns: Columns, reading: Reading, classes: Sequence[str] | None, rule: SplitRule
+    files: Sequence[Path],
+    columns: Columns,
+    reading: Reading,
+    classes: Sequence[str] | None,
+    rule: SplitRule,
+    guard: Guard | None,
 ) -> _Survey:
     """Reads all files once and finds every mistake. Raises BadInput with those of the first file that has any."""
     survey = _Survey()
@@ -188,6 +199,8 @@ def _survey(
             if not mistakes.count:
                 survey.notes += 1
                 rule.see(note)
+                if guard is not None:
+                    guard.read([note.text])
         if survey.rows == rows_before and not mistakes.count:
             mistakes.add("the file has columns but no rows.")
         mistakes.check()
@@ -376,8 +389,13 @@ def _batches(
             yield split, notes
 
 
-def _columns_of(notes: Sequence[TableNote]) -> tuple[list[str], list[str], list[str]]:
-    return [note.note_id for note in notes], [note.patient_id for note in notes], [note.text for note in notes]
+def _columns_of(notes: Sequence[TableNote], guard: Guard | None) -> tuple[list[str], list[str], list[str]]:
+    texts = [note.text for note in notes]
+    return (
+        [note.note_id for note in notes],
+        [note.patient_id for note in notes],
+        texts if guard is None else guard.passed(texts),
+    )
 
 
 def _extra_of(notes: Sequence[TableNote], columns: Columns) -> dict[str, list[str | None]]:

@@ -14,8 +14,8 @@ CLASSES = ("LT3D", "3DTO7D", "1WTO2W", "GT2W")
 class LengthOfStay(Outcome):
     """Days from admission to discharge, rounded to one decimal: at most 3, 7, 14, or more (van Aken et al. 2021).
 
-    Rounded as numpy does, ten times the days half to even, for that is how the published classes were made. Who died in
-    hospital is left out: a short stay means something else then.
+    Rounded on the binary value, as Python and C do: of the limits only a stay of exactly 14.05 days would be another class
+    if ten times the days were rounded half to even. Who died in hospital is left out: a short stay means something else then.
     """
 
     name: ClassVar[str] = "los"
@@ -29,7 +29,7 @@ class LengthOfStay(Outcome):
         tables.run(
             f"""CREATE TABLE labels_los AS
             SELECT hadm_id, [{list(CLASSES)}[1 + (days > 3)::INT + (days > 7)::INT + (days > 14)::INT]] AS labels
-            FROM (SELECT hadm_id, round_even(10 * (epoch(dischtime) - epoch(admittime)) / 86400, 0) / 10 AS days
+            FROM (SELECT hadm_id, format('{{:.1f}}', (epoch(dischtime) - epoch(admittime)) / 86400)::DOUBLE AS days
                   FROM admissions WHERE hospital_expire_flag = 0 AND admittime IS NOT NULL AND dischtime IS NOT NULL)"""
         )
         return CLASSES
