@@ -22,6 +22,8 @@ COMMANDS = [
     ["report"],
     ["demo"],
     ["data", "synthetic"],
+    ["data", "mimic3"],
+    ["data", "mimic4"],
     ["data", "table"],
     ["data", "describe"],
 ]

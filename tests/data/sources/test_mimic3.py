@@ -3,7 +3,12 @@
 import csv
 import gzip
 import json
+import os
 import random
+import shutil
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import mimic3_folder as folder_of
@@ -13,6 +18,7 @@ from mimic3_folder import GOOD, admission, summary, write_folder, write_table
 from clinstack.data.describe import describe
 from clinstack.data.published import TABLE_1, TABLE_ROWS, differences
 from clinstack.data.rules import make_rules
+from clinstack.data.sources.hospital import write_hospital
 from clinstack.data.sources.mimic3 import build_mimic3
 from clinstack.data.task import open_task
 from clinstack.errors import BadInput, CannotWrite
@@ -438,6 +444,7 @@ def test_bad_tables_are_refused_with_file_line_and_cure_and_nothing_is_left(tmp_
     with pytest.raises(BadInput) as caught:
         build_mimic3(source, tmp_path / "out", tasks=["los", "mor", "diag", "proc"])
     assert str(caught.value).startswith(message.format(f=source))
+    assert "chest pain" not in str(caught.value), "note text in a message"
     assert [path.name for path in tmp_path.iterdir()] == ["in"]
 
 
@@ -489,3 +496,67 @@ def test_an_occupied_folder_is_kept(tmp_path):
     with pytest.raises(CannotWrite):
         build_mimic3(hospital(tmp_path / "in"), tmp_path / "out", tasks=["mor"])
     assert (tmp_path / "out" / "mine.txt").read_text() == "keep"
+
+
+# What happens to the machine meanwhile
+
+
+def content(folder: Path) -> dict[str, bytes]:
+    return {str(file.relative_to(folder)): file.read_bytes() for file in sorted(folder.rglob("*")) if file.is_file()}
+
+
+def test_one_core_and_all_cores_write_the_same_bytes(tmp_path):
+    notes = [summary(stay, f"{GOOD} {stay % 90}", stay) for stay in range(1, 400)]
+    source = hospital(tmp_path / "in", [admission(stay) for stay in range(1, 400)], notes, [(1, "4280")], [(1, "9604")])
+    tasks, cores = ["los", "mor", "diag", "proc"], os.sched_getaffinity(0)
+    build_mimic3(source, tmp_path / "all", tasks=tasks)
+    try:
+        os.sched_setaffinity(0, {min(cores)})
+        build_mimic3(source, tmp_path / "one", tasks=tasks)
+    finally:
+        os.sched_setaffinity(0, cores)
+    assert content(tmp_path / "one") == content(tmp_path / "all")
+
+
+def test_a_killed_build_leaves_no_folder_and_the_next_one_cleans_up(tmp_path):
+    write_hospital(tmp_path / "in", patients=1500, unlabelled_patients=1, seed=3)
+    command = [
+        sys.executable,
+        "-m",
+        "clinstack.cli",
+        "data",
+        "mimic3",
+        str(tmp_path / "in" / "mimic3"),
+        str(tmp_path / "out"),
+    ]
+    for _ in range(3):
+        build = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        while build.poll() is None and not list(tmp_path.glob(".out.*")):
+            time.sleep(0.005)
+        time.sleep(random.random() * 0.6)
+        finished = build.poll() is not None
+        build.kill()
+        build.wait()
+        assert finished or not (tmp_path / "out").exists()
+        if finished:
+            shutil.rmtree(tmp_path / "out")
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["in", "out"]
+    assert open_task(tmp_path / "out" / "pmv").counts["test"]["notes"]
+
+
+def test_a_full_disk_is_one_sentence_and_leaves_nothing(tmp_path):
+    place = tmp_path / "disk"
+    place.mkdir()
+    if subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=300k", "none", str(place)], capture_output=True, check=False
+    ).returncode:
+        pytest.skip("mounting a small tmpfs is not permitted here")
+    try:
+        noise = "".join(random.Random(1).choices("abcdefghijklmnopqrstuvwxyz ", k=600_000))
+        source = hospital(tmp_path / "in", [admission(1)], [summary(1, GOOD.replace("70 yo man", noise), 1)])
+        with pytest.raises(CannotWrite, match="full"):
+            build_mimic3(source, place / "out", tasks=["mor"])
+        assert list(place.iterdir()) == []
+    finally:
+        subprocess.run(["umount", "-l", str(place)], check=True)

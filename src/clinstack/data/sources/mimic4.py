@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from importlib.metadata import version
 from itertools import groupby
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from clinstack.data.corpus import CorpusWriter
 from clinstack.data.funnel import Funnel
@@ -22,6 +22,9 @@ from clinstack.data.splits import split_by_patient
 from clinstack.errors import BadInput, did_you_mean
 from clinstack.runs.atomic import refuse_occupied, scratch_beside
 from clinstack.runs.layout import mimic4_notes
+
+if TYPE_CHECKING:
+    from clinstack.data.contamination import Contamination
 
 KINDS = ("discharge", "radiology")
 COLUMNS = ("NOTE_ID", "SUBJECT_ID", "HADM_ID", "NOTE_TYPE", "CHARTTIME", "TEXT")
@@ -70,21 +73,10 @@ def build_mimic4(
         split_of = _split(tables, kinds, holdout, seed)
         if guard is not None:
             says("Looking for identifiers")
-            for kind in kinds:
-                for rows in _notes(tables, kind):
-                    guard.read([row[-1] for row in rows if row[-1]])
-            guard.decide(str(source))
-        contamination = None
-        if against:
-            from clinstack.data.contamination import look_for
-
-            says("Reading the tasks that are looked for")
-            contamination = look_for(against)
+            _look_for_identifiers(tables, kinds, guard, str(source))
+        contamination = _contamination(against, says)
         inputs = tables.fingerprints()
-        funnel = Funnel()
-        left = sum(tables.rows[kind] for kind in kinds)
-        funnel.left("", "rows of " + " and ".join(kinds), "notes", left)
-        gone = {"missing": 0, "blank": 0, "contaminated": 0}
+        sieve = _Sieve(tidy, guard, contamination, drop_contaminated)
         writer = CorpusWriter(
             out,
             name=name or out.name,
@@ -99,30 +91,18 @@ def build_mimic4(
             for kind in kinds:
                 says(f"Cleaning and writing {kind}")
                 for rows in _notes(tables, kind):
-                    kept = _cleaned(rows, tidy, guard, gone)
-                    if contamination is not None:
-                        hits = contamination.meet([row[0] for row in kept], [row[-1] for row in kept])
-                        if drop_contaminated:
-                            gone["contaminated"] += sum(hits)
-                            kept = [row for row, hit in zip(kept, hits, strict=True) if not hit]
-                    _write(corpus, kept, split_of, holdout)
-            for what, sentence in (("missing", "with a text"), ("blank", "not blank after cleaning")):
-                left -= gone[what]
-                funnel.left("", sentence, "notes", left)
-            if drop_contaminated:
-                funnel.left("", "that hold no note of the tasks", "notes", left - gone["contaminated"])
+                    _write(corpus, sieve.through(rows), split_of, holdout)
             corpus.about["build"] = {
                 "newlines": newlines,
                 "kinds": list(kinds),
                 "split": f"by hash of seed and {holdout}",
                 "inputs": inputs,
                 "version": version("clinstack"),
-                "funnel": funnel.rows,
+                "funnel": sieve.funnel(f"rows of {' and '.join(kinds)}"),
                 "contamination": contamination.report() if contamination is not None else None,
                 "identifiers": guard.report() if guard is not None else None,
             }
-    warnings = [] if contamination is not None else [CAUTION]
-    return {**corpus.about, "folder": str(out), "warnings": warnings}
+    return {**corpus.about, "folder": str(out), "warnings": [] if against else [CAUTION]}
 
 
 Row = tuple[Any, ...]
@@ -187,16 +167,56 @@ def _notes(tables: RawTables, kind: str) -> Iterator[list[Row]]:
         yield list(zip(*(column.to_pylist() for column in batch.columns), strict=True))
 
 
-def _cleaned(rows: list[Row], tidy: Callable[[str], str], guard: Guard | None, gone: dict[str, int]) -> list[Row]:
-    """The rows that have a text, cleaned; `gone` counts the others."""
-    written = [row for row in rows if row[-1] is not None]
-    texts = [tidy(row[-1]) for row in written]
-    if guard is not None:
-        texts = guard.passed(texts)
-    kept = [(*row[:-1], text) for row, text in zip(written, texts, strict=True) if text and not text.isspace()]
-    gone["missing"] += len(rows) - len(written)
-    gone["blank"] += len(written) - len(kept)
-    return kept
+def _look_for_identifiers(tables: RawTables, kinds: Sequence[str], guard: Guard, what: str) -> None:
+    """Has the guard read every note and decide."""
+    for kind in kinds:
+        for rows in _notes(tables, kind):
+            guard.read([row[-1] for row in rows if row[-1]])
+    guard.decide(what)
+
+
+def _contamination(against: Sequence[Path], says: Callable[[str], None]) -> "Contamination | None":
+    """The notes of tasks that are looked for; None if there are none."""
+    if not against:
+        return None
+    # scikit-learn takes a second to import.
+    from clinstack.data.contamination import look_for
+
+    says("Reading the tasks that are looked for")
+    return look_for(against)
+
+
+class _Sieve:
+    """Cleans notes, masks them if the guard so decided, leaves some out, and counts what it leaves out."""
+
+    def __init__(
+        self, tidy: Callable[[str], str], guard: Guard | None, contamination: "Contamination | None", drop: bool
+    ) -> None:
+        self._tidy, self._guard, self._contamination, self._drop = tidy, guard, contamination, drop
+        self._counts = {"read": 0, "with a text": 0, "not blank after cleaning": 0, "that hold no note of the tasks": 0}
+
+    def through(self, rows: list[Row]) -> list[Row]:
+        """The rows that stay, cleaned."""
+        written = [row for row in rows if row[-1] is not None]
+        texts = [self._tidy(row[-1]) for row in written]
+        if self._guard is not None:
+            texts = self._guard.passed(texts)
+        filled = [(*row[:-1], text) for row, text in zip(written, texts, strict=True) if text and not text.isspace()]
+        clean = filled
+        if self._contamination is not None:
+            hits = self._contamination.meet([row[0] for row in filled], [row[-1] for row in filled])
+            clean = [row for row, hit in zip(filled, hits, strict=True) if not (hit and self._drop)]
+        for what, left in zip(self._counts, (rows, written, filled, clean), strict=True):
+            self._counts[what] += len(left)
+        return clean
+
+    def funnel(self, what: str) -> list[dict[str, Any]]:
+        """What was left of `what`, step by step."""
+        funnel = Funnel()
+        for number, (sentence, count) in enumerate(self._counts.items()):
+            if number < 3 or self._drop:
+                funnel.left("", what if not number else sentence, "notes", count)
+        return funnel.rows
 
 
 def _write(corpus: CorpusWriter, rows: list[Row], split_of: dict[str, str], holdout: str) -> None:
