@@ -22,8 +22,10 @@ from clinstack import config
 from clinstack.errors import BadInput, ClinstackError, did_you_mean
 from clinstack.models.method import gather_method_options, method_fields, methods
 
-_GLOBAL_HELP = """Every command also takes --config FILE (TOML: option names and values), --json (one JSON object on stdout)
-and --debug (tracebacks)."""
+_GLOBAL_HELP = (
+    "Every command also takes --config FILE (TOML: option names and values), --json (one JSON object on stdout) and "
+    "--debug (tracebacks)."
+)
 
 app = App(
     name="clinstack",
@@ -75,7 +77,12 @@ def _parameter(key: str, options: type[BaseModel], positional: tuple[str, ...]) 
     field = options.model_fields[key]
     default = inspect.Parameter.empty if field.is_required() else field.get_default(call_default_factory=True)
     shared = key in config.TrainingOptions.model_fields and issubclass(options, config.TrainingOptions)
-    about = Parameter(help=field.description, negative=(), group=_MACHINE if shared else _OPTIONS)
+    about = Parameter(
+        help=field.description,
+        negative=(),
+        group=_MACHINE if shared else _OPTIONS,
+        show_default=default not in (None, []),
+    )
     return inspect.Parameter(
         key,
         inspect.Parameter.POSITIONAL_ONLY if key in positional else inspect.Parameter.KEYWORD_ONLY,

@@ -215,7 +215,7 @@ def _join(tables: RawTables, outcome: Outcome, seed: int) -> str:
 def _count_rules(tables: RawTables, outcome: Outcome, funnel: Funnel) -> None:
     """Adds what the joining leaves to an outcome's funnel: stays with a label, and those whose note tells no death."""
     labelled = f"frame JOIN labels_{outcome.name} USING (hadm_id)"
-    funnel.left("", f"admission notes with a label of {outcome.name}", "admissions", tables.count(labelled))
+    funnel.left("", f"with a label of {outcome.name}", "admissions", tables.count(labelled))
     if outcome.without_death:
         rules = dict(tables.all(f"SELECT death_rule, count(*) FROM {labelled} GROUP BY ALL"))
         left = sum(rules.values())
