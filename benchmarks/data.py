@@ -18,6 +18,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from zlib import crc32
 
 import pyarrow.parquet as pq
 
@@ -31,7 +32,7 @@ MIMIC3_GIGABYTES = 4.0
 
 
 def make_hospital(folder: Path, admissions: int) -> dict:
-    """A synthetic MIMIC-III of about so many admissions, its notes lengthened after their admission part."""
+    """A synthetic MIMIC-III of about so many admissions, its notes lengthened."""
     if not (folder / "done.json").exists():
         shutil.rmtree(folder, ignore_errors=True)
         patients = str(int(admissions / ADMISSIONS_A_PATIENT))
@@ -56,25 +57,38 @@ def make_hospital(folder: Path, admissions: int) -> dict:
 
 
 def lengthen(file: Path) -> None:
-    """Appends paragraphs of other notes to every note until it has the length of a real one, in constant memory."""
-    longer, pool, at = file.with_suffix(".longer"), [], 0
+    """Puts paragraphs of other notes into every note until it has the length of a real one, in constant memory.
+
+    A summary's stand in its hospital course, where real ones are long. A text chooses its own, so that texts that were
+    duplicates stay duplicates.
+    """
+    longer, pool = file.with_suffix(".longer"), []
     with file.open(newline="") as old, longer.open("w", newline="") as new:
         rows, out = csv.reader(old), csv.writer(new, lineterminator="\n")
         header = next(rows)
         out.writerow(header)
         category, text = header.index("CATEGORY"), header.index("TEXT")
         for row in rows:
-            if row[text] and row[category] != "Discharge summary" and len(pool) < 5000:
+            summary = row[category] == "Discharge summary"
+            if row[text] and not summary and len(pool) < 5000:
                 pool.append(row[text].replace(":", "."))
-            wanted = SUMMARY_CHARACTERS if row[category] == "Discharge summary" else OTHER_CHARACTERS
-            parts, length = [row[text]], len(row[text])
-            while row[text] and pool and length < wanted:
-                at = (at + 7919) % len(pool)
-                parts.append(pool[at])
-                length += len(pool[at]) + 2
-            row[text] = "\n\n".join(parts)
+            if row[text] and pool:
+                row[text] = lengthened(row[text], SUMMARY_CHARACTERS if summary else OTHER_CHARACTERS, pool)
             out.writerow(row)
     os.replace(longer, file)
+
+
+def lengthened(text: str, wanted: int, pool: list[str]) -> str:
+    at = crc32(text.encode())
+    parts, length = [""], len(text)
+    while length < wanted:
+        at = (at + 7919) % len(pool)
+        parts.append(pool[at])
+        length += len(pool[at]) + 2
+    course = text.find("Hospital Course:")
+    before = text.find("\n\n", course) if course >= 0 else -1
+    before = before if before >= 0 else len(text)
+    return text[:before] + "\n\n".join(parts) + text[before:]
 
 
 def timed(command: list[str]) -> tuple[float, float]:

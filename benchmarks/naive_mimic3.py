@@ -267,7 +267,7 @@ def full_years(born: datetime, when: datetime) -> int:
 def barred_admissions(folder: Path) -> set[str]:
     """Admissions with cancer of head or neck, neuromuscular disease, burns, or an organ donor."""
     titles = read(folder, "D_ICD_DIAGNOSES")
-    donors = set(titles.loc[titles["LONG_TITLE"].str.contains("donor", regex=False), "ICD9_CODE"])
+    donors = set(titles.loc[titles["LONG_TITLE"].str.lower().str.contains("donor", regex=False), "ICD9_CODE"])
     diseases = re.compile(r"14\d|3589|3590|3591|35801|941|948[3-9]")
     diagnoses = read(folder, "DIAGNOSES_ICD")
     barred = diagnoses["ICD9_CODE"].map(lambda code: code in donors or bool(diseases.match(code)))

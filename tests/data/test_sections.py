@@ -149,14 +149,14 @@ def published(text: str) -> tuple[str, ...]:
     """The published rule as it is said: one lazy expression a section."""
     found = []
     for (words,) in SEARCHED:
-        match = re.search(re.escape(words) + r":(.+?)\n\n[^0-9.()|\\\n]+:", text, re.IGNORECASE | re.DOTALL)
+        match = re.search(re.escape(words) + r":(.+?)\n\n[^\d.()|\\\n]+:", text, re.IGNORECASE | re.DOTALL)
         found.append(match[1].replace("\n", " ").strip() if match else "")
     return tuple(found)
 
 
 PIECES = (
     *(words[0].title() + ":" for words in SEARCHED), *(words[0] for words in SEARCHED), "History of Present Illness:",
-    "\n", "\n\n", "\n\n\n", "\r\n", " ", "\t", ":", "X:", "a b", "1. b", "(per X):", "|", "\\", ".", "[]", "é",
+    "\n", "\n\n", "\n\n\n", "\r\n", " ", "\t", ":", "X:", "a b", "1. b", "(per X):", "|", "\\", ".", "[]", "é", "٣:",
     # Letters that fold to others, or grow in lower case: "present illneſs:" matches, and "İ" is two characters then.
     "present illneſs:", "İ", "\u212a", "\u2028",
 )  # fmt: skip

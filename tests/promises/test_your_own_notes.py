@@ -95,7 +95,7 @@ def test_what_the_page_says_of_splits_is_so(walked):
     assert set(harbour.read("test")["site"].to_pylist()) == {"Harbour"}
     assert "Harbour" not in harbour.read("train")["site"].to_pylist()
     about = json.loads((folder / "tasks" / "death" / "task.json").read_text(encoding="utf-8"))
-    assert list(about["build"]) == ["split", "label_map", "dropped"]
+    assert list(about["build"]) == ["split", "label_map", "identifiers", "dropped"]
 
 
 def test_the_page_is_short():

@@ -76,7 +76,7 @@ OTHERS = (
 _PLACEHOLDER = re.compile(r"\[\*\*.*?\*\*\]", re.DOTALL)
 _SPACES = re.compile(r" {2,}")
 _END_OF_TEXT = "\n\nEnd:"
-_HEADER = r"[^0-9.()|\\\n]+:"
+_HEADER = r"[^\d.()|\\\n]+:"
 
 
 def extract(text: str, rules: Rules) -> Bodies:
@@ -140,7 +140,7 @@ def _patterns(rules: Rules) -> _Patterns:
     # The end of the text is marked by a heading of its own, so that there is one rule for all ends.
     header = rf"(?:[ \t]*(?:{_any_of(_known(rules))})[ \t]*|End):" if rules.known_terminators else _HEADER
     if rules.blank_lines and not rules.known_terminators:
-        header = r"[^0-9.()|\\\n]*[^0-9.()|\\\n\s][^0-9.()|\\\n]*:"
+        header = r"[^\d.()|\\\n]*[^\d.()|\\\n\s][^\d.()|\\\n]*:"
     stop = re.compile(rf"(?:^|\n)[ \t]*(?:{_any_of(LEAKING)})[ \t]*:", re.IGNORECASE) if rules.hard_stops else None
     # The header is looked at and not consumed: with empty bodies one section's end may overlap the next one's beginning.
     return _Patterns(tuple(headings), re.compile(rf"{blank}(?={header})", re.IGNORECASE), stop)
