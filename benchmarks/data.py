@@ -26,7 +26,7 @@ HERE = Path(__file__).parent
 CORE = "los,mor,diag,proc"
 COLUMNS = ["note_id", "patient_id", "text", "labels"]
 SUMMARY_CHARACTERS, OTHER_CHARACTERS = 10_000, 1_600
-ADMISSIONS_A_PATIENT = 1.34
+ADMISSIONS_A_PATIENT = 1.26
 MIMIC3_GIGABYTES = 4.0
 """Size of NOTEEVENTS in MIMIC-III v1.4, as CSV."""
 

@@ -7,7 +7,8 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from clinstack.data.columns import TableNote
-from clinstack.data.splits import choose_rule, split_by_patient
+from clinstack.data.split_rules import choose_rule
+from clinstack.data.splits import split_by_patient
 from clinstack.errors import BadInput
 
 IDS = st.lists(st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=8), max_size=60)

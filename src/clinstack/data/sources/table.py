@@ -14,10 +14,7 @@ from typing import Any
 from clinstack.data.classes import (
     LabelMap,
     check_classes,
-    discover_classes,
-    known_class,
     listed,
-    order_classes,
     read_label_map,
 )
 from clinstack.data.columns import Columns, Reading, TableNote, check_columns, check_time_format, understand
@@ -26,12 +23,12 @@ from clinstack.data.identifiers import Guard
 from clinstack.data.mistakes import Mistakes
 from clinstack.data.notes import SPLITS, shown
 from clinstack.data.rows import read_rows, stem_of
-from clinstack.data.splits import SplitRule, choose_rule
+from clinstack.data.sources.table_survey import Survey, classes_of, is_dropped, survey_files
+from clinstack.data.split_rules import SplitRule, choose_rule
 from clinstack.data.task import TaskWriter
 from clinstack.errors import BadInput
 from clinstack.runs.atomic import refuse_occupied
 
-MOST_CLASSES = 10_000
 NOTES_AT_ONCE = 256
 
 
@@ -75,8 +72,8 @@ def build_table(
     classes: the classes in order (of two, the second is the positive); without it those that occur.
     label_map: a file that says which class a label means (`classes.read_label_map`). A label without a class is a
         mistake or, with `drop_unmapped`, left out: of `label` with its row, of `labels` alone.
-    split_by: patient, time or site, see `splits`. `fractions` (0.7, 0.1, 0.2), `seed`, `valid_from` and `test_from`
-        (dates), `test_site` (names) are of the rules, see `splits.choose_rule`. By time every note needs a time,
+    split_by: patient, time or site, see `split_rules`. `fractions` (0.7, 0.1, 0.2), `seed`, `valid_from` and `test_from`
+        (dates), `test_site` (names) are of the rules, see `split_rules.choose_rule`. By time every note needs a time,
         in `time_format` (as for strptime) or year first, by site a site.
     guard: counts likely identifiers in the first reading, and refuses, or masks them in the second.
     Returns what task.json or corpus.json holds, and "folder" and "warnings", sentences on what will limit the results.
@@ -105,7 +102,7 @@ def build_table(
         needs_site=split_by == "site",
     )
     refuse_occupied(out)
-    survey = _survey(files, columns, reading, classes, rule, guard)
+    survey = survey_files(files, columns, reading, classes, rule, guard)
     rule.settle()
     if guard is not None:
         guard.decide(str(files[0]) if len(files) == 1 else f"{files[0]} and {len(files) - 1} more")
@@ -130,7 +127,7 @@ def build_table(
             corpus.about["build"]["dropped"] = _dropped(survey, left_out)
         writer = corpus
     else:
-        ordered, class_of = _classes(survey, columns, classes)
+        ordered, class_of = classes_of(survey, columns, classes)
         kind = "multilabel" if labels else "binary" if len(ordered) == 2 else "multiclass"
         with TaskWriter(out, kind=kind, classes=ordered, **about) as task:
             for part, notes in _batches(files, columns, reading, rule, left_out):
@@ -144,130 +141,11 @@ def build_table(
 
 
 @dataclass
-class _Survey:
-    """What the first reading found: rows, notes among them, labels, and those that the label map has no class for."""
-
-    labels: Counter[str] = field(default_factory=Counter)
-    unmapped: Counter[str] = field(default_factory=Counter)
-    rows: int = 0
-    notes: int = 0
-
-
-@dataclass
 class _LeftOut:
     """What the rule of the splits left out in the second reading."""
 
     notes: int = 0
     patients: set[str] = field(default_factory=set)
-
-
-def _survey(
-    files: Sequence[Path],
-    columns: Columns,
-    reading: Reading,
-    classes: Sequence[str] | None,
-    rule: SplitRule,
-    guard: Guard | None,
-) -> _Survey:
-    """Reads all files once and finds every mistake. Raises BadInput with those of the first file that has any."""
-    survey = _Survey()
-    earlier = _EarlierRows(files, columns)
-    known = frozenset(classes or ())
-    for index, file in enumerate(files):
-        mistakes = Mistakes(file)
-        rows_before = survey.rows
-        for row in read_rows(file, mistakes, list(columns.named().values())):
-            survey.rows += 1
-            note, wrong = understand(row, file, columns, reading)
-            if reading.drop_unmapped:
-                # As messages show them: a column of notes, named by mistake, must not be held.
-                survey.unmapped.update(map(shown, note.unmapped))
-            if _is_dropped(note, columns, reading):
-                continue
-            wrong += earlier.contradicted_by(note, (index, row.number))
-            if classes is not None:
-                unknown = [label for label in note.labels if known_class(label, known) is None]
-                wrong += [f"label {shown(label)} is not one of {listed(classes)}." for label in unknown]
-            for sentence in wrong:
-                mistakes.add(sentence, row.place)
-            survey.labels.update(note.labels)
-            if len(survey.labels) > MOST_CLASSES:
-                raise BadInput(
-                    f"{file}: column {columns.label or columns.labels!r} has more than {MOST_CLASSES:,} different "
-                    "labels. It is probably not the column of labels."
-                )
-            if not mistakes.count:
-                survey.notes += 1
-                rule.see(note)
-                if guard is not None:
-                    guard.read([note.text])
-        if survey.rows == rows_before and not mistakes.count:
-            mistakes.add("the file has columns but no rows.")
-        mistakes.check()
-    if not survey.notes:
-        raise BadInput(f"No row is left: none of the {survey.rows:,} labels has a class in the label map.")
-    return survey
-
-
-def _is_dropped(note: TableNote, columns: Columns, reading: Reading) -> bool:
-    """Whether a note has no class and is left out for it. Its other mistakes do not matter then."""
-    return bool(reading.drop_unmapped and columns.label and note.unmapped)
-
-
-class _EarlierRows:
-    """Where each id and each patient stood first, so that both rows can be named when two clash.
-
-    Only the first reading needs it; it is let go before anything is written.
-    """
-
-    def __init__(self, files: Sequence[Path], columns: Columns) -> None:
-        self._files, self._columns = files, columns
-        self._notes: dict[str, tuple[int, int]] = {}
-        self._patients: dict[str, tuple[str, tuple[int, int]]] = {}
-        self._zone: tuple[bool, tuple[int, int]] | None = None
-
-    def contradicted_by(self, note: TableNote, at: tuple[int, int]) -> list[str]:
-        """What in a note clashes with earlier ones; `at` is its file's index and its row."""
-        wrong = []
-        if self._columns.note_id and note.note_id:
-            first = self._notes.setdefault(note.note_id, at)
-            if first != at:
-                wrong.append(f"the id {shown(note.note_id)} is that of {self._place(first, at)} too.")
-        if note.patient_id and note.split:
-            split, first = self._patients.setdefault(note.patient_id, (note.split, at))
-            if split != note.split:
-                wrong.append(
-                    f"patient {shown(note.patient_id)} is in {note.split} here and in {split} in "
-                    f"{self._place(first, at)}. A patient belongs to one split."
-                )
-        if note.when:
-            zoned = note.when.tzinfo is not None
-            self._zone = self._zone or (zoned, at)
-            if zoned != self._zone[0]:
-                here, there = ("a", "none") if zoned else ("no", "one")
-                wrong.append(
-                    f"the time has {here} time zone, and that of {self._place(self._zone[1], at)} has {there}. "
-                    "Write all times one way."
-                )
-        return wrong
-
-    def _place(self, first: tuple[int, int], at: tuple[int, int]) -> str:
-        return f"row {first[1]}" if first[0] == at[0] else f"row {first[1]} of {self._files[first[0]]}"
-
-
-def _classes(survey: _Survey, columns: Columns, given: Sequence[str] | None) -> tuple[tuple[str, ...], dict[str, str]]:
-    """The classes in order, given or found, and the class of each label. Raises BadInput if they make no task."""
-    if given is not None:
-        return tuple(given), {label: str(known_class(label, given)) for label in survey.labels}
-    if not survey.labels:
-        raise BadInput(f"No row has a label: the lists of column {columns.labels!r} are all empty.")
-    class_of = discover_classes(survey.labels, listed_labels=columns.labels is not None)
-    classes = order_classes(set(class_of.values()))
-    if columns.label and len(classes) == 1:
-        raise BadInput(
-            f"All {survey.notes:,} rows have the label {shown(classes[0])}. A task needs two classes or more."
-        )
-    return classes, class_of
 
 
 def _check_options(files: Sequence[Path], columns: Columns, classes: Sequence[str] | None, separator: str) -> None:
@@ -330,7 +208,7 @@ def _check_one_class(seen: Mapping[str, Mapping[str, int]], kind: str) -> None:
         )
 
 
-def _dropped(survey: _Survey, left_out: _LeftOut) -> dict[str, dict[str, int]]:
+def _dropped(survey: Survey, left_out: _LeftOut) -> dict[str, dict[str, int]]:
     return {
         "label_map": {"rows": survey.rows - survey.notes, "labels": survey.unmapped.total()},
         "split": {"notes": left_out.notes, "patients": len(left_out.patients)},
@@ -370,7 +248,7 @@ def _batches(
         mistakes = Mistakes(file)
         for row in read_rows(file, mistakes, list(columns.named().values())):
             note, wrong = understand(row, file, columns, reading)
-            if _is_dropped(note, columns, reading):
+            if is_dropped(note, columns, reading):
                 continue
             if wrong or note.patient_id not in rule.patients:
                 raise BadInput(f"{file} was changed while it was read. Start again.")
