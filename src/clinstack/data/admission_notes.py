@@ -1,17 +1,18 @@
 """NOTEEVENTS -> one admission note per hospital stay: what was known when the patient came in.
 
-Rules A1 to A9 and B1 to B8 of the task description. The table is read three times, which costs less than keeping its text:
-once for ids, with an md5 of every discharge summary to find duplicates; once for the stays with one summary, cut to sections
-as they stream by; once for the stays with several, which must be sorted first and are about a tenth.
+Rules A1 to A9 and B1 to B8 of the task description. The table is read twice, which costs less than keeping its text: once for
+ids, with an md5 of every discharge summary to find duplicates; once for the texts. Those of stays with one summary are cut to
+sections as they stream by; those of stays with several, about a tenth, wait on the disk to be sorted first.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from clinstack.data.death_mentions import without_death_mentions
@@ -20,6 +21,7 @@ from clinstack.data.raw_tables import RawTables
 from clinstack.data.rules import Rules
 from clinstack.data.sections import extract, has_admission_part, render
 from clinstack.errors import BadInput
+from clinstack.runs.layout import frame_file, several_file
 
 NOTEEVENTS = {
     "ROW_ID": "BIGINT",
@@ -44,6 +46,17 @@ _SCHEMA = pa.schema(
         ("text", pa.large_string()),
         ("edited", pa.large_string()),
         ("death_rule", pa.string()),
+    ]
+)
+_READ = ("hadm_id", "subject_id", "report", "text")
+_SEVERAL = pa.schema(
+    [
+        ("hadm_id", pa.int64()),
+        ("subject_id", pa.int64()),
+        ("report", pa.bool_()),
+        ("text", pa.large_string()),
+        ("chartdate", pa.timestamp("us")),
+        ("row_id", pa.int64()),
     ]
 )
 
@@ -102,8 +115,8 @@ _ROW_RULES = {
 }
 
 
-def write_admission_notes(tables: RawTables, rules: Rules, file: Path, funnel: Funnel) -> None:
-    """Writes one row per stay that has an admission note to a parquet file.
+def write_admission_notes(tables: RawTables, rules: Rules, scratch: Path, funnel: Funnel) -> None:
+    """Makes the table `frame`, a parquet file in `scratch`: one row per stay that has an admission note.
 
     Columns: hadm_id, subject_id, text; of tasks that a mention of death would answer: edited (the text where it differs) and
     death_rule (which rule decided, such as "M2 dropped").
@@ -111,8 +124,9 @@ def write_admission_notes(tables: RawTables, rules: Rules, file: Path, funnel: F
     """
     seen = {"stays": 0, "reports": 0, "notes": 0}
     waiting: list[tuple[Any, ...]] = []
-    with pq.ParquetWriter(file, _SCHEMA, compression="lz4") as parquet:
-        for stay in _stays(tables):
+    frame = frame_file(scratch)
+    with pq.ParquetWriter(frame, _SCHEMA, compression="lz4") as parquet:
+        for stay in _stays(tables, several_file(scratch)):
             seen["stays"] += 1
             if stay.subject_id is None:
                 continue
@@ -128,6 +142,7 @@ def write_admission_notes(tables: RawTables, rules: Rules, file: Path, funnel: F
                 parquet.write_table(_table(waiting))
                 waiting = []
         parquet.write_table(_table(waiting))
+    tables.view("frame", frame)
     funnel.left("A6", "with a discharge summary, addenda attached", "admissions", seen["stays"])
     funnel.left("A7", "with a report, not only addenda", "admissions", seen["reports"])
     funnel.left("B7", "with a chief complaint, present illness or medical history", "admissions", seen["notes"])
@@ -148,27 +163,32 @@ class _Stay:
     texts: list[str]
 
 
-def _stays(tables: RawTables) -> Iterator[_Stay]:
+def _stays(tables: RawTables, several: Path) -> Iterator[_Stay]:
     """Every stay with a discharge text: first those with one, as they stand in the file, then those with several, sorted."""
     raw = tables.source(tables.find("NOTEEVENTS"), ["ROW_ID", "CATEGORY", "TEXT"])
     summaries = f"(SELECT row_id::BIGINT AS row_id, text FROM {raw} WHERE category = '{SUMMARY}')"
-    select = f"SELECT hadm_id, subject_id, report, text FROM {summaries} JOIN kept_notes USING (row_id)"
-    for row in _each(tables.batches(f"{select} WHERE of_stay = 1", _AT_ONCE)):
-        yield _stay([row])
-    several = f"{select} WHERE of_stay > 1 ORDER BY hadm_id, chartdate NULLS LAST, row_id"
-    for _, rows in groupby(_each(tables.batches(several, _AT_ONCE)), key=lambda row: row[0]):
+    kept = f"SELECT {', '.join(_SEVERAL.names)}, of_stay FROM {summaries} JOIN kept_notes USING (row_id)"
+    with pq.ParquetWriter(several, _SEVERAL, compression="lz4") as parquet:
+        for batch in tables.batches(kept, _AT_ONCE):
+            alone = pc.equal(batch.column("of_stay"), 1)
+            parquet.write_batch(batch.filter(pc.invert(alone)).select(_SEVERAL.names).cast(_SEVERAL))
+            for row in _each([batch.filter(alone)]):
+                yield _stay([row])
+    tables.view("several", several)
+    ordered = "SELECT * FROM several ORDER BY hadm_id, chartdate NULLS LAST, row_id"
+    for _, rows in groupby(_each(tables.batches(ordered, _AT_ONCE)), key=lambda row: row[0]):
         yield _stay(list(rows))
 
 
 def _stay(rows: list[tuple[Any, ...]]) -> _Stay:
     """rows: hadm_id, subject_id, whether it is a report, and text of each note of the stay, in order."""
     reports = [subject for _, subject, report, _ in rows if report]
-    return _Stay(rows[0][0], reports[0] if reports else None, [row[-1] for row in rows])
+    return _Stay(rows[0][0], reports[0] if reports else None, [text for *_, text in rows])
 
 
-def _each(batches: Iterator[pa.RecordBatch]) -> Iterator[tuple[Any, ...]]:
+def _each(batches: Iterable[pa.RecordBatch]) -> Iterator[tuple[Any, ...]]:
     for batch in batches:
-        yield from zip(*(column.to_pylist() for column in batch.columns), strict=True)
+        yield from zip(*(batch.column(name).to_pylist() for name in _READ), strict=True)
 
 
 def _table(rows: list[tuple[Any, ...]]) -> pa.Table:

@@ -63,6 +63,9 @@ class RawTables:
             self.run(f"SET memory_limit = '{self._memory_limit}'")
             self.run(f"SET temp_directory = {_quoted(str(self._scratch / 'spilled'))}")
             self.run("SET enable_progress_bar = false")
+            # Joins as they are written, streaming the left and holding the right: duckdb guesses that a CSV file has few rows,
+            # and would hold every note to stream some ids past them.
+            self.run("SET disabled_optimizers = 'join_order,build_side_probe_side'")
             self._place = place.pop_all()
         return self
 

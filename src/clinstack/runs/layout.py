@@ -39,6 +39,11 @@ def frame_file(scratch: Path) -> Path:
     return scratch / "frame.parquet"
 
 
+def several_file(scratch: Path) -> Path:
+    """Where discharge texts wait whose stay has several: they must be sorted before they are joined."""
+    return scratch / "several.parquet"
+
+
 def mimic4_notes(source: Path) -> Path:
     """The folder of MIMIC-IV-Note's files: the one given, or its `note`, as the distribution has it."""
     return source / "note" if (source / "note").is_dir() else source

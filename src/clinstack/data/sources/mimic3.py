@@ -24,7 +24,7 @@ from clinstack.data.splits import split_by_patient
 from clinstack.data.task import TaskWriter
 from clinstack.errors import BadInput
 from clinstack.runs.atomic import atomic_folder, refuse_occupied, scratch_beside, write_json
-from clinstack.runs.layout import BuildLayout, frame_file, split_list
+from clinstack.runs.layout import BuildLayout, split_list
 
 ALL_TASKS = ("los", "mor", "pmv", "diag", "proc")
 ADMISSIONS = {
@@ -75,9 +75,7 @@ def build_mimic3(
         says("Reading NOTEEVENTS")
         load_notes(tables, rules, funnel)
         says("Cutting admission notes out of discharge summaries")
-        frame = frame_file(scratch)
-        write_admission_notes(tables, rules, frame, funnel)
-        tables.view("frame", frame)
+        write_admission_notes(tables, rules, scratch, funnel)
         _split_patients(tables, seed, split_lists)
         build: dict[str, Any] = {
             "mode": mode,
