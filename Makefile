@@ -1,7 +1,7 @@
 # make setup   .venv with clinstack in it (.venv/bin/clinstack)
 # make test    style, types and tests, as CI runs them
 # make demo    the whole road on built-in data, about five minutes on two cores
-# make bench-data   times and memory of data mimic3 beside plain pandas, about 15 minutes; figures in bench-data/
+# make bench-data   times and memory of the data commands, of data mimic3 beside plain pandas; 25 minutes, figures in bench-data/
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -33,6 +33,7 @@ demo: setup
 
 bench-data: setup
 	$(BIN)/python benchmarks/data.py --work bench-data
+	$(BIN)/python benchmarks/large_tables.py --work bench-data/large
 	$(BIN)/clinstack data synthetic bench-data/planted --patients 2000 --identifiers 0.3 --seed 7
 	$(BIN)/python benchmarks/identifiers.py bench-data/planted
 
