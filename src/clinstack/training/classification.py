@@ -23,14 +23,13 @@ from clinstack.data.task import Task, open_task
 from clinstack.errors import BadInput
 from clinstack.metrics.scorecard import probabilities, scorecard, selection_score
 from clinstack.models.adapter_files import load_adapter, save_adapter
-from clinstack.models.backbone import check_max_tokens, load_backbone
 from clinstack.models.classifier import Classifier
 from clinstack.models.method import make_method
 from clinstack.models.note_classifier import Encoded, NoteClassifier, save_head
 from clinstack.models.stack import Adapter, Slot, Stack
 from clinstack.runs.atomic import atomic_file, write_json
 from clinstack.runs.card import write_card
-from clinstack.runs.folder import RunFolder, open_run
+from clinstack.runs.folder import RunFolder
 from clinstack.runs.layout import AdapterLayout, RunLayout
 from clinstack.runs.lineage import hash_files, versions
 from clinstack.training.batches import LabelledNotes, NoteBatch, PooledBatch, PooledNotes
@@ -42,10 +41,10 @@ from clinstack.training.running import (
     Silent,
     Witness,
     base_origin,
-    notice_missing_pad,
+    finish_run,
+    prepare_base,
     reading_cost,
     recipe,
-    run_config,
     training_cost,
     watcher,
 )
@@ -81,11 +80,7 @@ def train(options: TrainOptions, witness: Witness | None = None) -> dict[str, An
     if method is None and options.method_options:
         raise BadInput("--task-adapter none takes no method options; leave them out, or choose a task adapter.")
     clinical = load_adapter(find_clinical(options.clinical), CLINICAL) if options.clinical else None
-    witness.says(f"Loading base {options.base}")
-    torch.manual_seed(options.seed)
-    backbone = load_backbone(options.base, device)
-    check_max_tokens(backbone, options.max_tokens)
-    notice_missing_pad(backbone, witness)
+    backbone = prepare_base(options, device, witness)
     origin = {
         "base": base_origin(options.base, backbone),
         "data": {"name": task.name, "hash": hash_files(task.path(split) for split in SPLITS)},
@@ -99,11 +94,9 @@ def train(options: TrainOptions, witness: Witness | None = None) -> dict[str, An
         backbone.device
     )
     classifier = NoteClassifier(stack, head, task.name, task.kind, task.classes, options.max_tokens)
-    with open_run(options.out, run_config(options), origin) as run:
-        if run.result is not None:
-            witness.says(f"{options.out} is finished already; nothing was trained.")
-            return run.result
-        return _Training(options, task, classifier, run, origin, witness).result()
+    return finish_run(
+        options, origin, witness, lambda run: _Training(options, task, classifier, run, origin, witness).result()
+    )
 
 
 def variant_name(clinical: Path | None, clinical_mode: str, task_adapter: str) -> str:

@@ -20,12 +20,12 @@ from clinstack.data.packing import NOT_SCORED, TokenStream, build_stream, count_
 from clinstack.errors import BadInput
 from clinstack.metrics.bits import bits_per_byte, perplexity
 from clinstack.models.adapter_files import save_adapter
-from clinstack.models.backbone import Backbone, check_max_tokens, load_backbone
+from clinstack.models.backbone import Backbone
 from clinstack.models.method import make_method
 from clinstack.models.stack import Adapter, Slot, Stack
 from clinstack.runs.atomic import disk_errors, refuse_occupied, write_json
 from clinstack.runs.card import write_card
-from clinstack.runs.folder import RunFolder, open_run
+from clinstack.runs.folder import RunFolder
 from clinstack.runs.layout import CorpusLayout
 from clinstack.runs.lineage import hash_files, versions
 from clinstack.training.batches import PackedBatch, PackedBlocks
@@ -36,10 +36,10 @@ from clinstack.training.running import (
     Silent,
     Witness,
     base_origin,
-    notice_missing_pad,
+    finish_run,
+    prepare_base,
     reading_cost,
     recipe,
-    run_config,
     training_cost,
     watcher,
 )
@@ -76,23 +76,19 @@ def adapt(options: AdaptOptions, witness: Witness | None = None) -> dict[str, An
     device = choose_device(options.device)
     corpus = open_corpus(options.corpus)
     method = make_method(options.method, options.method_options)
-    witness.says(f"Loading base {options.base}")
-    torch.manual_seed(options.seed)
-    backbone = load_backbone(options.base, device)
-    check_max_tokens(backbone, options.max_tokens)
-    notice_missing_pad(backbone, witness)
+    backbone = prepare_base(options, device, witness)
     origin = {
         "base": base_origin(options.base, backbone),
         "data": {"name": corpus.name, "hash": hash_files(corpus.path(split) for split in SPLITS)},
     }
-    with open_run(options.out, run_config(options), origin) as run:
-        if run.result is not None:
-            witness.says(f"{options.out} is finished already; nothing was trained.")
-            return run.result
+
+    def work(run: RunFolder) -> dict[str, Any]:
         witness.says("Tokenising and packing the corpus")
         streams = {split: corpus_stream(corpus, split, backbone) for split in SPLITS}
         stack = Stack(backbone, (Slot(Adapter(CLINICAL, method)),))
         return _train(options, corpus, stack, streams, run, origin, witness)
+
+    return finish_run(options, origin, witness, work)
 
 
 def _train(

@@ -1,14 +1,14 @@
 """What both steps do around the loop: who is told, which options make a run the same run, what it cost."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
 import torch
 
-from clinstack.config import TrainingOptions
-from clinstack.models.backbone import Backbone
-from clinstack.runs.folder import RunFolder
+from clinstack.config import AdaptOptions, TrainingOptions, TrainOptions
+from clinstack.models.backbone import Backbone, check_max_tokens, load_backbone
+from clinstack.runs.folder import RunFolder, open_run
 from clinstack.training.loop import Fitted, Recipe, Watcher
 from clinstack.training.machine import reading_flops, training_flops
 
@@ -43,6 +43,32 @@ def run_config(options: TrainingOptions) -> dict[str, Any]:
     return {key: str(value.resolve()) if isinstance(value, Path) else value for key, value in flat.items()}
 
 
+def prepare_base(options: AdaptOptions | TrainOptions, device: str, witness: Witness) -> Backbone:
+    """The base on its device, with the random numbers at the seed. Raises BadInput if it cannot read so many tokens."""
+    witness.says(f"Loading base {options.base}")
+    torch.manual_seed(options.seed)
+    backbone = load_backbone(options.base, device)
+    check_max_tokens(backbone, options.max_tokens)
+    if not backbone.tokenizer.has_pad:
+        # Nothing is lost: pooling and attention go by the mask, never by an id.
+        witness.says(f"Base {backbone.name} has no padding token; its start token pads, and the mask hides it.")
+    return backbone
+
+
+def finish_run(
+    options: AdaptOptions | TrainOptions,
+    origin: Mapping[str, Any],
+    witness: Witness,
+    work: Callable[[RunFolder], dict[str, Any]],
+) -> dict[str, Any]:
+    """The result of a run: that of a finished one, or what `work` gives, which goes on with an interrupted one."""
+    with open_run(options.out, run_config(options), origin) as run:
+        if run.result is not None:
+            witness.says(f"{options.out} is finished already; nothing was trained.")
+            return run.result
+        return work(run)
+
+
 def base_origin(base: str, backbone: Backbone) -> dict[str, str]:
     """What lineage says of the base: its name, its content hash, and where it was found."""
     return {
@@ -50,12 +76,6 @@ def base_origin(base: str, backbone: Backbone) -> dict[str, str]:
         "hash": backbone.hash,
         "path": str(Path(base).resolve()) if Path(base).is_dir() else base,
     }
-
-
-def notice_missing_pad(backbone: Backbone, witness: Witness) -> None:
-    """Says that a base has no padding token. Nothing is lost: pooling and attention go by the mask, never by an id."""
-    if not backbone.tokenizer.has_pad:
-        witness.says(f"Base {backbone.name} has no padding token; its start token pads, and the mask hides it.")
 
 
 def recipe(
