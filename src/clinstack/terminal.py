@@ -7,7 +7,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 from clinstack.data.notes import SPLITS
@@ -52,8 +52,7 @@ class Terminal:
                 TextColumn("  training"),
                 BarColumn(bar_width=30),
                 TextColumn("{task.percentage:>3.0f} %  step {task.completed:,.0f} of {task.total:,.0f}"),
-                TextColumn("loss {task.fields[loss]:.3f}  {task.fields[speed]:,.0f} tokens/s "),
-                TimeElapsedColumn(),
+                TextColumn("loss {task.fields[loss]:.3f}  {task.fields[speed]:,.0f} tokens/s"),
                 TextColumn("left"),
                 TimeRemainingColumn(compact=True),
                 console=self.console,
