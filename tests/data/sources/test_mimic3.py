@@ -384,6 +384,10 @@ REFUSED = {
         lambda f: damage_gz(f, cut=-500),
         "{f}/NOTEEVENTS.csv.gz, row 38 (line 409): the gzip file is damaged or cut short here. Copy or compress it again.",
     ),
+    "gz cut within its checksum": (
+        lambda f: damage_gz(f, cut=-6),
+        "{f}/NOTEEVENTS.csv.gz, row 41 (line 442): the gzip file is damaged or cut short here. Copy or compress it again.",
+    ),
     "gz with a wrong byte": (
         lambda f: damage_gz(f, flip=1),
         "{f}/NOTEEVENTS.csv.gz: the gzip file is damaged or cut short. Copy or compress it again.",
