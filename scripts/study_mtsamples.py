@@ -21,6 +21,7 @@ SEEDS = (1, 2, 3)
 VARIANTS = {
     "head-only": {"task_adapter": "none"},
     "task": {},
+    "task-large": {},
     "clinical-frozen": {"clinical": True, "task_adapter": "none"},
     "clinical-frozen+task": {"clinical": True},
     "clinical-trainable": {"clinical": True, "clinical_mode": "trainable", "task_adapter": "none"},
@@ -28,10 +29,12 @@ VARIANTS = {
 }
 TASKS = {"multilabel": {"labels": "labels"}, "specialty": {"label": "label"}, "doctype": {"label": "label"}}
 STEP1 = {"learning_rate": 3e-3, "batch_size": 16, "max_tokens": 256, "method_options": {"rank": 16, "targets": "all"}}
-STEP2 = {"learning_rate": 3e-3, "head_rate": 3, "batch_size": 16, "max_tokens": 128, "epochs": 2, "pooling": "mean"}
+STEP2 = {"learning_rate": 3e-3, "head_rate": 3, "batch_size": 16, "max_tokens": 128, "epochs": 6, "pooling": "mean"}
 HEAD_ALONE = {"learning_rate": 1e-2, "head_rate": 1, "epochs": 20}
 """The head alone is a small convex problem on notes that are read once: more epochs cost it next to nothing."""
 TASK_LORA = {"rank": 8}
+LARGE_LORA = {"rank": 16, "targets": "all"}
+"""A task adapter as large as the clinical one: the rival of the stacks whose clinical adapter learns."""
 
 
 def build_data(shared: Path, out: Path) -> None:
@@ -49,7 +52,8 @@ def options_of(base: str, out: Path, task: str, variant: str, seed: int) -> Trai
     name = Path(base).name
     if chosen.pop("clinical", False):
         chosen["clinical"] = out / name / "clinical"
-    lora = {} if chosen.get("task_adapter") == "none" else {"method_options": TASK_LORA}
+    task_lora = LARGE_LORA if variant == "task-large" else TASK_LORA
+    lora = {} if chosen.get("task_adapter") == "none" else {"method_options": task_lora}
     alone = HEAD_ALONE if variant in ("head-only", "clinical-frozen") else {}
     return TrainOptions(
         base=base,

@@ -22,6 +22,7 @@ TASKS = ("multilabel", "specialty", "doctype")
 VARIANTS = (
     "head-only",
     "task",
+    "task-large",
     "clinical-frozen",
     "clinical-frozen+task",
     "clinical-trainable",

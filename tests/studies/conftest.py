@@ -45,6 +45,8 @@ class StudyFolder:
         strength=None,
         notes=240,
         predictions=True,
+        base="tiny-base",
+        trainable=24_576,
         **settings,
     ):
         """A finished step-2 run. strength: distance of the two classes' logits; by default that of the variant."""
@@ -68,7 +70,7 @@ class StudyFolder:
             "variant": variant,
             "profile": "correct",
             "seed": seed,
-            "base": {"name": "tiny-base", "hash": HASHES["base"]},
+            "base": {"name": base, "hash": HASHES["base"] if base == "tiny-base" else f"sha256:{base}"},
             "metrics": {"valid": card.metrics, "test": card.metrics},
             "labels_scored": {"valid": card.labels_scored, "test": card.labels_scored},
             "stack_proof": {
@@ -80,7 +82,7 @@ class StudyFolder:
                 }
                 for adapter, state in stack.items()
             },
-            "parameters": {"total": 3_200_000, "trainable": 24_576},
+            "parameters": {"total": 3_200_000, "trainable": trainable},
             "best_epoch": 3,
             "cost": {
                 "train": {"seconds": 75.2, "peak_bytes": 900 * 2**20, "tokens": 410_000, "flops": 8.1e12},

@@ -9,7 +9,7 @@ import pytest
 
 from clinstack.errors import BadInput
 from clinstack.studies.report import write_report
-from clinstack.studies.report.findings import answers, compare_runs
+from clinstack.studies.report.findings import answers, compare_runs, setup_labels
 from clinstack.studies.report.gather import gather
 
 TWO_TASKS = (("mor", "binary"), ("diag", "multilabel"))
@@ -161,7 +161,35 @@ def test_a_difference_turned_round_is_its_negative(study):
     forward, back = task.difference(first, second), task.difference(second, first)
     assert (back.value, back.low, back.high) == (-forward.value, -forward.high, -forward.low)
     assert back.value > 0
-    assert len(answers([task])) == 5
+    assert len(answers([task])) == 6
+
+
+def test_a_trainable_clinical_adapter_is_compared_with_a_fresh_one_of_its_size(study):
+    study.train("head", variant="head-only", trainable=100)
+    for rank, trainable in ((4, 1_000), (16, 4_000)):
+        study.train(f"task-{rank}", variant="task", rank=rank, trainable=trainable)
+    study.train("frozen+task", variant="clinical-frozen+task", rank=4, trainable=1_000)
+    study.train("trainable", variant="clinical-trainable", trainable=4_000)
+    (task,) = compare_runs(gather(study.root).classification)
+    names = setup_labels([cell.setup for cell in task.cells])
+    asked = {(names[one.first], names[one.second]) for one in answers([task])}
+    assert asked == {
+        ("task (rank 4)", "head-only"),
+        ("task (rank 16)", "head-only"),
+        ("clinical-frozen+task (rank 4)", "task (rank 4)"),
+        ("clinical-trainable", "task (rank 16)"),
+    }
+
+
+def test_a_task_with_two_bases_has_a_verdict_for_each(study):
+    for base, strength in (("small", 3.0), ("large", 1.2)):
+        study.train(f"{base}/task", variant="task", base=base, strength=1.2)
+        study.train(f"{base}/both", variant="clinical-frozen+task", base=base, strength=strength)
+    said = " ".join(Page(write_report(study.root)).text("summary").split())
+    assert (
+        "Stacking the task adapter on a frozen clinical adapter was better than the task adapter alone on mor (small) and "
+        "not distinguishable from the task adapter alone on mor (large)." in said
+    )
 
 
 def test_step_one_is_shown_before_and_after(full):

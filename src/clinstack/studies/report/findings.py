@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from clinstack.metrics.intervals import RESAMPLES, Interval, bootstrap_all
 from clinstack.metrics.ranking import mean_defined
 from clinstack.metrics.scorecard import headline, headline_statistic
+from clinstack.models.method import method_fields
 from clinstack.studies.report.gather import Predictions, Run, read_predictions
 
 VARIANTS = (
@@ -40,7 +41,17 @@ QUESTIONS = (
         "clinical-trainable",
     ),
 )
-"""What the variants are for: (question, variant, the variant it is measured against)."""
+"""What the variants are for: (question, variant, the variant it is measured against), asked of setups alike in all else."""
+
+SAME_SIZE = (
+    "Is it step 1, or only more weights that learn? A trainable clinical adapter against a fresh one of the same size",
+    "clinical-trainable",
+    "task",
+)
+"""Asked of setups with as many trainable weights, whatever their ranks and layers."""
+
+TASK_ADAPTER = "task"
+"""The name of the task adapter in every run's stack."""
 
 _PLACES = frozenset({"out", "task", "base", "clinical", "corpus", "seed", "device", "config", "checkpoint_seconds"})
 """Settings that say where or on what and not how; two runs that differ only in them are of one setup."""
@@ -144,13 +155,14 @@ def compare_runs(runs: Sequence[Run]) -> tuple[TaskFindings, ...]:
 def answers(findings: Sequence[TaskFindings]) -> list[Answer]:
     """The QUESTIONS that two setups of a task can answer: alike in base, profile, settings and methods they share."""
     found = []
-    for question, variant, against in QUESTIONS:
+    for question, variant, against in (*QUESTIONS, SAME_SIZE):
+        fit = _of_same_size if question == SAME_SIZE[0] else _alike
         for task in findings:
-            for first in (cell.setup for cell in task.cells if cell.setup.variant == variant):
-                for second in (cell.setup for cell in task.cells if cell.setup.variant == against):
-                    difference = task.difference(first, second) if _alike(first, second) else None
+            for first in (cell for cell in task.cells if cell.setup.variant == variant):
+                for second in (cell for cell in task.cells if cell.setup.variant == against):
+                    difference = task.difference(first.setup, second.setup) if fit(first, second) else None
                     if difference is not None and not np.isnan(difference.value):
-                        found.append(Answer(question, task.task, first, second, difference))
+                        found.append(Answer(question, task.task, first.setup, second.setup, difference))
     return found
 
 
@@ -314,11 +326,24 @@ def _numbers_first(value: str) -> tuple[bool, float, str]:
         return True, 0.0, value
 
 
-def _alike(first: Setup, second: Setup) -> bool:
-    mine, theirs = dict(first.methods), dict(second.methods)
-    same_methods = all(mine[adapter] == theirs[adapter] for adapter in mine.keys() & theirs.keys())
-    same_settings = (first.base_hash, first.profile, first.extras) == (second.base_hash, second.profile, second.extras)
-    return same_methods and same_settings
+def _alike(first: Cell, second: Cell) -> bool:
+    mine, theirs = dict(first.setup.methods), dict(second.setup.methods)
+    shared = mine.keys() & theirs.keys()
+    same_methods = all(mine[adapter] == theirs[adapter] for adapter in shared)
+    # What a task adapter is made of says nothing where one side has none.
+    ignored = set() if TASK_ADAPTER in shared else set(method_fields())
+    settings = [tuple(one for one in cell.setup.extras if one[0] not in ignored) for cell in (first, second)]
+    return _same_base(first, second) and same_methods and settings[0] == settings[1]
+
+
+def _of_same_size(first: Cell, second: Cell) -> bool:
+    sizes = {cell.runs[0].result.get("parameters", {}).get("trainable") for cell in (first, second)}
+    others = [tuple(one for one in cell.setup.extras if one[0] not in method_fields()) for cell in (first, second)]
+    return _same_base(first, second) and len(sizes) == 1 and None not in sizes and others[0] == others[1]
+
+
+def _same_base(first: Cell, second: Cell) -> bool:
+    return (first.setup.base_hash, first.setup.profile) == (second.setup.base_hash, second.setup.profile)
 
 
 def _told_apart(difference: Interval | None) -> bool:

@@ -108,7 +108,7 @@ def summary(
     return [
         _what_was_run(found, tasks, names),
         *(_best_of(task, names) for task in tasks),
-        *_stacking(answered),
+        *_stacking(answered, names),
         *_step_one(found),
     ]
 
@@ -154,7 +154,7 @@ def _best_of(task: TaskFindings, names: dict[Setup, str]) -> str:
     return f"{text}; it is better than {_names(beaten, names)}, and not distinguishable from {_names(alike, names)}."
 
 
-def _stacking(answered: Sequence[Answer]) -> list[str]:
+def _stacking(answered: Sequence[Answer], names: dict[Setup, str]) -> list[str]:
     sentences = []
     for mode in ("frozen", "trainable"):
         about = [
@@ -162,13 +162,19 @@ def _stacking(answered: Sequence[Answer]) -> list[str]:
         ]
         if not about:
             continue
+        tasks = [one.task for one in about]
         said = []
         for verdict, words in (
             ("better", "better"),
             ("worse", "worse"),
             ("not distinguishable", "not distinguishable from"),
         ):
-            where = list(dict.fromkeys(one.task for one in about if one.verdict == verdict))
+            # Where a task has several such pairs, each is told by what the first of them is.
+            where = [
+                one.task + (names[one.first].removeprefix(one.first.variant) if tasks.count(one.task) > 1 else "")
+                for one in about
+                if one.verdict == verdict
+            ]
             if where:
                 said.append(
                     f"{words} {'' if verdict.startswith('not') else 'than '}the task adapter alone on {listed(where)}"
