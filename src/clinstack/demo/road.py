@@ -20,7 +20,7 @@ from clinstack.training.classification import train, variant_name
 from clinstack.training.language import adapt
 from clinstack.training.running import Witness
 
-PATIENTS, UNLABELLED_PATIENTS = 1000, 400
+PATIENTS, UNLABELLED_PATIENTS = 850, 300
 TASKS = {
     "mor": "in-hospital death",
     "diag": "diagnoses",
@@ -72,7 +72,7 @@ def walk(options: DemoOptions, witness: Witness) -> dict[str, Any]:
         for task in TASKS
         for variant in (VARIANTS if options.full or task in COMPARED else (FULL_STACK,))
     ]
-    seconds: list[float] = [3, 3, 2, 75, *(15 if _trains_inside(variant) else 8 for _, variant in cells), 3]
+    seconds: list[float] = [1, 1, 1, 55, *(14 if _trains_inside(variant) else 9 for _, variant in cells), 3]
     told = _Told(witness, seconds)
 
     told.next("A synthetic hospital", "made-up patients in MIMIC's own tables, so nothing here is anyone's data")
@@ -154,7 +154,8 @@ class _OnlySteps:
 class _Told:
     """Numbers the stages, says why each is done, and how long the rest may take.
 
-    seconds: what each stage took where the demo was sized (two cores); this machine's pace is measured against it.
+    seconds: what each stage took where the demo was sized (two cores); this machine's pace is measured against it, from
+        the first that takes more than a moment on.
     """
 
     def __init__(self, witness: Witness, seconds: list[float]):
@@ -163,7 +164,7 @@ class _Told:
 
     def next(self, what: str, why: str) -> None:
         """Begins a stage."""
-        pace = (time.monotonic() - self.began) / sum(self.seconds[: self.at]) if self.at > 2 else 1.0
+        pace = (time.monotonic() - self.began) / sum(self.seconds[: self.at]) if self.at > 3 else 1.0
         left = max(1, round(pace * sum(self.seconds[self.at :])))
         self.at += 1
         self.witness.says(f"[{self.at}/{len(self.seconds)}, about {left} s left] {what}: {why}")
