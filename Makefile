@@ -33,6 +33,7 @@ demo: setup
 
 bench-data: setup
 	$(BIN)/python benchmarks/data.py --work bench-data
+	$(BIN)/python benchmarks/sections.py bench-data/60000/mimic3/NOTEEVENTS.csv
 	$(BIN)/python benchmarks/large_tables.py --work bench-data/large
 	$(BIN)/clinstack data synthetic bench-data/planted --patients 2000 --identifiers 0.3 --seed 7
 	$(BIN)/python benchmarks/identifiers.py bench-data/planted
