@@ -5,6 +5,7 @@
     clinstack.adapt(base="tiny-base", corpus="corpus", out="runs/clinical", rank=8)
     clinstack.train(base="tiny-base", task="tasks/mor", out="runs/mor", clinical="runs/clinical")
     clinstack.load("runs/mor").predict_proba(["CHIEF COMPLAINT: chest pain"])
+    clinstack.StackClassifier(clinical="runs/clinical").fit(texts, labels)  # a scikit-learn estimator
 
 The names mirror the commands and take their options as keywords. Nothing heavy is imported before it is used.
 """
@@ -15,6 +16,7 @@ from clinstack.errors import BadInput, CannotWrite, ClinstackError, Interrupted,
 
 if TYPE_CHECKING:
     from clinstack.models.note_classifier import NoteClassifier
+    from clinstack.training.estimator import StackClassifier
 
 __all__ = [
     "BadInput",
@@ -22,6 +24,7 @@ __all__ = [
     "ClinstackError",
     "Interrupted",
     "ProofFailed",
+    "StackClassifier",
     "WrongParents",
     "adapt",
     "evaluate",
@@ -61,3 +64,12 @@ def load(run: str, base: str | None = None, device: str = "cpu") -> "NoteClassif
     from clinstack.models.note_classifier import load as read
 
     return read(run, base, device)
+
+
+def __getattr__(name: str) -> Any:
+    """`StackClassifier`, imported on first use."""
+    if name == "StackClassifier":
+        from clinstack.training.estimator import StackClassifier
+
+        return StackClassifier
+    raise AttributeError(f"module 'clinstack' has no attribute {name!r}")

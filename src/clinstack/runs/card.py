@@ -53,13 +53,14 @@ def _step1(result: dict[str, Any]) -> tuple[str, list[str]]:
 
 
 def _step2(result: dict[str, Any]) -> tuple[str, list[str]]:
+    split = list(result["metrics"])[-1]
     rows = [
-        f"| {split} | {name} | {_number(found['value'])} | {_number(found['low'])} to {_number(found['high'])} |"
-        for split, metrics in result["metrics"].items()
+        f"| {part} | {name} | {_number(found['value'])} | {_number(found['low'])} to {_number(found['high'])} |"
+        for part, metrics in result["metrics"].items()
         for name, found in metrics.items()
     ]
     return f"# {result['task']} ({result['kind']}), {result['variant']}, on {result['base']['name']}", [
-        f"Labels scored in test: {result['labels_scored']['test']} of {len(result['classes'])}.",
+        f"Labels scored in {split}: {result['labels_scored'][split]} of {len(result['classes'])}.",
         "",
         "| split | metric | value | 95 % interval (patient bootstrap) |",
         "|---|---|---|---|",

@@ -152,7 +152,9 @@ class _Training:
         proof = self._prove(few, notes["train"], weights, start)
         self.witness.says("Predicting validation and test notes")
         with measured(cost, "evaluate", str(self.device)):
-            scored = {"valid": notes["valid"], "test": _Notes(self.task, "test", self.classifier)}
+            scored = {"valid": notes["valid"]}
+            if self.task.counts["test"]["notes"]:
+                scored["test"] = _Notes(self.task, "test", self.classifier)
             logits = {split: self.classifier.logits(one.encoded) for split, one in scored.items()}
         cost["evaluate"] |= reading_cost(self.weights, sum(one.tokens for one in scored.values()))
         return self._save(fitted, proof, scored, logits, cost)
