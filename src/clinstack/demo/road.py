@@ -20,7 +20,7 @@ from clinstack.training.classification import train, variant_name
 from clinstack.training.language import adapt
 from clinstack.training.running import Witness
 
-PATIENTS, UNLABELLED_PATIENTS = 850, 300
+PATIENTS, UNLABELLED_PATIENTS = 800, 380
 TASKS = {
     "mor": "in-hospital death",
     "diag": "diagnoses",
@@ -72,7 +72,7 @@ def walk(options: DemoOptions, witness: Witness) -> dict[str, Any]:
         for task in TASKS
         for variant in (VARIANTS if options.full or task in COMPARED else (FULL_STACK,))
     ]
-    seconds: list[float] = [1, 1, 1, 55, *(14 if _trains_inside(variant) else 9 for _, variant in cells), 3]
+    seconds: list[float] = [1, 1, 1, 65, *(13 if _trains_inside(variant) else 9 for _, variant in cells), 3]
     told = _Told(witness, seconds)
 
     told.next("A synthetic hospital", "made-up patients in MIMIC's own tables, so nothing here is anyone's data")
