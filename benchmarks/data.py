@@ -1,6 +1,6 @@
 """How fast, and in how much memory, a hospital's tables become tasks: against plain pandas, and as the hospital grows.
 
-    python benchmarks/data.py --admissions 60000 --rounds 3 --sizes 10000 30000 60000 120000 --work /tmp/bench-data
+    python benchmarks/data.py --admissions 60000 --rounds 3 --sizes 10000 30000 60000 120000 --work bench-data
 
 Makes synthetic hospitals whose notes have the length of real ones (discharge summaries of about 10,000 characters, others
 of 1,600: about 1 GB of NOTEEVENTS at 60,000 admissions), then runs `clinstack data mimic3` and `naive_mimic3.py` in turn, as

@@ -5,6 +5,7 @@ import random
 
 import numpy as np
 import pytest
+import sklearn
 from conftest import WORDS, made_up_note
 from sklearn.base import clone
 from sklearn.model_selection import GridSearchCV, GroupKFold, cross_val_score
@@ -100,6 +101,14 @@ def test_it_works_in_cross_validation_and_search(classifier):
         texts[:40], y[:40]
     )
     assert search.best_params_["rank"] in (1, 2)
+
+
+def test_groups_reach_fit_through_metadata_routing(classifier, tmp_path):
+    texts, y = notes(24)
+    with sklearn.config_context(enable_metadata_routing=True):
+        classifier.set_fit_request(groups=True)
+        with pytest.raises(BadInput, match="1 patients are too few"):
+            cross_val_score(classifier, texts, y, params={"groups": ["one"] * 24}, cv=2, error_score="raise")
 
 
 def test_a_clone_has_the_same_parameters_and_learns_the_same(classifier):

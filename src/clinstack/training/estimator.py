@@ -71,6 +71,7 @@ class StackClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         texts:  (N,) notes.
         y:      (N,) a class each, of two or more; or (N, C) of 0 and 1, for C labels.
         groups: (N,) whose note it is, so that no patient is both trained on and selected by; without it each note's own.
+            `cross_val_score` passes it on after `set_fit_request(groups=True)`, with scikit-learn's metadata routing.
         Raises BadInput, naming the note by its position, for what cannot be trained on.
         """
         notes = _texts(texts)
