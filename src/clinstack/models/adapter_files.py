@@ -18,7 +18,7 @@ from torch import Tensor
 from clinstack.errors import BadInput, WrongParents
 from clinstack.models.backbone import Backbone
 from clinstack.models.method import Method, method_name, method_of_peft
-from clinstack.models.stack import Adapter, Slot
+from clinstack.models.stack import Adapter
 from clinstack.runs.atomic import atomic_folder, read_json, write_json
 from clinstack.runs.layout import AdapterLayout
 from clinstack.runs.lineage import hash_arrays
@@ -31,11 +31,11 @@ def hash_adapter(method: Method, weights: Mapping[str, Tensor], base: str, paren
 
 
 def save_adapter(
-    folder: Path, slot: Slot, backbone: Backbone, weights: dict[str, Tensor], parents: tuple[str, ...], terms: list[str]
+    folder: Path, adapter: Adapter, backbone: Backbone, parents: tuple[str, ...], terms: list[str]
 ) -> dict[str, Any]:
-    """Writes the adapter of a slot as it is now, in place of an older one; returns its lineage."""
-    adapter = slot.adapter
-    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in weights.items()}
+    """Writes an attached adapter as it is now, in place of an older one; returns its lineage."""
+    exported = adapter.method.export(backbone, adapter.name)
+    tensors = {name: tensor.cpu().contiguous() for name, tensor in exported.items()}
     lineage = {
         "name": adapter.name,
         "method": method_name(adapter.method),

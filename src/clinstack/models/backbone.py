@@ -1,13 +1,14 @@
 """The pretrained model: found, loaded, identified by content, and asked for hidden states.
 
-A backbone is a causal language model of the transformers library. Its hash covers the bytes of weights, configuration and
+A backbone is a language model of the transformers library: a decoder, which foretells the next token, or an encoder, which
+restores masked ones. Its hash covers the bytes of weights, configuration and
 tokenizer, so two folders with the same content are the same base and a changed weight is another one; adapters are bound to
 it by that hash. The model stays in evaluation mode with frozen weights: what trains is an adapter or a head.
 """
 
 import hashlib
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from importlib.resources import files
 from pathlib import Path
@@ -18,6 +19,7 @@ from torch import Tensor, nn
 
 from clinstack.errors import BadInput
 from clinstack.models.tokenizer import NoteTokenizer
+from clinstack.models.virtual_tokens import VirtualTokens, note_numbers
 
 TINY_BASE = "tiny-base"
 """The name of the small model that comes with clinstack."""
@@ -33,11 +35,29 @@ _IDENTITY = (
 )
 
 
+@dataclass
+class Replaced:
+    """A second set of the base's weights (see `methods.full`); `back` says whether it is the base's own that are in place."""
+
+    aside: dict[str, Tensor]
+    back: bool = False
+
+    def exchange(self, own: dict[str, nn.Parameter]) -> None:
+        """Puts the set that lies aside into the model, and the other one aside."""
+        for name, weight in own.items():
+            weight.data, self.aside[name] = self.aside[name], weight.data
+        self.back = not self.back
+
+
 @dataclass(frozen=True)
 class Backbone:
-    """A causal language model with its tokenizer and content hash.
+    """A language model with its tokenizer and content hash, and what adapters have put beside its layers.
 
-    model: the transformers model, evaluation mode, weights frozen.
+    model:    the transformers model, evaluation mode, weights frozen.
+    own:      the base's own weights by name (tied ones once), whatever adapters are attached later.
+    occupied: names of the attached adapters.
+    virtual:  prompts and prefixes.
+    replaced: weights of a full adapter's base.
     """
 
     name: str
@@ -45,6 +65,18 @@ class Backbone:
     hash: str
     model: Any
     tokenizer: NoteTokenizer
+    own: dict[str, nn.Parameter] = field(init=False, repr=False)
+    occupied: list[str] = field(default_factory=list, init=False)
+    virtual: VirtualTokens = field(default_factory=VirtualTokens, init=False, repr=False)
+    replaced: dict[str, Replaced] = field(default_factory=dict, init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "own", dict(self.model.named_parameters()))
+
+    @property
+    def masked(self) -> bool:
+        """Whether this is an encoder, trained to restore masked tokens."""
+        return type(self.model).__name__.endswith("MaskedLM")
 
     @property
     def width(self) -> int:
@@ -53,8 +85,15 @@ class Backbone:
 
     @property
     def longest(self) -> int:
-        """The most tokens the model was made for."""
-        return int(getattr(self.model.config, "max_position_embeddings", 2**20))
+        """The most tokens the model was made for, virtual ones included."""
+        return int(getattr(self.model.config, "max_position_embeddings", 2**20)) - self._first_position
+
+    @property
+    def _first_position(self) -> int:
+        """The number of a note's first position: not 0 in RoBERTa's family, which counts from behind its padding id."""
+        embeddings = getattr(self.model.base_model, "embeddings", None)
+        padding = getattr(getattr(embeddings, "position_embeddings", None), "padding_idx", None)
+        return 0 if padding is None else int(padding) + 1
 
     @property
     def device(self) -> torch.device:
@@ -64,7 +103,7 @@ class Backbone:
     @cached_property
     def parameters_total(self) -> int:
         """Number of the base's own weights (tied ones once)."""
-        return sum(p.numel() for name, p in self.model.named_parameters() if "lora_" not in name)
+        return sum(p.numel() for p in self.own.values())
 
     def encode(self, tokens: Tensor, mask: Tensor) -> Tensor:
         """The last hidden states, after the final norm.
@@ -73,6 +112,8 @@ class Backbone:
         mask:   (B, T) of 0/1, 1 on real tokens.
         Returns (B, T, H); the states of real tokens are the same whatever the padding.
         """
+        if self.virtual.active:  # only decoders have any: no real token sees the padding behind it
+            return self.virtual.encode(self.model, tokens, torch.arange(tokens.shape[1], device=tokens.device))
         return self.model.base_model(  # type: ignore[no-any-return]
             input_ids=tokens, attention_mask=mask, use_cache=False
         ).last_hidden_state
@@ -83,42 +124,71 @@ class Backbone:
         tokens, positions: (B, T) int64, see `data.packing`. Returns (B, T, H).
         Without `use_cache=False` transformers 5.23 lets notes attend to their neighbours; a test pins it.
         """
+        if self.virtual.active:
+            return self.virtual.encode(self.model, tokens, positions)
+        notes = note_numbers(positions) if self.masked else None
         return self.model.base_model(  # type: ignore[no-any-return]
-            input_ids=tokens, position_ids=positions, use_cache=False
+            input_ids=tokens,
+            attention_mask=None if notes is None else (notes[:, None, :] == notes[:, :, None]).unsqueeze(1),
+            position_ids=positions + self._first_position,
+            use_cache=False,
         ).last_hidden_state
 
     def unembed(self, hidden: Tensor) -> Tensor:
         """Token logits (..., V) of hidden states (..., H)."""
-        head: nn.Module = self.model.get_output_embeddings()
+        head: nn.Module = self._masked_head if self.masked else self.model.get_output_embeddings()
         return head(hidden)  # type: ignore[no-any-return]
+
+    @property
+    def _masked_head(self) -> nn.Module:
+        """All that an encoder has behind its layers: a transform and the output embeddings."""
+        heads = [part for name, part in self.model.named_children() if name != self.model.base_model_prefix]
+        if len(heads) != 1:
+            raise BadInput(
+                f"Base {self.name}: its family has no masked-language head in one piece. Use a BERT or RoBERTa."
+            )
+        return heads[0]  # type: ignore[no-any-return]
 
 
 def check_max_tokens(backbone: Backbone, max_tokens: int) -> None:
-    """Raises BadInput if notes would be longer than the base was made for."""
-    if max_tokens > backbone.longest:
+    """Raises BadInput if notes would be longer than the base was made for, with the virtual tokens before them."""
+    room = backbone.longest - backbone.virtual.places
+    if max_tokens > room:
+        besides = f" behind {backbone.virtual.places} virtual tokens" if backbone.virtual.places else ""
         raise BadInput(
-            f"--max-tokens {max_tokens} is more than base {backbone.name} can read ({backbone.longest}). Choose at most that."
+            f"--max-tokens {max_tokens} is more than base {backbone.name} can read{besides} ({room}). Choose at most that."
         )
 
 
 def load_backbone(base: str, device: str = "cpu") -> Backbone:
     """Loads a base by its name (`tiny-base`), local folder, or hub id.
 
-    Raises BadInput if there is no such folder, or it holds no causal language model with a fast tokenizer.
+    Raises BadInput if there is no such folder, or it holds no language model with a fast tokenizer.
     """
     path = find_base(base)
     _quieten()
-    from transformers import AutoModelForCausalLM, AutoTokenizer
+    from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForMaskedLM, AutoTokenizer
 
     try:
-        model = AutoModelForCausalLM.from_pretrained(path, dtype=torch.float32, local_files_only=True)
+        kind = AutoModelForMaskedLM if _is_encoder(AutoConfig.from_pretrained(path)) else AutoModelForCausalLM
+        # SDPA takes the masks of packed notes; the eager attention of an encoder would add them up as numbers.
+        model = kind.from_pretrained(path, dtype=torch.float32, local_files_only=True, attn_implementation="sdpa")
         tokenizer = AutoTokenizer.from_pretrained(path, local_files_only=True)
     except (OSError, ValueError, KeyError) as error:
         reason = str(error).strip().splitlines()[0]
         raise BadInput(f"Base {base} cannot be loaded from {path}: {reason}") from error
     network: nn.Module = model
     network.eval().requires_grad_(False).to(device)
-    return Backbone(base_name(base), path, hash_base(path), network, NoteTokenizer(base, tokenizer))
+    read = NoteTokenizer(base, tokenizer, closed=kind is AutoModelForMaskedLM)
+    return Backbone(base_name(base), path, hash_base(path), network, read)
+
+
+def _is_encoder(config: Any) -> bool:
+    """Whether a model's configuration is of a family that restores masked tokens, and not set up to foretell."""
+    from transformers.models.auto.modeling_auto import MODEL_FOR_MASKED_LM_MAPPING_NAMES
+
+    made_as = (config.architectures or [""])[0]
+    return config.model_type in MODEL_FOR_MASKED_LM_MAPPING_NAMES and not made_as.endswith(("CausalLM", "LMHeadModel"))
 
 
 def find_base(base: str) -> Path:

@@ -13,6 +13,7 @@ from clinstack import discovery
 from clinstack.errors import BadInput
 
 if TYPE_CHECKING:
+    from torch import Tensor
     from torch.nn import Parameter
 
     from clinstack.models.backbone import Backbone
@@ -27,18 +28,29 @@ class Method(BaseModel, ABC):
 
     peft_type: ClassVar[str]
     """The name peft gives the method in `adapter_config.json`."""
+    decoders_only: ClassVar[bool] = False
+    """Whether the method has no meaning on an encoder."""
+    every_token: ClassVar[bool] = True
+    """Whether each weight is multiplied once for every token, as estimates of operations assume."""
 
     @abstractmethod
-    def effect(self) -> dict[str, float]:
+    def effect(self) -> dict[str, Any]:
         """What decides the adapter's effect besides its weights; part of its content hash."""
 
     @abstractmethod
-    def attach(self, backbone: "Backbone", adapter: str) -> None:
-        """Puts a fresh adapter of that name into the backbone's model. The fresh adapter changes no hidden state or few."""
+    def attach(self, backbone: "Backbone", adapter: str, *, fresh: bool) -> None:
+        """Puts an adapter of that name into the backbone's model.
+
+        fresh: whether it is to be trained from its beginning; otherwise the weights of a file follow, in the file's form.
+        """
 
     @abstractmethod
     def parameters(self, backbone: "Backbone", adapter: str) -> "dict[str, Parameter]":
-        """The adapter's weights by the names that peft's file format gives them."""
+        """What trains, by name. Of an adapter that is not fresh: the names of peft's file format."""
+
+    def export(self, backbone: "Backbone", adapter: str) -> "dict[str, Tensor]":
+        """The adapter's weights as peft's file format names and shapes them."""
+        return {name: weight.detach() for name, weight in self.parameters(backbone, adapter).items()}
 
     @abstractmethod
     def activate(self, backbone: "Backbone", adapters: list[str]) -> None:
@@ -54,8 +66,8 @@ class Method(BaseModel, ABC):
 
     @classmethod
     @abstractmethod
-    def from_peft(cls, config: dict[str, Any]) -> Self:
-        """The options that peft's `adapter_config.json` describes."""
+    def from_peft(cls, config: dict[str, Any]) -> Self | None:
+        """The options that peft's `adapter_config.json` of this peft type describes; None if it is another method's."""
 
 
 def methods() -> dict[str, type[Method]]:
@@ -97,13 +109,15 @@ def gather_method_options(given: dict[str, Any]) -> dict[str, Any]:
 
 def method_name(method: Method) -> str:
     """The name under which the table has this method."""
-    return next(name for name, kind in methods().items() if isinstance(method, kind))
+    return next(name for name, kind in methods().items() if type(method) is kind)
 
 
 def method_of_peft(config: dict[str, Any]) -> Method:
     """The method and options of an `adapter_config.json`."""
     for kind in methods().values():
-        if kind.peft_type == config.get("peft_type"):
-            return kind.from_peft(config)
-    known = ", ".join(sorted(kind.peft_type for kind in methods().values()))
-    raise BadInput(f"An adapter of peft type {config.get('peft_type')!r} is not known here. Known: {known}.")
+        if kind.peft_type == config.get("peft_type") and (found := kind.from_peft(config)):
+            return found
+    raise BadInput(
+        f"An adapter of peft type {config.get('peft_type')!r} with these settings is not known here. Known: "
+        f"{', '.join(methods())}."
+    )

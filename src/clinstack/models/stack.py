@@ -16,7 +16,7 @@ from torch.nn import Parameter
 
 from clinstack.errors import BadInput, WrongParents
 from clinstack.models.backbone import Backbone
-from clinstack.models.method import Method
+from clinstack.models.method import Method, method_name, methods
 
 
 @dataclass(frozen=True)
@@ -58,18 +58,20 @@ class Stack:
     _parameters: dict[str, dict[str, Parameter]] = field(default_factory=dict, init=False, repr=False)
 
     def __post_init__(self) -> None:
-        if getattr(self.backbone.model, "peft_config", None):
+        if self.backbone.occupied:
             raise BadInput("This backbone already carries adapters. Load it afresh for another stack.")
         names = [slot.adapter.name for slot in self.slots]
         if len(set(names)) < len(names):
             raise BadInput(f"Two adapters of one stack have the same name: {', '.join(names)}.")
+        self.backbone.occupied.extend(names)
         below: list[str] = []
         for slot in self.slots:
             _check_parents(slot.adapter, self.backbone, below)
             below += [slot.adapter.hash] if slot.adapter.hash else []
         for slot in self.slots:
             adapter = slot.adapter
-            adapter.method.attach(self.backbone, adapter.name)
+            _require_decoder(adapter.method, self.backbone)
+            adapter.method.attach(self.backbone, adapter.name, fresh=adapter.weights is None)
             self._parameters[adapter.name] = adapter.method.parameters(self.backbone, adapter.name)
             if adapter.weights is not None:
                 _load(adapter, self._parameters[adapter.name])
@@ -78,8 +80,43 @@ class Stack:
         self.train(False)
 
     def parameters(self, adapter: str) -> dict[str, Parameter]:
-        """An adapter's weights by the names of peft's file format."""
+        """What an adapter consists of in this stack, by name; what is saved of it is `export`."""
         return self._parameters[adapter]
+
+    def export(self, adapter: str) -> dict[str, Tensor]:
+        """An adapter's weights as they are now, by the names of peft's file format."""
+        slot = next(slot for slot in self.slots if slot.adapter.name == adapter)
+        return slot.adapter.method.export(self.backbone, adapter)
+
+    @property
+    def weights_total(self) -> int:
+        """How many weights base and adapters have; those of a full adapter are the base's."""
+        every = [*self.backbone.own.values(), *(p for some in self._parameters.values() for p in some.values())]
+        return sum(p.numel() for p in {id(p): p for p in every}.values())
+
+    @property
+    def weights_trainable(self) -> int:
+        """How many weights of the stack train."""
+        return sum(p.numel() for p in self.trainable().values())
+
+    @property
+    def weights_per_token(self) -> tuple[int, int]:
+        """Frozen and trainable weights that every token is multiplied with, for estimates of operations."""
+        trained = {
+            id(p): p.numel()
+            for slot in self.slots
+            if not slot.frozen and slot.adapter.method.every_token
+            for p in self._parameters[slot.adapter.name].values()
+        }
+        own = {id(p): p.numel() for p in self.backbone.own.values()}
+        added = {
+            id(p): p.numel()
+            for slot in self.slots
+            if slot.frozen and slot.adapter.method.every_token
+            for p in self._parameters[slot.adapter.name].values()
+        }
+        frozen = sum(count for key, count in (own | added).items() if key not in trained)
+        return frozen, sum(trained.values())
 
     def trainable(self) -> dict[str, Parameter]:
         """Every weight of the slots that are not frozen, as `<adapter>/<name>`."""
@@ -122,6 +159,14 @@ class Stack:
         for slot in self.slots:
             for parameter in self._parameters[slot.adapter.name].values():
                 parameter.requires_grad_(not slot.frozen)
+
+
+def _require_decoder(method: Method, backbone: Backbone) -> None:
+    if method.decoders_only and backbone.masked:
+        able = ", ".join(name for name, kind in methods().items() if not kind.decoders_only)
+        raise BadInput(
+            f"Method {method_name(method)} is for decoders, and base {backbone.name} is an encoder. Choose one of {able}."
+        )
 
 
 def _check_parents(adapter: Adapter, backbone: Backbone, below: list[str]) -> None:

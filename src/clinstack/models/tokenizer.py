@@ -1,7 +1,8 @@
 """A backbone's tokenizer, as notes need it: a start token on every note, no padding, byte offsets, and a hash of its own.
 
 Tokenizers of the LLaMA family may or may not add their start token by themselves, depending on version and file; here it is
-always added by us, exactly once. Models without one (GPT-2, Qwen) open a note with their end-of-text token.
+always added by us, exactly once. Models without one (GPT-2, Qwen) open a note with their end-of-text token. Encoders open a
+note with their class token and close it with their separator, as they were trained.
 """
 
 import hashlib
@@ -13,37 +14,56 @@ from clinstack.errors import BadInput
 class NoteTokenizer:
     """Text -> token ids with the start token in front.
 
-    name: what to call the base in messages.
-    fast: a transformers fast tokenizer.
+    name:   what to call the base in messages.
+    fast:   a transformers fast tokenizer.
+    closed: whether notes end with the separator, as encoders read them.
     """
 
-    def __init__(self, name: str, fast: Any):
+    def __init__(self, name: str, fast: Any, *, closed: bool = False):
         self._rust: Any = getattr(fast, "backend_tokenizer", None)
         if self._rust is None:
             raise BadInput(
                 f"{name}: its tokenizer has no fast form (tokenizer.json). Convert it with transformers first."
             )
-        start = fast.bos_token_id if fast.bos_token_id is not None else fast.eos_token_id
+        start = _first(fast.cls_token_id if closed else None, fast.bos_token_id, fast.eos_token_id)
         if start is None:
             raise BadInput(f"{name}: its tokenizer has neither a start nor an end token, so notes cannot be opened.")
+        if closed and (fast.sep_token_id is None or fast.mask_token_id is None):
+            raise BadInput(f"{name}: its tokenizer lacks the separator or mask token of an encoder.")
         self._rust.no_padding()
         self._rust.no_truncation()
-        self.start: int = int(start)
+        self.start: int = start
+        self.end: tuple[int, ...] = (int(fast.sep_token_id),) if closed else ()
+        self.mask: int | None = int(fast.mask_token_id) if closed else None
         self.size: int = int(self._rust.get_vocab_size(with_added_tokens=True))
         self.has_pad: bool = fast.pad_token_id is not None
         self.pad: int = int(fast.pad_token_id) if fast.pad_token_id is not None else self.start
         self.hash: str = "sha256:" + hashlib.sha256(self._rust.to_str().encode()).hexdigest()
 
+    def encode_plain(self, text: str) -> list[int]:
+        """Token ids of a text alone, without a start token."""
+        return list(self._rust.encode(text, add_special_tokens=False).ids)
+
     def encode(self, texts: list[str], max_tokens: int | None = None) -> list[list[int]]:
-        """Token ids of each text, the start token first, cut to `max_tokens` in all."""
-        limit = None if max_tokens is None else max_tokens - 1
-        return [[self.start, *one.ids[:limit]] for one in self._rust.encode_batch_fast(texts, add_special_tokens=False)]
+        """Token ids of each text, opened (and closed), cut to `max_tokens` in all."""
+        limit = None if max_tokens is None else self._room(max_tokens)
+        return [
+            [self.start, *one.ids[:limit], *self.end]
+            for one in self._rust.encode_batch_fast(texts, add_special_tokens=False)
+        ]
 
     def encode_within(self, texts: list[str], max_tokens: int) -> tuple[list[list[int]], int]:
         """Like `encode` with a limit, and the UTF-8 bytes of the text that the kept tokens spell."""
         kept, text_bytes = [], 0
         for text, one in zip(texts, self._rust.encode_batch(texts, add_special_tokens=False), strict=True):
-            ids = one.ids[: max_tokens - 1]
-            kept.append([self.start, *ids])
+            ids = one.ids[: self._room(max_tokens)]
+            kept.append([self.start, *ids, *self.end])
             text_bytes += len(text[: one.offsets[len(ids) - 1][1]].encode("utf-8")) if ids else 0
         return kept, text_bytes
+
+    def _room(self, max_tokens: int) -> int:
+        return max_tokens - 1 - len(self.end)
+
+
+def _first(*ids: int | None) -> int | None:
+    return next((int(one) for one in ids if one is not None), None)

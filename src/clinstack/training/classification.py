@@ -133,8 +133,7 @@ class _Training:
         self.origin, self.witness = origin, witness
         self.stack, self.head = classifier.stack, classifier.head
         self.device = self.stack.backbone.device
-        in_stack = (p for slot in self.stack.slots for p in self.stack.parameters(slot.adapter.name).values())
-        self.weights = self.stack.backbone.parameters_total + sum(p.numel() for p in in_stack)
+        self.weights = self.stack.weights_total
 
     def result(self) -> dict[str, Any]:
         """Trains, proves, predicts and saves; `result.json` is written last."""
@@ -226,9 +225,8 @@ class _Training:
 
     def _complete_cost(self, cost: dict[str, Any], fitted: Fitted, train: _Notes) -> None:
         """Adds tokens and operations; where nothing inside the stack trains, the notes were read once for all epochs."""
-        trainable = sum(p.numel() for p in self.stack.trainable().values())
-        cost |= training_cost(cost, fitted, self.weights - trainable, trainable, through_frozen=True)
-        if not trainable:
+        cost |= training_cost(cost, fitted, *self.stack.weights_per_token, through_frozen=True)
+        if not self.stack.trainable():
             cost |= reading_cost(self.weights, train.tokens)
 
     def _save(
@@ -245,9 +243,7 @@ class _Training:
         adapters = []
         for slot in self.stack.slots:
             name = slot.adapter.name
-            saved = save_adapter(
-                layout.adapter(name), slot, backbone, dict(self.stack.parameters(name)), parents, terms
-            )
+            saved = save_adapter(layout.adapter(name), slot.adapter, backbone, parents, terms)
             adapters.append(
                 {**{key: saved[key] for key in ("name", "method", "hash", "parents")}, "frozen": slot.frozen}
             )
@@ -259,9 +255,7 @@ class _Training:
             split: scorecard(task.kind, logits[split], notes.labels, notes.patient_ids, options.resamples)
             for split, notes in scored.items()
         }
-        trainable = sum(p.numel() for p in self.stack.trainable().values()) + sum(
-            p.numel() for p in self.head.parameters()
-        )
+        trainable = self.stack.weights_trainable + sum(p.numel() for p in self.head.parameters())
         result = {
             "step": 2,
             "task": task.name,

@@ -144,11 +144,8 @@ def _train(
     few = batches.load(range(min(2, count_blocks(streams["train"], options.max_tokens))))
     proof = prove(stack, lambda: _token_logits(backbone, few), lambda: next_token_loss(backbone, few), start)
 
-    trainable = sum(p.numel() for p in stack.trainable().values())
-    cost["train"] = training_cost(cost["train"], fitted, backbone.parameters_total, trainable, through_frozen=True)
-    saved = save_adapter(
-        run.layout.adapter(CLINICAL), stack.slots[0], backbone, dict(stack.parameters(CLINICAL)), (), list(corpus.terms)
-    )
+    cost["train"] = training_cost(cost["train"], fitted, *stack.weights_per_token, through_frozen=True)
+    saved = save_adapter(run.layout.adapter(CLINICAL), stack.slots[0].adapter, backbone, (), list(corpus.terms))
     result = {
         "step": 1,
         "method": options.method,
@@ -161,7 +158,7 @@ def _train(
         "bits_per_byte": {s: {"before": before[s].bits_per_byte, "after": after[s].bits_per_byte} for s in SPLITS},
         "tokens": {s: after[s].tokens for s in SPLITS},
         "stack_proof": proof,
-        "parameters": {"total": backbone.parameters_total + trainable, "trainable": trainable},
+        "parameters": {"total": stack.weights_total, "trainable": stack.weights_trainable},
         "best_epoch": fitted.best_epoch,
         "stopped_early": fitted.stopped_early,
         "cost": cost,

@@ -1,0 +1,57 @@
+"""Full fine-tuning: every weight of the base is trained. The upper comparison, and no PEFT method.
+
+Its file is as large as the base and holds the weights under transformers' own names; peft does not know it. The base's own
+weights are kept beside, so that the adapter can be switched off: memory holds them twice.
+"""
+
+from typing import TYPE_CHECKING, Any, ClassVar, Self
+
+from clinstack.errors import BadInput
+from clinstack.models.method import Method
+
+if TYPE_CHECKING:
+    from torch.nn import Parameter
+
+    from clinstack.models.backbone import Backbone
+
+
+class Full(Method):
+    """Every weight of the base."""
+
+    peft_type: ClassVar[str] = "CLINSTACK_FULL"
+
+    def effect(self) -> dict[str, Any]:
+        """Nothing but the weights."""
+        return {}
+
+    def attach(self, backbone: "Backbone", adapter: str, *, fresh: bool) -> None:
+        """Keeps the base's own weights aside; what is trained starts as them."""
+        from clinstack.models.backbone import Replaced
+
+        if backbone.replaced:
+            raise BadInput(
+                "A stack can hold one full adapter: two would train the same weights. Use lora for the other."
+            )
+        backbone.replaced[adapter] = Replaced({name: weight.detach().clone() for name, weight in backbone.own.items()})
+
+    def parameters(self, backbone: "Backbone", adapter: str) -> "dict[str, Parameter]":
+        """All weights of the base by transformers' names."""
+        return dict(backbone.own)
+
+    def activate(self, backbone: "Backbone", adapters: list[str]) -> None:
+        """Puts the adapter's weights into the model, or the base's own back."""
+        for adapter, replaced in backbone.replaced.items():
+            if (adapter in adapters) == replaced.back:
+                replaced.exchange(backbone.own)
+
+    def train(self, backbone: "Backbone", adapter: str, training: bool) -> None:
+        """Nothing: the base computes as in use, without its dropout, like the base below every other adapter."""
+
+    def peft_config(self, backbone: "Backbone", adapter: str) -> dict[str, Any]:
+        """Says that the weights replace the base's."""
+        return {"peft_type": self.peft_type, "base_model_name_or_path": backbone.name, "task_type": None}
+
+    @classmethod
+    def from_peft(cls, config: dict[str, Any]) -> Self:
+        """There are no options."""
+        return cls()
