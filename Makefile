@@ -1,13 +1,14 @@
 # make setup   .venv with clinstack in it (.venv/bin/clinstack)
 # make test    style, types and tests, as CI runs them
 # make demo    the whole road on built-in data, about five minutes on two cores
+# make conformance  every PEFT method on every model family: the matrix, two minutes
 # make bench-data   times and memory of the data commands, of data mimic3 beside plain pandas; 25 minutes, figures in bench-data/
 
 PYTHON ?= python3
 BIN := .venv/bin
 OUT ?= demo-run
 
-.PHONY: setup test slow demo bench-data format clean
+.PHONY: setup test conformance slow demo bench-data format clean
 
 setup: .venv/.installed
 
@@ -24,6 +25,9 @@ test: setup
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadfile
+
+conformance: setup
+	OMP_NUM_THREADS=1 $(BIN)/pytest -q tests/conformance
 
 slow: setup
 	$(BIN)/pytest -m slow

@@ -26,7 +26,29 @@ from transformers import (
     RobertaForMaskedLM,
 )
 
-WORDS = "patient is a man woman with history of the and was seen on day for follow up pain stable afebrile intubated".split()
+WORDS = [
+    "patient",
+    "is",
+    "a",
+    "man",
+    "woman",
+    "with",
+    "history",
+    "of",
+    "the",
+    "and",
+    "was",
+    "seen",
+    "on",
+    "day",
+    "for",
+    "follow",
+    "up",
+    "pain",
+    "stable",
+    "afebrile",
+    "intubated",
+]
 VOCABULARY = 300
 SHAPE: dict[str, Any] = {"vocab_size": VOCABULARY, "hidden_size": 32, "num_attention_heads": 4, "num_hidden_layers": 2}
 SPREAD: dict[str, Any] = {"initializer_range": 0.15, "intermediate_size": 64, "max_position_embeddings": 256}

@@ -95,7 +95,11 @@ def _method_parameters() -> list[inspect.Parameter]:
     table, made = methods(), []
     for key, owners in method_fields().items():
         field = table[owners[0]].model_fields[key]
-        help_text = f"{field.description} [{', '.join(owners)}; default: {field.default}]"
+        defaults: dict[str, list[str]] = {}
+        for owner in owners:
+            defaults.setdefault(str(table[owner].model_fields[key].default), []).append(owner)
+        shown = "; ".join(f"{', '.join(some)}: {value}" for value, some in defaults.items())
+        help_text = f"{field.description} [{shown}]"
         about = Parameter(help=help_text, group=_METHOD, show_default=False)
         annotation: Any = Annotated[Optional[field.annotation], about]  # noqa: UP045
         made.append(inspect.Parameter(key, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=annotation))

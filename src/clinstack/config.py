@@ -63,6 +63,8 @@ class TrainingOptions(Options):
     """auto, cpu, cuda or cuda:N."""
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     """Arithmetic of training; auto takes bfloat16 where the processor has it. Evaluation is always float32."""
+    gradient_checkpointing: bool = False
+    """Compute each layer twice instead of keeping what is inside it: less memory, about a third more time."""
     checkpoint_seconds: float = Field(default=60.0, ge=0)
     """A checkpoint is written when the last one is older than this."""
 
@@ -88,6 +90,8 @@ class AdaptOptions(TrainingOptions):
     """How often an epoch the validation part is measured."""
     validation_tokens: int = Field(default=100_000, ge=1)
     """Most tokens measured during training and of the training part; valid and test are measured whole, before and after."""
+    general: Path | None = None
+    """File of general text (a table with the column text); measured before and after, it tells what the base forgets."""
     method_options: dict[str, Any] = {}
     """Options of the method, such as rank."""
 

@@ -135,7 +135,7 @@ def train_words(small_base: Path, small_task: Callable[[str], Path]) -> list[str
         (["--rank", "0"], "Method lora, option rank: Input should be greater than or equal to 1."),
         (
             ["--targets", "nothing"],
-            "LoRA finds no layers 'nothing' in base small. Use --targets all, or names of its layers.",
+            "Method lora finds no layers 'nothing' in base small. Use --targets all, or names of its layers.",
         ),
         (
             ["--task-adapter", "none", "--rank", "2"],

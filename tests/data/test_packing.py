@@ -14,7 +14,8 @@ from clinstack.data.packing import NOT_SCORED, build_stream, count_blocks, open_
 from clinstack.errors import BadInput
 from clinstack.models.backbone import Backbone, load_backbone
 from clinstack.training.batches import PackedBlocks
-from clinstack.training.language import measure, next_token_loss
+from clinstack.training.objective import NextToken
+from clinstack.training.perplexity import measure
 
 START = 1
 notes_of_tokens = st.lists(
@@ -67,7 +68,7 @@ def test_the_packed_loss_is_the_sum_of_the_notes_losses_alone(backbone, notes):
     stream = stream_of(notes, 1)
     blocks = PackedBlocks(stream, len(stream.tokens), 1, 0, torch.device("cpu"))
     with torch.inference_mode():
-        packed = next_token_loss(backbone, blocks.load([0]))
+        packed = NextToken().loss(backbone, blocks.load([0]))
     assert packed.weight == stream.scored_tokens
     assert float(packed.total) == pytest.approx(sum(loss_alone(backbone, note) for note in notes), abs=1e-4)
 

@@ -49,10 +49,10 @@ def test_imports_go_one_way(file: Path):
 def test_a_new_peft_method_is_one_file(tmp_path: Path):
     shutil.copytree(PACKAGE, tmp_path / "clinstack", ignore=shutil.ignore_patterns("tiny_base", "__pycache__"))
     methods = tmp_path / "clinstack" / "models" / "methods"
-    new = (methods / "lora.py").read_text().replace("class LoRA(Method)", "class Sparse(Method)")
-    (methods / "sparse_lora.py").write_text(new.replace("rank: int = Field(8", "pieces: int = Field(8"))
+    new = (methods / "prefix.py").read_text().replace("class Prefix(Prompting)", "class Sparse(Prompting)")
+    (methods / "sparse_prefix.py").write_text(new.replace("projection: bool", "pieces: bool"))
     found = _python(tmp_path, "from clinstack.models.method import method_fields; print(method_fields()['pieces'])")
-    assert found.stdout.strip() == "['sparse-lora']"
+    assert found.stdout.strip() == "['sparse-prefix']"
     helped = _python(tmp_path, "from clinstack.cli import main; main(['adapt', '--help'])")
     assert "--pieces" in helped.stdout
     (methods / "empty.py").write_text('"""Nothing."""\n')

@@ -12,7 +12,8 @@ from clinstack.config import AdaptOptions
 from clinstack.data.corpus import open_corpus
 from clinstack.data.packing import stream_of
 from clinstack.models.backbone import load_backbone
-from clinstack.training.language import adapt, corpus_stream, measure
+from clinstack.training.language import adapt, corpus_stream
+from clinstack.training.perplexity import measure
 
 # File, rows, bits per byte and token perplexity of the untrained model: the table in the README of stories260k-llama.
 PUBLISHED = [

@@ -46,11 +46,12 @@ class TokenStream:
 
 @dataclass(frozen=True)
 class Block:
-    """A batch of blocks: `inputs`, `targets` and `positions`, each (B, T) int64."""
+    """A batch of blocks: `inputs`, `targets` and `positions`, each (B, T) int64; `filled` (B, T) says where tokens are."""
 
     inputs: NDArray[np.int64]
     targets: NDArray[np.int64]
     positions: NDArray[np.int64]
+    filled: NDArray[np.bool_]
 
 
 def count_blocks(stream: TokenStream, max_tokens: int) -> int:
@@ -67,6 +68,7 @@ def take_blocks(stream: TokenStream, numbers: Iterable[int], max_tokens: int) ->
     inputs = np.zeros((len(numbers), max_tokens), np.int64)
     targets = np.full((len(numbers), max_tokens), NOT_SCORED, np.int64)
     positions = np.zeros((len(numbers), max_tokens), np.int64)
+    filled = np.zeros((len(numbers), max_tokens), bool)
     for row, number in enumerate(numbers):
         first = number * max_tokens
         window = np.asarray(stream.tokens[first : first + max_tokens + 1], np.int64)
@@ -79,7 +81,8 @@ def take_blocks(stream: TokenStream, numbers: Iterable[int], max_tokens: int) ->
         inputs[row, :length] = window[:-1]
         targets[row, :length] = np.where(opens[1:], NOT_SCORED, window[1:])
         positions[row, :length] = places - note_start
-    return Block(inputs, targets, positions)
+        filled[row, :length] = True
+    return Block(inputs, targets, positions, filled)
 
 
 def stream_of(encoded: Iterable[list[int]], text_bytes: int) -> TokenStream:

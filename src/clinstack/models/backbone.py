@@ -134,14 +134,20 @@ class Backbone:
             use_cache=False,
         ).last_hidden_state
 
+    @property
+    def vocabulary(self) -> int:
+        """How many logits a token has: V."""
+        return int(self.model.config.vocab_size)
+
     def unembed(self, hidden: Tensor) -> Tensor:
         """Token logits (..., V) of hidden states (..., H)."""
-        head: nn.Module = self._masked_head if self.masked else self.model.get_output_embeddings()
-        return head(hidden)  # type: ignore[no-any-return]
+        return self.output(hidden)  # type: ignore[no-any-return]
 
     @property
-    def _masked_head(self) -> nn.Module:
-        """All that an encoder has behind its layers: a transform and the output embeddings."""
+    def output(self) -> nn.Module:
+        """What makes logits of hidden states: the output embeddings, behind an encoder's transform."""
+        if not self.masked:
+            return self.model.get_output_embeddings()  # type: ignore[no-any-return]
         heads = [part for name, part in self.model.named_children() if name != self.model.base_model_prefix]
         if len(heads) != 1:
             raise BadInput(

@@ -11,7 +11,7 @@ from pydantic import Field
 
 from clinstack.errors import BadInput
 from clinstack.models import injection
-from clinstack.models.method import Method
+from clinstack.models.method import Method, method_name
 
 if TYPE_CHECKING:
     from torch.nn import Parameter
@@ -78,7 +78,7 @@ class LowRank(Method):
             base_model_name_or_path=backbone.name,
             **({self.switch: True} if self.switch else {}),
         )
-        injection.inject(backbone, adapter, config, f"{self.targets!r}")
+        injection.inject(backbone, adapter, config, f"Method {method_name(self)} finds no layers {self.targets!r}")
 
     def parameters(self, backbone: "Backbone", adapter: str) -> "dict[str, Parameter]":
         """A and B of every adapted layer, and a DoRA's magnitudes."""

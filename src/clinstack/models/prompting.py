@@ -65,7 +65,12 @@ class Prompting(Method):
 
     def export(self, backbone: "Backbone", adapter: str) -> "dict[str, Tensor]":
         """The rows (V, W), as peft's files hold them."""
-        return {SAVED: backbone.virtual.modules()[adapter]().detach()}
+        import torch
+
+        # As in use: where gradients are taken torch 2.13 computes an LSTM by another kernel, and the last bits differ.
+        with torch.inference_mode():
+            rows = backbone.virtual.modules()[adapter]()
+        return {SAVED: rows.clone()}
 
     def activate(self, backbone: "Backbone", adapters: list[str]) -> None:
         """Lets exactly these stand before the notes, in this order."""

@@ -38,7 +38,9 @@ class NoteTokenizer:
         self.size: int = int(self._rust.get_vocab_size(with_added_tokens=True))
         self.has_pad: bool = fast.pad_token_id is not None
         self.pad: int = int(fast.pad_token_id) if fast.pad_token_id is not None else self.start
-        self.hash: str = "sha256:" + hashlib.sha256(self._rust.to_str().encode()).hexdigest()
+        # How notes are opened and closed is part of it: one file may serve an encoder and a decoder.
+        whole = f"{self._rust.to_str()}{self.start}{self.end}" if self.end else self._rust.to_str()
+        self.hash: str = "sha256:" + hashlib.sha256(whole.encode()).hexdigest()
 
     def encode_plain(self, text: str) -> list[int]:
         """Token ids of a text alone, without a start token."""
@@ -60,6 +62,10 @@ class NoteTokenizer:
             kept.append([self.start, *ids, *self.end])
             text_bytes += len(text[: one.offsets[len(ids) - 1][1]].encode("utf-8")) if ids else 0
         return kept, text_bytes
+
+    def places(self, texts: list[str]) -> list[list[int]]:
+        """The character that each token of each text begins at, the start token left out."""
+        return [[start for start, _ in one.offsets] for one in self._rust.encode_batch(texts, add_special_tokens=False)]
 
     def _room(self, max_tokens: int) -> int:
         return max_tokens - 1 - len(self.end)

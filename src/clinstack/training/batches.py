@@ -20,11 +20,12 @@ _WINDOW = 16
 
 @dataclass(frozen=True)
 class PackedBatch:
-    """Blocks as tensors (B, T): inputs, targets, positions."""
+    """Blocks as tensors (B, T): inputs, targets, positions, and where tokens are."""
 
     inputs: Tensor
     targets: Tensor
     positions: Tensor
+    filled: Tensor
 
 
 @dataclass(frozen=True)
@@ -45,9 +46,8 @@ class PackedBlocks:
     def load(self, rows: Sequence[int]) -> PackedBatch:
         """The blocks of these numbers."""
         block = take_blocks(self.stream, rows, self.max_tokens)
-        return PackedBatch(
-            *(torch.from_numpy(a).to(self.device) for a in (block.inputs, block.targets, block.positions))
-        )
+        arrays = (block.inputs, block.targets, block.positions, block.filled)
+        return PackedBatch(*(torch.from_numpy(array).to(self.device) for array in arrays))
 
 
 @dataclass(frozen=True)

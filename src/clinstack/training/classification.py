@@ -26,7 +26,7 @@ from clinstack.models.adapter_files import load_adapter, save_adapter
 from clinstack.models.classifier import Classifier
 from clinstack.models.method import make_method
 from clinstack.models.note_classifier import Encoded, NoteClassifier, save_head
-from clinstack.models.stack import Adapter, Slot, Stack
+from clinstack.models.stack import Adapter, Slot
 from clinstack.runs.atomic import atomic_file, write_json
 from clinstack.runs.card import write_card
 from clinstack.runs.folder import RunFolder
@@ -43,6 +43,7 @@ from clinstack.training.running import (
     base_origin,
     finish_run,
     prepare_base,
+    prepare_stack,
     reading_cost,
     recipe,
     training_cost,
@@ -89,7 +90,7 @@ def train(options: TrainOptions, witness: Witness | None = None) -> dict[str, An
     slots = [Slot(clinical, frozen=options.clinical_mode == "frozen")] if clinical else []
     if method is not None:
         slots.append(Slot(Adapter(TASK, method)))
-    stack = Stack(backbone, tuple(slots))
+    stack = prepare_stack(options, backbone, tuple(slots))
     head = Classifier(backbone.width, len(task.classes), options.pooling, independent=task.kind == "multilabel").to(
         backbone.device
     )

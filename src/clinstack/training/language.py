@@ -1,24 +1,22 @@
-"""Step 1: trains a clinical adapter to predict the next token of unlabelled notes.
+"""Step 1: trains a clinical adapter on unlabelled notes: to foretell the next token, or to restore masked ones.
 
 The loss is a sum over tokens divided by their number, across accumulated batches, so every token weighs the same. Perplexity
-and bits per byte are measured before and after on the same tokens: with the adapter switched off and on.
+and bits per byte are measured before and after on the same tokens, with the adapter switched off and on; so is general text,
+if some is given, to see what the base forgets while it learns notes.
 """
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any
-
-import numpy as np
-import torch
-from torch import Tensor
-from torch.nn import functional
 
 from clinstack.config import AdaptOptions
 from clinstack.data.corpus import Corpus, open_corpus
+from clinstack.data.mistakes import Mistakes
 from clinstack.data.notes import SPLITS, read_batches
-from clinstack.data.packing import NOT_SCORED, TokenStream, build_stream, count_blocks, open_stream
+from clinstack.data.packing import TokenStream, build_stream, count_blocks, open_stream, stream_of
+from clinstack.data.rows import read_columns, read_rows
 from clinstack.errors import BadInput
-from clinstack.metrics.bits import bits_per_byte, perplexity
+from clinstack.metrics.intervals import Interval
 from clinstack.models.adapter_files import save_adapter
 from clinstack.models.backbone import Backbone
 from clinstack.models.method import make_method
@@ -28,9 +26,21 @@ from clinstack.runs.card import write_card
 from clinstack.runs.folder import RunFolder
 from clinstack.runs.layout import CorpusLayout
 from clinstack.runs.lineage import hash_files, versions
-from clinstack.training.batches import PackedBatch, PackedBlocks
-from clinstack.training.loop import Loss, Score, fit
+from clinstack.training.batches import PackedBlocks
+from clinstack.training.loop import Score, fit
 from clinstack.training.machine import choose_autocast, choose_device, measured
+from clinstack.training.objective import objective_of
+from clinstack.training.perplexity import (
+    LanguageMeasure,
+    NoteMeasure,
+    Notes,
+    as_released,
+    broken_down,
+    interval,
+    look_at_notes,
+    measure,
+    measure_notes,
+)
 from clinstack.training.proof import prove
 from clinstack.training.running import (
     Silent,
@@ -38,6 +48,7 @@ from clinstack.training.running import (
     base_origin,
     finish_run,
     prepare_base,
+    prepare_stack,
     reading_cost,
     recipe,
     training_cost,
@@ -47,24 +58,8 @@ from clinstack.training.running import (
 CLINICAL = "clinical"
 """The name of the clinical adapter in every stack."""
 
-
-@dataclass(frozen=True)
-class LanguageMeasure:
-    """Summed negative log-likelihood (nats) of scored tokens, and the UTF-8 bytes they spell."""
-
-    nats: float
-    tokens: int
-    text_bytes: float
-
-    @property
-    def perplexity(self) -> float | None:
-        """exp of the mean over tokens; None where that is no number."""
-        return perplexity(self.nats, self.tokens)
-
-    @property
-    def bits_per_byte(self) -> float:
-        """Comparable between tokenizers."""
-        return bits_per_byte(self.nats, self.text_bytes)
+_WHOLE = ("valid", "test")
+"""Splits of which every note is measured; of the training part a sample is."""
 
 
 def adapt(options: AdaptOptions, witness: Witness | None = None) -> dict[str, Any]:
@@ -76,6 +71,7 @@ def adapt(options: AdaptOptions, witness: Witness | None = None) -> dict[str, An
     device = choose_device(options.device)
     corpus = open_corpus(options.corpus)
     method = make_method(options.method, options.method_options)
+    general = read_general(options.general) if options.general else None
     backbone = prepare_base(options, device, witness)
     origin = {
         "base": base_origin(options.base, backbone),
@@ -83,97 +79,190 @@ def adapt(options: AdaptOptions, witness: Witness | None = None) -> dict[str, An
     }
 
     def work(run: RunFolder) -> dict[str, Any]:
-        witness.says("Tokenising and packing the corpus")
-        streams = {split: corpus_stream(corpus, split, backbone) for split in SPLITS}
-        stack = Stack(backbone, (Slot(Adapter(CLINICAL, method)),))
-        return _train(options, corpus, stack, streams, run, origin, witness)
+        stack = prepare_stack(options, backbone, (Slot(Adapter(CLINICAL, method)),))
+        return _Adaptation(options, corpus, stack, general, run, witness).result(origin)
 
     return finish_run(options, origin, witness, work)
 
 
-def _train(
-    options: AdaptOptions,
-    corpus: Corpus,
-    stack: Stack,
-    streams: dict[str, TokenStream],
-    run: RunFolder,
-    origin: dict[str, Any],
-    witness: Witness,
-) -> dict[str, Any]:
-    """Before, training, after, proof, files: the run in the order it happens."""
-    backbone, device = stack.backbone, str(stack.backbone.device)
-    cost: dict[str, Any] = {}
-    limits = {"train": options.validation_tokens, "valid": None, "test": None}
+def read_general(file: Path) -> list[str]:
+    """The texts of a file with a column `text`. Raises BadInput if there is none, or a row cannot be read."""
+    if "text" not in read_columns(file):
+        raise BadInput(f"--general {file} has no column 'text'. It has: {', '.join(read_columns(file))}.")
+    mistakes = Mistakes(file)
+    texts = [
+        text for row in read_rows(file, mistakes, ["text"]) if isinstance(text := row.values["text"], str) and text
+    ]
+    mistakes.check()
+    if not texts:
+        raise BadInput(f"--general {file} holds no text.")
+    return texts
 
-    def measure_all(phase: str) -> dict[str, LanguageMeasure]:
-        with measured(cost, phase, device):
-            found = {}
-            for split, stream in streams.items():
-                witness.says(f"Measuring the {split} notes {phase} adaptation")
-                found[split] = measure(backbone, stream, options.max_tokens, limits[split], options.batch_size)
-            return found
 
-    def score() -> Score:
-        stack.train(False)
-        found = measure(backbone, streams["valid"], options.max_tokens, options.validation_tokens, options.batch_size)
+class _Adaptation:
+    """A step-1 run in the order it happens: read, measure, train, measure, prove, save."""
+
+    def __init__(
+        self,
+        options: AdaptOptions,
+        corpus: Corpus,
+        stack: Stack,
+        general: list[str] | None,
+        run: RunFolder,
+        witness: Witness,
+    ):
+        self.options, self.corpus, self.stack, self.run, self.witness = options, corpus, stack, run, witness
+        self.backbone = stack.backbone
+        self.objective = objective_of(self.backbone)
+        witness.says("Tokenising and packing the corpus")
+        self.streams = {split: corpus_stream(corpus, split, self.backbone) for split in SPLITS}
+        self.notes = {split: look_at_notes(_columns(corpus, split), self.backbone) for split in _WHOLE}
+        if general:
+            self.streams["general"] = _stream_of(general, self.backbone)
+            each: dict[str, Sequence[Any]] = {"text": general, "patient_id": [str(i) for i in range(len(general))]}
+            self.notes["general"] = look_at_notes([each], self.backbone)
+
+    def result(self, origin: dict[str, Any]) -> dict[str, Any]:
+        """Measures, trains, measures, proves and saves; `result.json` is written last."""
+        options, stack, backbone, device = self.options, self.stack, self.backbone, str(self.backbone.device)
+        cost: dict[str, Any] = {}
+        start = stack.snapshot()
+        with measured(cost, "before", device), stack.without(CLINICAL):
+            before = _Measures(self, "before")
+        autocast = choose_autocast(options.precision, device)
+        batches = PackedBlocks(
+            self.streams["train"], options.max_tokens, options.batch_size, options.seed, backbone.device
+        )
         stack.train(True)
+        with measured(cost, "train", device):
+            fitted = fit(
+                stack.trainable(),
+                batches,
+                lambda batch: self.objective.loss(backbone, batch),
+                self._score,
+                recipe(options, autocast, options.validations_per_epoch),
+                self.run.layout.checkpoints,
+                watcher(self.run, self.witness),
+            )
+        stack.train(False)
+        with measured(cost, "after", device):
+            after = _Measures(self, "after")
+        cost["evaluate"] = _sum_phases(cost.pop("before"), cost.pop("after"))
+        cost["evaluate"] |= reading_cost(backbone.parameters_total, before.tokens + after.tokens)
+        cost["train"] = training_cost(cost["train"], fitted, *stack.weights_per_token, through_frozen=True)
+        few = batches.load(range(min(2, count_blocks(self.streams["train"], options.max_tokens))))
+        proof = prove(
+            stack,
+            lambda: backbone.unembed(backbone.encode_packed(few.inputs, few.positions)),
+            lambda: self.objective.loss(backbone, few),
+            start,
+        )
+        saved = save_adapter(
+            self.run.layout.adapter(CLINICAL), stack.slots[0].adapter, backbone, (), list(self.corpus.terms)
+        )
+        result = {
+            "step": 1,
+            "method": options.method,
+            "objective": self.objective.name,
+            "seed": options.seed,
+            "base": {"name": backbone.name, "hash": backbone.hash},
+            "corpus": self.corpus.name,
+            "max_tokens": options.max_tokens,
+            "precision": "float32" if autocast is None else str(autocast).removeprefix("torch."),
+            **_figures(self, before, after),
+            "stack_proof": proof,
+            "parameters": {"total": stack.weights_total, "trainable": stack.weights_trainable},
+            "best_epoch": fitted.best_epoch,
+            "stopped_early": fitted.stopped_early,
+            "cost": cost,
+        }
+        lineage = {
+            **origin,
+            "adapters": [{**{key: saved[key] for key in ("name", "method", "hash", "parents")}, "frozen": False}],
+            "versions": versions(),
+            "seed": options.seed,
+            "terms": list(self.corpus.terms),
+        }
+        write_json(self.run.layout.lineage, lineage)
+        write_card(self.run.layout.card, result, lineage)
+        write_json(self.run.layout.result, result)
+        return result
+
+    def _score(self) -> Score:
+        self.stack.train(False)
+        found = self.sample("valid")
+        self.stack.train(True)
         return Score("bits_per_byte", found.bits_per_byte, lower_is_better=True)
 
-    start = stack.snapshot()
-    with stack.without(CLINICAL):
-        before = measure_all("before")
-    batches = PackedBlocks(streams["train"], options.max_tokens, options.batch_size, options.seed, backbone.device)
-    autocast = choose_autocast(options.precision, device)
-    stack.train(True)
-    with measured(cost, "train", device):
-        fitted = fit(
-            stack.trainable(),
-            batches,
-            lambda batch: next_token_loss(backbone, batch),
-            score,
-            recipe(options, autocast, options.validations_per_epoch),
-            run.layout.checkpoints,
-            watcher(run, witness),
+    def sample(self, split: str) -> LanguageMeasure:
+        """A part of a split, evenly spread."""
+        options = self.options
+        return measure(
+            self.backbone, self.streams[split], options.max_tokens, options.validation_tokens, options.batch_size
         )
-    stack.train(False)
-    after = measure_all("after")
-    read = sum(found.tokens for phase in (before, after) for found in phase.values())
-    cost["evaluate"] = _sum_phases(cost.pop("before"), cost.pop("after")) | reading_cost(
-        backbone.parameters_total, read
-    )
-    few = batches.load(range(min(2, count_blocks(streams["train"], options.max_tokens))))
-    proof = prove(stack, lambda: _token_logits(backbone, few), lambda: next_token_loss(backbone, few), start)
 
-    cost["train"] = training_cost(cost["train"], fitted, *stack.weights_per_token, through_frozen=True)
-    saved = save_adapter(run.layout.adapter(CLINICAL), stack.slots[0].adapter, backbone, (), list(corpus.terms))
-    result = {
-        "step": 1,
-        "method": options.method,
-        "seed": options.seed,
-        "base": {"name": backbone.name, "hash": backbone.hash},
-        "corpus": corpus.name,
-        "max_tokens": options.max_tokens,
-        "precision": "float32" if autocast is None else str(autocast).removeprefix("torch."),
-        "perplexity": {s: {"before": before[s].perplexity, "after": after[s].perplexity} for s in SPLITS},
-        "bits_per_byte": {s: {"before": before[s].bits_per_byte, "after": after[s].bits_per_byte} for s in SPLITS},
-        "tokens": {s: after[s].tokens for s in SPLITS},
-        "stack_proof": proof,
-        "parameters": {"total": stack.weights_total, "trainable": stack.weights_trainable},
-        "best_epoch": fitted.best_epoch,
-        "stopped_early": fitted.stopped_early,
-        "cost": cost,
+
+class _Measures:
+    """All that is measured with the adapters as they are switched, before or after training."""
+
+    def __init__(self, run: _Adaptation, phase: str):
+        options, backbone = run.options, run.backbone
+        run.witness.says(f"Measuring the notes {phase} adaptation")
+        self.train = run.sample("train")
+        self.notes: dict[str, NoteMeasure] = {
+            split: measure_notes(backbone, run.streams[split], notes, options.max_tokens, options.batch_size)
+            for split, notes in run.notes.items()
+        }
+        self.released = {
+            split: as_released(backbone, (text for one in _columns(run.corpus, split) for text in one["text"]))
+            for split in _WHOLE
+        }
+
+    def of(self, split: str, notes: dict[str, Notes]) -> LanguageMeasure:
+        """A split as a whole."""
+        return self.train if split == "train" else self.notes[split].whole(notes[split])
+
+    @property
+    def tokens(self) -> int:
+        """How many tokens were read."""
+        return self.train.tokens + sum(int(one.tokens.sum()) for one in self.notes.values())
+
+
+def _figures(run: _Adaptation, before: _Measures, after: _Measures) -> dict[str, Any]:
+    """The part of a result that says how well notes are known, before and after."""
+    phases = {"before": before, "after": after}
+    splits = (*SPLITS, *(["general"] if "general" in run.notes else []))
+    whole = {split: {phase: one.of(split, run.notes) for phase, one in phases.items()} for split in splits}
+    intervals = {
+        split: {
+            **{phase: _bounds(interval(notes, one.notes[split])) for phase, one in phases.items()},
+            "change": _bounds(interval(notes, after.notes[split], before.notes[split])),
+        }
+        for split, notes in run.notes.items()
     }
-    lineage = {
-        **origin,
-        "adapters": [{**{key: saved[key] for key in ("name", "method", "hash", "parents")}, "frozen": False}],
-        "versions": versions(),
-        "seed": options.seed,
-        "terms": list(corpus.terms),
+    found: dict[str, Any] = {
+        "perplexity": {s: {phase: one.perplexity for phase, one in whole[s].items()} for s in SPLITS},
+        "bits_per_byte": {s: {phase: one.bits_per_byte for phase, one in whole[s].items()} for s in SPLITS},
+        "tokens": {s: whole[s]["after"].tokens for s in SPLITS},
+        "intervals": {s: intervals[s] for s in _WHOLE},
+        "breakdown": {s: broken_down(run.notes[s], before.notes[s], after.notes[s]) for s in _WHOLE},
+        "as_released": {
+            "perplexity": {s: {phase: one.released[s] for phase, one in phases.items()} for s in _WHOLE},
+        },
+        "forgetting": None,
     }
-    write_json(run.layout.lineage, lineage)
-    write_card(run.layout.card, result, lineage)
-    write_json(run.layout.result, result)
-    return result
+    if "general" in whole:
+        found["forgetting"] = {
+            "tokens": whole["general"]["after"].tokens,
+            "bits_per_byte": {phase: one.bits_per_byte for phase, one in whole["general"].items()},
+            "intervals": intervals["general"],
+        }
+    return found
+
+
+def _bounds(found: Interval) -> dict[str, float | None]:
+    known = found.low == found.low
+    return {"value": found.value, "low": found.low if known else None, "high": found.high if known else None}
 
 
 def corpus_stream(corpus: Corpus, split: str, backbone: Backbone) -> TokenStream:
@@ -186,46 +275,22 @@ def corpus_stream(corpus: Corpus, split: str, backbone: Backbone) -> TokenStream
     refuse_occupied(folder)
 
     def texts() -> Iterator[list[str]]:
-        for batch in read_batches(corpus.path(split), ["text"]):
-            yield batch.column("text").to_pylist()
+        for batch in _columns(corpus, split):
+            yield batch["text"]
 
     with disk_errors(folder):
         return build_stream(texts(), backbone.tokenizer.encode, backbone.tokenizer.size, folder)
 
 
-def next_token_loss(backbone: Backbone, batch: PackedBatch) -> Loss:
-    """Summed cross-entropy (nats) of the scored tokens of packed blocks, in float32."""
-    hidden = backbone.encode_packed(batch.inputs, batch.positions)
-    scored = batch.targets != NOT_SCORED
-    logits = backbone.unembed(hidden[scored]).float()
-    total = functional.cross_entropy(logits, batch.targets[scored], reduction="sum")
-    return Loss(total, float(scored.sum()), batch.inputs.numel())
+def _stream_of(texts: list[str], backbone: Backbone) -> TokenStream:
+    return stream_of(backbone.tokenizer.encode(texts), sum(len(text.encode("utf-8")) for text in texts))
 
 
-@torch.inference_mode()
-def measure(
-    backbone: Backbone, stream: TokenStream, max_tokens: int, limit: int | None = None, batch_size: int = 8
-) -> LanguageMeasure:
-    """The likelihood of a stream's notes with the adapters as they are switched, in float32.
-
-    limit: about this many tokens, in blocks evenly spread over the stream; every token if None.
-    """
-    count = count_blocks(stream, max_tokens)
-    wanted = count if limit is None else min(count, max(1, limit // max_tokens))
-    chosen = np.unique(np.linspace(0, count - 1, wanted).astype(int))
-    blocks = PackedBlocks(stream, max_tokens, batch_size, 0, backbone.device)
-    nats = tokens = 0.0
-    for first in range(0, len(chosen), batch_size):
-        part = next_token_loss(backbone, blocks.load(chosen[first : first + batch_size].tolist()))
-        nats += float(part.total)
-        tokens += part.weight
-    if not tokens:
-        raise BadInput("The notes hold no token to predict.")
-    return LanguageMeasure(nats, int(tokens), stream.text_bytes * tokens / stream.scored_tokens)
-
-
-def _token_logits(backbone: Backbone, batch: PackedBatch) -> Tensor:
-    return backbone.unembed(backbone.encode_packed(batch.inputs, batch.positions))
+def _columns(corpus: Corpus, split: str) -> Iterator[dict[str, Any]]:
+    """A split's texts, patients and categories, a thousand notes at a time."""
+    for batch in read_batches(corpus.path(split)):
+        wanted = [name for name in ("text", "patient_id", "category") if name in batch.schema.names]
+        yield {name: batch.column(name).to_pylist() for name in wanted}
 
 
 def _sum_phases(*phases: dict[str, Any]) -> dict[str, Any]:

@@ -8,11 +8,13 @@ import torch
 
 from clinstack.config import AdaptOptions, TrainingOptions, TrainOptions
 from clinstack.models.backbone import Backbone, check_max_tokens, load_backbone
+from clinstack.models.stack import Slot, Stack
 from clinstack.runs.folder import RunFolder, open_run
+from clinstack.training.checkpointed_layers import checkpoint_layers
 from clinstack.training.loop import Fitted, Recipe, Watcher
 from clinstack.training.machine import reading_flops, training_flops
 
-_NOT_THE_RUN = ("out", "device", "checkpoint_seconds", "method_options")
+_NOT_THE_RUN = ("out", "device", "checkpoint_seconds", "gradient_checkpointing", "method_options")
 """Options that do not decide which run it is; those of the method are written flat beside the others."""
 
 
@@ -44,15 +46,23 @@ def run_config(options: TrainingOptions) -> dict[str, Any]:
 
 
 def prepare_base(options: AdaptOptions | TrainOptions, device: str, witness: Witness) -> Backbone:
-    """The base on its device, with the random numbers at the seed. Raises BadInput if it cannot read so many tokens."""
+    """The base on its device, with the random numbers at the seed."""
     witness.says(f"Loading base {options.base}")
     torch.manual_seed(options.seed)
     backbone = load_backbone(options.base, device)
-    check_max_tokens(backbone, options.max_tokens)
     if not backbone.tokenizer.has_pad:
         # Nothing is lost: pooling and attention go by the mask, never by an id.
         witness.says(f"Base {backbone.name} has no padding token; its start token pads, and the mask hides it.")
     return backbone
+
+
+def prepare_stack(options: AdaptOptions | TrainOptions, backbone: Backbone, slots: tuple[Slot, ...]) -> Stack:
+    """The stack of these slots on a base. Raises BadInput if notes would be longer than it can read."""
+    stack = Stack(backbone, slots)
+    check_max_tokens(backbone, options.max_tokens)
+    if options.gradient_checkpointing:
+        checkpoint_layers(backbone)
+    return stack
 
 
 def finish_run(

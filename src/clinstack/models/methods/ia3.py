@@ -46,7 +46,7 @@ class IA3(Method):
             task_type=None,
             base_model_name_or_path=backbone.name,
         )
-        injection.inject(backbone, adapter, config, "(IA)^3's places")
+        injection.inject(backbone, adapter, config, "(IA)^3 finds no layers")
 
     def parameters(self, backbone: "Backbone", adapter: str) -> "dict[str, Parameter]":
         """The scale of every place."""
