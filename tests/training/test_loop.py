@@ -1,13 +1,14 @@
 """The loop: accumulation, schedule, early stop, best weights, on a problem small enough to see through."""
 
 import math
+import subprocess
 
 import pytest
 import torch
 from safetensors.torch import load_file
 from torch.nn import Parameter
 
-from clinstack.errors import BadInput
+from clinstack.errors import BadInput, CannotWrite
 from clinstack.training.loop import Loss, Recipe, Score, Watcher, fit
 from clinstack.training.schedule import learning_rate_at
 
@@ -26,6 +27,9 @@ class Rows:
 
     def load(self, rows: list[int]) -> list[int]:
         return list(rows)
+
+    def note_ids(self, rows: list[int]) -> list[str]:
+        return [f"note-{row}" for row in rows]
 
 
 def problem():
@@ -66,11 +70,101 @@ def test_the_best_weights_are_kept_and_a_worsening_run_stops_early(tmp_path):
     assert torch.equal(weight.detach(), seen[1])
 
 
-def test_a_loss_that_is_no_number_is_refused(tmp_path):
-    weight, _, score = problem()
+@pytest.mark.parametrize(("what", "poison"), [("loss", math.nan), ("gradient", math.inf)])
+def test_a_step_that_would_spoil_the_weights_stops_the_run_and_names_its_notes(tmp_path, what, poison):
+    weight, loss, score = problem()
+    recipe = Recipe(epochs=1, learning_rate=0.1, checkpoint_seconds=0)
+
+    def spoiled(rows: list[int]) -> Loss:
+        part = loss(rows)
+        if 8 not in rows:
+            return part
+        # The square root's slope at zero is infinite: the loss is a number, its gradient is none.
+        extra = (weight * 0).sum().sqrt() if what == "gradient" else part.total * poison
+        return Loss(part.total + extra, part.weight, part.tokens)
+
     with pytest.raises(BadInput) as caught:
-        fit({"w": weight}, Rows(4), lambda rows: Loss(weight.sum() * math.nan, 1, 1), score, Recipe(1, 0.1), tmp_path)
-    assert str(caught.value) == "The loss became nan at step 1. Lower --learning-rate, or use --precision float32."
+        fit({"w": weight}, Rows(4), spoiled, score, recipe, tmp_path)
+    assert str(caught.value) == (
+        f"The {what} became nan at step 3, in notes note-10, note-11, note-8, note-9. "
+        f"The last good checkpoint is {tmp_path / 'step-000000002'}. Start again into another --out with a lower "
+        "--learning-rate or --precision float32, or look at these notes."
+    )
+    assert bool(torch.isfinite(weight).all())
+    kept = load_file(tmp_path / "step-000000002" / "weights.safetensors")["w"]
+    assert torch.equal(kept, weight.detach())
+
+
+def test_where_memory_runs_out_smaller_pieces_give_the_same_steps(tmp_path):
+    def trained(most: int, folder: str) -> tuple[torch.Tensor, list, list]:
+        weight, loss, score = problem()
+        events, said = [], []
+
+        def bounded(rows: list[int]) -> Loss:
+            if len(rows) > most:
+                (weight.sum() * 1e9).backward()  # what a pass that fails half-way leaves behind
+                raise torch.OutOfMemoryError("CUDA out of memory.")
+            return loss(rows)
+
+        watcher = Watcher(record=events.append, says=said.append)
+        fit({"w": weight}, Rows(8), bounded, score, Recipe(epochs=3, learning_rate=0.1), tmp_path / folder, watcher)
+        return weight.detach(), events, said
+
+    whole, without, _ = trained(8, "whole")
+    pieces, events, said = trained(3, "pieces")
+    torch.testing.assert_close(pieces, whole, atol=1e-12, rtol=0)
+    steps = [[e["loss"] for e in some if e["event"] == "step"] for some in (without, events)]
+    assert steps[0] == pytest.approx(steps[1])
+    assert [(e["step"], e["rows_at_once"]) for e in events if e["event"] == "memory"] == [(0, 4), (0, 2)]
+    assert said[0] == "Memory ran out; going on with 4 rows at a time, and as many to a step as before"
+
+
+def test_where_one_row_is_too_much_the_run_says_so(tmp_path):
+    weight, _, score = problem()
+
+    def never(rows: list[int]) -> Loss:
+        raise RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes.")
+
+    with pytest.raises(BadInput) as caught:
+        fit({"w": weight}, Rows(4), never, score, Recipe(1, 0.1), tmp_path)
+    assert str(caught.value) == (
+        "Memory ran out at step 1 with one row at a time. Lower --max-tokens, or use --gradient-checkpointing or "
+        "--precision bfloat16."
+    )
+
+
+def test_an_error_that_is_not_about_memory_is_not_swallowed(tmp_path):
+    weight, _, score = problem()
+
+    def broken(rows: list[int]) -> Loss:
+        raise RuntimeError("shapes do not fit")
+
+    with pytest.raises(RuntimeError, match="shapes do not fit"):
+        fit({"w": weight}, Rows(4), broken, score, Recipe(1, 0.1), tmp_path)
+
+
+def test_a_disk_that_fills_up_while_a_checkpoint_is_written_leaves_the_one_before(tiny_disk, tmp_path):
+    def trained(folder):
+        weight = Parameter(torch.zeros(11_000, dtype=torch.float64))  # 88 kB, and 264 kB of checkpoint
+        target = torch.linspace(-1, 1, 11_000, dtype=torch.float64)
+
+        def loss(rows):
+            return Loss((weight - target).square().sum(), 1, 1)
+
+        def score():
+            return Score("made-up", 1.0)
+
+        recipe = Recipe(epochs=2, learning_rate=0.1, checkpoint_seconds=0, validations_per_epoch=1)
+        fit({"w": weight}, Rows(4), loss, score, recipe, folder)
+        return weight.detach()
+
+    with pytest.raises(CannotWrite) as caught:
+        trained(tiny_disk)
+    assert "the disk is full" in str(caught.value)
+    assert [place.name for place in tiny_disk.glob("step-*")] == ["step-000000001"]
+    assert not list(tiny_disk.rglob("*.partial-*"))
+    subprocess.run(["mount", "-o", "remount,size=8m", str(tiny_disk)], check=True)
+    assert torch.equal(trained(tiny_disk), trained(tmp_path / "uninterrupted"))
 
 
 def test_a_parameters_own_rate_multiplies_the_learning_rate(tmp_path):

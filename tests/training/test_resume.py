@@ -9,6 +9,8 @@ import json
 import multiprocessing
 import os
 import random
+import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -22,6 +24,7 @@ import pytest
 from clinstack import cli
 from clinstack.config import AdaptOptions
 from clinstack.errors import CannotWrite
+from clinstack.runs.lineage import hash_files, short
 from clinstack.training.language import adapt
 
 PRELOADED = multiprocessing.get_context("forkserver")
@@ -176,8 +179,29 @@ def test_the_same_command_on_a_finished_run_changes_nothing_and_another_is_refus
     assert adapt(options) == json.loads((clinical_run / "result.json").read_text())
     with pytest.raises(CannotWrite) as caught:
         adapt(options.model_copy(update={"learning_rate": 1e-4}))
+    first, second = re.findall(r"[0-9a-f]{12}", str(caught.value).partition("configuration")[2])
+    assert first != second
     assert str(caught.value) == (
-        f"{clinical_run} holds another run: its learning_rate is 0.005, and 0.0001 is asked for. "
-        "Choose another --out, or remove that folder."
+        f"{clinical_run} holds another run: its learning_rate is 0.005, and 0.0001 is asked for "
+        f"(configuration {first} and {second}). Choose another --out, or remove that folder."
     )
     assert {file: file.read_bytes() for file in clinical_run.rglob("*") if file.is_file()} == before
+
+
+def test_a_run_does_not_go_on_with_another_corpus(small_base, small_corpus, tmp_path):
+    corpus = tmp_path / "corpus"
+    shutil.copytree(small_corpus, corpus, ignore=shutil.ignore_patterns("tokens"))
+    options = AdaptOptions(
+        base=str(small_base), corpus=corpus, out=tmp_path / "run", max_tokens=64, device="cpu", precision="float32"
+    )
+    adapt(options)
+    (tmp_path / "run" / "result.json").unlink()
+    begun = json.loads((tmp_path / "run" / "lineage.json").read_text())["data"]["hash"]
+    shutil.copy(corpus / "valid.parquet", corpus / "test.parquet")
+    now = hash_files(corpus / f"{split}.parquet" for split in ("train", "valid", "test"))
+    with pytest.raises(CannotWrite) as caught:
+        adapt(options)
+    assert str(caught.value) == (
+        f"{tmp_path / 'run'} was begun with another data than is there now: {short(begun)} then, {short(now)} now. "
+        "Restore it, or choose another --out."
+    )

@@ -4,6 +4,7 @@ The folder is claimed by writing `config.toml` and `lineage.json`; `result.json`
 The same command on the same folder goes on (or answers at once when finished); any other command is refused.
 """
 
+import hashlib
 import json
 import tomllib
 from collections.abc import Iterator, Mapping
@@ -17,7 +18,7 @@ import tomli_w
 from clinstack.errors import CannotWrite
 from clinstack.runs.atomic import disk_errors, only_writer, read_json, write_json, write_text
 from clinstack.runs.layout import RunLayout
-from clinstack.runs.lineage import versions
+from clinstack.runs.lineage import short, versions
 
 
 @dataclass(frozen=True)
@@ -94,12 +95,22 @@ def _refuse_other(layout: RunLayout, root: Path, config: Mapping[str, Any], orig
     if differing := [key for key in sorted({*there, *config}) if there.get(key) != config.get(key)]:
         key = differing[0]
         raise CannotWrite(
-            f"{root} holds another run: its {key} is {there.get(key)!r}, and {config.get(key)!r} is asked for. "
-            "Choose another --out, or remove that folder."
+            f"{root} holds another run: its {key} is {there.get(key)!r}, and {config.get(key)!r} is asked for "
+            f"(configuration {hash_config(there)} and {hash_config(config)}). Choose another --out, or remove that folder."
         )
     begun = read_json(layout.lineage)
     if differing := [key for key in origin if begun.get(key) != origin[key]]:
+        name = differing[0]
         raise CannotWrite(
-            f"{root} was begun with another {differing[0]} than is there now: its content has changed. "
-            "Restore it, or choose another --out."
+            f"{root} was begun with another {name} than is there now: {_hash_of(begun.get(name))} then, "
+            f"{_hash_of(origin[name])} now. Restore it, or choose another --out."
         )
+
+
+def hash_config(config: Mapping[str, Any]) -> str:
+    """The first digits of the hash of a run's options: two runs with the same are the same run."""
+    return hashlib.sha256(json.dumps(config, sort_keys=True, default=str).encode()).hexdigest()[:12]
+
+
+def _hash_of(origin: Any) -> str:
+    return short(str(origin["hash"] if isinstance(origin, dict) else origin))

@@ -3,8 +3,8 @@
 Both shuffle by seed and epoch alone, so a resumed run meets the same batches.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
@@ -30,13 +30,14 @@ class PackedBatch:
 
 @dataclass(frozen=True)
 class PackedBlocks:
-    """A token stream cut into blocks; every block once an epoch."""
+    """A token stream cut into blocks; every block once an epoch. ids: gives every note's id, for messages."""
 
     stream: TokenStream
     max_tokens: int
     batch_size: int
     seed: int
     device: torch.device
+    ids: Callable[[], Sequence[str]] = field(default=tuple)
 
     def order(self, epoch: int) -> list[list[int]]:
         """Block numbers of each batch."""
@@ -48,6 +49,16 @@ class PackedBlocks:
         block = take_blocks(self.stream, rows, self.max_tokens)
         arrays = (block.inputs, block.targets, block.positions, block.filled)
         return PackedBatch(*(torch.from_numpy(array).to(self.device) for array in arrays))
+
+    def note_ids(self, rows: Sequence[int]) -> list[str]:
+        """The notes that these blocks hold a piece of."""
+        ids, found = self.ids(), []
+        for row in rows:
+            first = row * self.max_tokens
+            low = int(np.searchsorted(self.stream.starts, first, side="right")) - 1
+            high = int(np.searchsorted(self.stream.starts, first + self.max_tokens))
+            found += [ids[number] if ids else str(number) for number in range(low, high)]
+        return found
 
 
 @dataclass(frozen=True)
@@ -61,8 +72,9 @@ class NoteBatch:
 
 @dataclass(frozen=True)
 class LabelledNotes:
-    """Encoded notes with their labels (N, C); every note once an epoch, in batches of similar length."""
+    """Encoded notes with their ids and labels (N, C); every note once an epoch, in batches of similar length."""
 
+    ids: Sequence[str]
     encoded: Encoded
     labels: NDArray[np.bool_]
     batch_size: int
@@ -84,6 +96,10 @@ class LabelledNotes:
         """The notes of these numbers."""
         tokens, mask = pad([self.encoded[row] for row in rows], self.pad_id, self.device)
         return NoteBatch(tokens, mask, torch.from_numpy(self.labels[list(rows)].astype(np.float32)).to(self.device))
+
+    def note_ids(self, rows: Sequence[int]) -> list[str]:
+        """The ids of these notes."""
+        return [self.ids[row] for row in rows]
 
 
 @dataclass(frozen=True)
@@ -110,6 +126,10 @@ class PooledNotes:
         chosen = list(rows)
         labels = torch.from_numpy(self.notes.labels[chosen].astype(np.float32)).to(self.notes.device)
         return PooledBatch(self.pooled[chosen], labels)
+
+    def note_ids(self, rows: Sequence[int]) -> list[str]:
+        """The ids of these notes."""
+        return self.notes.note_ids(rows)
 
 
 def _split(rows: NDArray[np.int64], size: int) -> list[NDArray[np.int64]]:

@@ -67,12 +67,18 @@ def save_checkpoint(
             shutil.rmtree(old, ignore_errors=True)
 
 
+def latest_checkpoint_folder(folder: Path) -> Path | None:
+    """Where the newest whole checkpoint in `folder` lies, or None."""
+    found = _whole(folder)
+    return found[-1] if found else None
+
+
 def latest_checkpoint(folder: Path) -> Checkpoint | None:
     """The newest whole checkpoint in `folder`, or None."""
-    found = _whole(folder)
-    if not found:
+    found = latest_checkpoint_folder(folder)
+    if found is None:
         return None
-    layout = CheckpointLayout(found[-1])
+    layout = CheckpointLayout(found)
     return Checkpoint(read_json(layout.state), load_file(layout.weights), load_file(layout.optimizer))
 
 

@@ -161,6 +161,7 @@ class _Training:
 
     def _fit(self, train: _Notes, valid: _Notes, weights: Tensor) -> Fitted:
         labelled = LabelledNotes(
+            train.note_ids,
             train.encoded,
             train.labels,
             self.options.batch_size,
@@ -214,7 +215,7 @@ class _Training:
 
     def _prove(self, few: Encoded, train: _Notes, weights: Tensor, start: Snapshot) -> dict[str, AdapterProof]:
         notes = LabelledNotes(
-            train.encoded, train.labels, _PROOF_NOTES, 0, self.stack.backbone.tokenizer.pad, self.device
+            train.note_ids, train.encoded, train.labels, _PROOF_NOTES, 0, self.stack.backbone.tokenizer.pad, self.device
         )
         batch = notes.load(range(min(_PROOF_NOTES, len(train.encoded))))
         return prove(

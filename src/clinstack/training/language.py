@@ -131,7 +131,12 @@ class _Adaptation:
             before = _Measures(self, "before")
         autocast = choose_autocast(options.precision, device)
         batches = PackedBlocks(
-            self.streams["train"], options.max_tokens, options.batch_size, options.seed, backbone.device
+            self.streams["train"],
+            options.max_tokens,
+            options.batch_size,
+            options.seed,
+            backbone.device,
+            lambda: self.corpus.read("train").column("note_id").to_pylist(),
         )
         stack.train(True)
         with measured(cost, "train", device):

@@ -22,7 +22,13 @@ from torch.nn import Parameter
 from torch.nn.utils import clip_grad_norm_
 
 from clinstack.errors import BadInput, Interrupted
-from clinstack.training.checkpoint import latest_checkpoint, restore, save_checkpoint, save_tensors
+from clinstack.training.checkpoint import (
+    latest_checkpoint,
+    latest_checkpoint_folder,
+    restore,
+    save_checkpoint,
+    save_tensors,
+)
 from clinstack.training.schedule import Schedule, learning_rate_at
 
 Batch = TypeVar("Batch")
@@ -37,6 +43,9 @@ class Batches(Protocol[Batch_co]):
 
     def load(self, rows: Sequence[int]) -> Batch_co:
         """The micro-batch of these rows."""
+
+    def note_ids(self, rows: Sequence[int]) -> list[str]:
+        """Whose notes these rows hold, for a message."""
 
 
 @dataclass(frozen=True)
@@ -108,17 +117,21 @@ class _Position:
     tokens: int = 0
     seconds: float = 0.0
     stopped_early: bool = False
+    pieces: int = 1
+    """Into how many pieces micro-batches are cut because memory ran out."""
 
 
 @dataclass(frozen=True)
 class Watcher:
     """Whom the loop tells: `begins` after which step it goes on (0 at the very start, also if a run was killed before its
-    first checkpoint), `record` each event, `advance` each finished step (steps done, all steps, tokens/s, loss).
+    first checkpoint), `record` each event, `advance` each finished step (steps done, all steps, tokens/s, loss), `says` what a
+    person should know.
     """
 
     record: Callable[[dict[str, Any]], None] = field(default=lambda event: None)
     begins: Callable[[int], None] = field(default=lambda step: None)
     advance: Callable[[int, int, float, float], None] = field(default=lambda step, steps, speed, loss: None)
+    says: Callable[[str], None] = field(default=lambda sentence: None)
 
 
 class _Run(Generic[Batch]):
@@ -173,7 +186,6 @@ def fit(
         position = _Position(**found.state)
     watcher.begins(position.step)
     best = checkpoints / "best.safetensors"
-    device = next(iter(parameters.values())).device
     last_saved = time.monotonic()
 
     with _stop_requests() as stop:
@@ -185,21 +197,14 @@ def fit(
             )
             for group in optimizer.param_groups:
                 group["lr"] = rate * group["factor"]
-            total = weight = 0.0
-            tokens = 0
-            for rows in micro_batches:
-                with torch.autocast(device.type, recipe.autocast, enabled=recipe.autocast is not None):
-                    part = loss(batches.load(rows))
-                part.total.backward()  # type: ignore[no-untyped-call]
-                total += float(part.total.detach())
-                weight += part.weight
-                tokens += part.tokens
-            _require_finite(total, position.step)
+            total, weight, tokens = _gradients(micro_batches, batches, loss, optimizer, recipe, position, watcher)
+            _require_finite(total, "loss", micro_batches, batches, position, checkpoints)
             if weight > 0:
                 for parameter in parameters.values():
                     if parameter.grad is not None:
                         parameter.grad.div_(weight)
-                clip_grad_norm_(parameters.values(), recipe.clip_norm or math.inf)
+                norm = float(clip_grad_norm_(parameters.values(), recipe.clip_norm or math.inf))
+                _require_finite(norm, "gradient", micro_batches, batches, position, checkpoints)
                 optimizer.step()
             optimizer.zero_grad(set_to_none=True)
             took = time.perf_counter() - began
@@ -289,9 +294,89 @@ def _adamw(parameters: dict[str, Parameter], recipe: Recipe) -> torch.optim.Adam
     return torch.optim.AdamW(groups, lr=recipe.learning_rate)
 
 
-def _require_finite(loss: float, step: int) -> None:
-    if not math.isfinite(loss):
-        raise BadInput(f"The loss became {loss} at step {step + 1}. Lower --learning-rate, or use --precision float32.")
+def _gradients(
+    micro_batches: Sequence[Sequence[int]],
+    batches: Batches[Batch],
+    loss: Callable[[Batch], Loss],
+    optimizer: torch.optim.Optimizer,
+    recipe: Recipe,
+    position: _Position,
+    watcher: Watcher,
+) -> tuple[float, float, int]:
+    """Sums the gradients of a step's micro-batches; returns summed loss, weight and tokens read.
+
+    Where memory runs out the step begins again with micro-batches of half the size, and stays there: sums do not change.
+    Raises BadInput if a single row is too much.
+    """
+    while True:
+        pieces = [piece for rows in micro_batches for piece in _cut(rows, position.pieces)]
+        try:
+            total = weight = 0.0
+            tokens = 0
+            for rows in pieces:
+                with torch.autocast(_device_of(optimizer), recipe.autocast, enabled=recipe.autocast is not None):
+                    part = loss(batches.load(rows))
+                part.total.backward()  # type: ignore[no-untyped-call]
+                total += float(part.total.detach())
+                weight += part.weight
+                tokens += part.tokens
+            return total, weight, tokens
+        except (RuntimeError, MemoryError) as error:
+            if not _out_of_memory(error):
+                raise
+            largest = max(map(len, pieces))
+        # Outside of the handler, where the failed pass is no longer held by the exception.
+        optimizer.zero_grad(set_to_none=True)
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
+        if largest == 1:
+            raise BadInput(
+                f"Memory ran out at step {position.step + 1} with one row at a time. Lower --max-tokens, or use "
+                "--gradient-checkpointing or --precision bfloat16."
+            )
+        position.pieces *= 2
+        smaller = math.ceil(largest / 2)
+        watcher.record({"event": "memory", "step": position.step, "rows_at_once": smaller})
+        watcher.says(f"Memory ran out; going on with {smaller} rows at a time, and as many to a step as before")
+
+
+def _cut(rows: Sequence[int], pieces: int) -> list[Sequence[int]]:
+    size = math.ceil(len(rows) / pieces)
+    return [rows[start : start + size] for start in range(0, len(rows), size)]
+
+
+def _device_of(optimizer: torch.optim.Optimizer) -> str:
+    parameter: Tensor = optimizer.param_groups[0]["params"][0]
+    return parameter.device.type
+
+
+def _out_of_memory(error: BaseException) -> bool:
+    """Whether torch (or Python) had no memory left. On a CPU torch says so in the text alone."""
+    return isinstance(error, (torch.OutOfMemoryError, MemoryError)) or "can't allocate memory" in str(error)
+
+
+def _require_finite(
+    value: float,
+    what: str,
+    micro_batches: Sequence[Sequence[int]],
+    batches: Batches[Batch],
+    position: _Position,
+    checkpoints: Path,
+) -> None:
+    """Raises BadInput naming step, notes and the last good checkpoint if a step would spoil the weights."""
+    if math.isfinite(value):
+        return
+    ids = sorted({name for rows in micro_batches for name in batches.note_ids(rows)})
+    listed = ", ".join(ids[:_NAMED_NOTES]) + (f" and {len(ids) - _NAMED_NOTES} more" if len(ids) > _NAMED_NOTES else "")
+    good = latest_checkpoint_folder(checkpoints)
+    raise BadInput(
+        f"The {what} became {value} at step {position.step + 1}, in notes {listed}. "
+        + (f"The last good checkpoint is {good}. " if good else "No checkpoint was written yet. ")
+        + "Start again into another --out with a lower --learning-rate or --precision float32, or look at these notes."
+    )
+
+
+_NAMED_NOTES = 20
 
 
 def _load(parameters: dict[str, Parameter], path: Path) -> None:

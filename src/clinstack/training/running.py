@@ -119,7 +119,7 @@ def watcher(run: RunFolder, witness: Witness) -> Watcher:
         if step:
             witness.says(f"Going on after step {step:,}")
 
-    return Watcher(record=run.record, begins=begins, advance=witness.steps)
+    return Watcher(record=run.record, begins=begins, advance=witness.steps, says=witness.says)
 
 
 def training_cost(
