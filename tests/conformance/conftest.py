@@ -173,5 +173,17 @@ def pytest_terminal_summary(terminalreporter: Any) -> None:
         terminalreporter.write_line(f"{method:16} {family:10} " + " ".join(f"{row.get(c, '-'):>12}" for c in columns))
 
 
-COLUMNS = ("step 1", "resume", "classify", "reload", "padding", "packing", "stacking", "goes on", "checkpoints", "peft")
+COLUMNS = (
+    "step 1",
+    "resume",
+    "classify",
+    "reload",
+    "padding",
+    "packing",
+    "stacking",
+    "goes on",
+    "checkpoints",
+    "bfloat16",
+    "peft",
+)
 """The promises of the matrix, in the order of its columns."""

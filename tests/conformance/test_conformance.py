@@ -133,6 +133,29 @@ def checkpoints(workshop, method: str, family: str) -> str:
     return "ok"
 
 
+def bfloat16(workshop, method: str, family: str) -> str:
+    """In bfloat16 the loss is that of float32 but for rounding, every gradient is a number, and evaluation is as before."""
+    backbone = load_backbone(str(workshop.base(family)))
+    adapter = load_adapter(workshop.adapt(method, family) / "adapters" / "clinical")
+    stack = Stack(backbone, (Slot(adapter),))
+    batch, before = _packed(rows=8), _states(backbone, LONG)
+    torch.manual_seed(6)
+    exact = float(objective_of(backbone).loss(backbone, batch).total.detach())
+    backbone.keep_half_copies()
+    stack.train(True)
+    torch.manual_seed(6)
+    with torch.autocast("cpu", torch.bfloat16):
+        loss = objective_of(backbone).loss(backbone, batch)
+    loss.total.backward()
+    stack.train(False)
+    assert float(loss.total.detach()) == pytest.approx(exact, rel=0.05)
+    for parameter in stack.trainable().values():
+        assert parameter.dtype == torch.float32
+        assert parameter.grad is None or bool(torch.isfinite(parameter.grad).all())
+    assert torch.equal(_states(backbone, LONG), before)
+    return "ok"
+
+
 def peft(workshop, method: str, family: str) -> str:
     """Plain peft reads the saved adapter and gives the same hidden states."""
     folder = workshop.adapt(method, family) / "adapters" / "clinical"
@@ -171,6 +194,7 @@ CHECKS: dict[str, Callable[..., str]] = {
     "stacking": stacking,
     "goes on": goes_on,
     "checkpoints": checkpoints,
+    "bfloat16": bfloat16,
     "peft": peft,
 }
 

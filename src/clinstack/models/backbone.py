@@ -18,8 +18,9 @@ import torch
 from torch import Tensor, nn
 
 from clinstack.errors import BadInput
+from clinstack.models.note_attention import NAME
 from clinstack.models.tokenizer import NoteTokenizer
-from clinstack.models.virtual_tokens import VirtualTokens, note_numbers
+from clinstack.models.virtual_tokens import VirtualTokens, lengths_of_notes
 
 TINY_BASE = "tiny-base"
 """The name of the small model that comes with clinstack."""
@@ -58,6 +59,7 @@ class Backbone:
     occupied: names of the attached adapters.
     virtual:  prompts and prefixes.
     replaced: weights of a full adapter's base.
+    halves:   of frozen weights, the copy in the other precision while one of the two is in place.
     """
 
     name: str
@@ -69,9 +71,23 @@ class Backbone:
     occupied: list[str] = field(default_factory=list, init=False)
     virtual: VirtualTokens = field(default_factory=VirtualTokens, init=False, repr=False)
     replaced: dict[str, Replaced] = field(default_factory=dict, init=False, repr=False)
+    halves: dict[str, Tensor] = field(default_factory=dict, init=False, repr=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "own", dict(self.model.named_parameters()))
+
+    def keep_half_copies(self) -> None:
+        """Keeps a bfloat16 copy of every frozen weight, for training; the float32 ones stay what the base is."""
+        for name, weight in self.own.items():
+            if not weight.requires_grad:
+                self.halves[name] = weight.data.bfloat16()
+
+    def use_halves(self, wanted: bool) -> None:
+        """Puts the bfloat16 copies into the model, or the float32 weights back."""
+        for name, other in self.halves.items():
+            weight = self.own[name]
+            if (weight.dtype == torch.bfloat16) != wanted:
+                weight.data, self.halves[name] = other, weight.data
 
     @property
     def masked(self) -> bool:
@@ -126,12 +142,14 @@ class Backbone:
         """
         if self.virtual.active:
             return self.virtual.encode(self.model, tokens, positions)
-        notes = note_numbers(positions) if self.masked else None
+        lengths = lengths_of_notes(positions)
+        window = getattr(self.model.config, "sliding_window", None)
+        if window and max(lengths) > window:  # an older note's beginning is out of sight; transformers knows where
+            apart: dict[str, Any] = {"attention_mask": None}
+        else:  # any mask in four dimensions keeps transformers from making one over all pairs
+            apart = {"attention_mask": tokens.new_ones(1, 1, 1, 1, dtype=torch.bool), "note_lengths": lengths}
         return self.model.base_model(  # type: ignore[no-any-return]
-            input_ids=tokens,
-            attention_mask=None if notes is None else (notes[:, None, :] == notes[:, :, None]).unsqueeze(1),
-            position_ids=positions + self._first_position,
-            use_cache=False,
+            input_ids=tokens, position_ids=positions + self._first_position, use_cache=False, **apart
         ).last_hidden_state
 
     @property
@@ -177,8 +195,8 @@ def load_backbone(base: str, device: str = "cpu") -> Backbone:
 
     try:
         kind = AutoModelForMaskedLM if _is_encoder(AutoConfig.from_pretrained(path)) else AutoModelForCausalLM
-        # SDPA takes the masks of packed notes; the eager attention of an encoder would add them up as numbers.
         model = kind.from_pretrained(path, dtype=torch.float32, local_files_only=True, attn_implementation="sdpa")
+        model.set_attn_implementation(NAME)
         tokenizer = AutoTokenizer.from_pretrained(path, local_files_only=True)
     except (OSError, ValueError, KeyError) as error:
         reason = str(error).strip().splitlines()[0]

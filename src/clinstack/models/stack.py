@@ -128,8 +128,12 @@ class Stack:
         }
 
     def train(self, training: bool) -> None:
-        """Switches the dropout of the trainable adapters; the base and frozen adapters always compute as in use."""
+        """Switches the dropout of the trainable adapters and, where kept, the base's bfloat16 copies.
+
+        The base and frozen adapters have no dropout in either case.
+        """
         self.backbone.model.eval()
+        self.backbone.use_halves(training)
         for slot in self.slots:
             slot.adapter.method.train(self.backbone, slot.adapter.name, training and not slot.frozen)
 

@@ -121,11 +121,23 @@ def _keys_and_values(flat: Tensor, config: Any) -> Tensor:
     return flat.view(len(flat), layers, 2, heads, width).permute(1, 2, 3, 0, 4)
 
 
+def _note_starts(positions: Tensor) -> Tensor:
+    """(B, T) whether a token begins a note (or a row)."""
+    starts = torch.ones_like(positions, dtype=torch.bool)
+    starts[:, 1:] = positions[:, 1:] != positions[:, :-1] + 1
+    return starts
+
+
 def note_numbers(positions: Tensor) -> Tensor:
     """(B, T) which note of its row each token belongs to."""
-    restarts = torch.ones_like(positions, dtype=torch.bool)
-    restarts[:, 1:] = positions[:, 1:] != positions[:, :-1] + 1
-    return restarts.cumsum(dim=1)
+    return _note_starts(positions).cumsum(dim=1)
+
+
+def lengths_of_notes(positions: Tensor) -> list[int]:
+    """Tokens of each note, row after row: B * T in all."""
+    starts = _note_starts(positions).flatten().nonzero().flatten()
+    ends = torch.cat([starts[1:], starts.new_tensor([positions.numel()])])
+    return (ends - starts).tolist()
 
 
 def _may_attend(notes: Tensor, kept: int, ahead: int) -> Tensor:

@@ -12,7 +12,7 @@ from clinstack.models.stack import Slot, Stack
 from clinstack.runs.folder import RunFolder, open_run
 from clinstack.training.checkpointed_layers import checkpoint_layers
 from clinstack.training.loop import Fitted, Recipe, Watcher
-from clinstack.training.machine import reading_flops, training_flops
+from clinstack.training.machine import choose_autocast, reading_flops, training_flops
 
 _NOT_THE_RUN = ("out", "device", "checkpoint_seconds", "gradient_checkpointing", "method_options")
 """Options that do not decide which run it is; those of the method are written flat beside the others."""
@@ -57,8 +57,10 @@ def prepare_base(options: AdaptOptions | TrainOptions, device: str, witness: Wit
 
 
 def prepare_stack(options: AdaptOptions | TrainOptions, backbone: Backbone, slots: tuple[Slot, ...]) -> Stack:
-    """The stack of these slots on a base. Raises BadInput if notes would be longer than it can read."""
+    """The stack of these slots on a base, ready to train. Raises BadInput if notes would be longer than it can read."""
     stack = Stack(backbone, slots)
+    if choose_autocast(options.precision, str(backbone.device)) is not None and stack.trainable():
+        backbone.keep_half_copies()
     check_max_tokens(backbone, options.max_tokens)
     if options.gradient_checkpointing:
         checkpoint_layers(backbone)
