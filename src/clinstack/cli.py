@@ -37,6 +37,8 @@ app = App(
 )
 data = App(name="data", help="Makes and describes task and corpus folders.", help_epilogue=_GLOBAL_HELP)
 app.command(data)
+searching = App(name="search", help="Searches the options of a step, Bayesian, resumable.", help_epilogue=_GLOBAL_HELP)
+app.command(searching)
 
 _OPTIONS = Group("Options", sort_key=0)
 _METHOD = Group("Options of the PEFT method", sort_key=2)
@@ -255,6 +257,25 @@ def _train(options: config.TrainOptions) -> None:
     _print(result, show)
 
 
+@_command(searching, "adapt", config.SearchAdaptOptions, method=True)
+def _search_adapt(options: config.SearchAdaptOptions) -> None:
+    _search(options)
+
+
+@_command(searching, "train", config.SearchTrainOptions, method=True)
+def _search_train(options: config.SearchTrainOptions) -> None:
+    _search(options)
+
+
+def _search(options: config.SearchAdaptOptions | config.SearchTrainOptions) -> None:
+    from clinstack.studies.search import search
+    from clinstack.terminal import Terminal, show_search
+
+    with Terminal() as terminal:
+        found = search(options, terminal)
+    _print(found, lambda: show_search(found, options.out))
+
+
 @_command(app, "evaluate", config.EvaluateOptions, ("run",))
 def _evaluate(options: config.EvaluateOptions) -> None:
     from clinstack.evaluation.scoring import evaluate
@@ -344,6 +365,8 @@ def _take_config(arguments: list[str]) -> list[cyclopts.config.Dict]:
 
 def _check_config(file: Path, values: dict[str, Any], arguments: list[str]) -> None:
     table: dict[str, type[config.Options]] = {"adapt": config.AdaptOptions, "train": config.TrainOptions}
+    if "search" in arguments:
+        table = {"adapt": config.SearchAdaptOptions, "train": config.SearchTrainOptions}
     options = next((table[word] for word in arguments if word in table), None)
     if options is not None:
         known = {*options.model_fields, *method_fields()} - {"method_options"}

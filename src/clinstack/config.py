@@ -131,6 +131,37 @@ class TrainOptions(TrainingOptions):
     """Options of the task adapter's method, such as rank."""
 
 
+class SearchOptions(Options):
+    """What every search needs besides the options of the command it tries."""
+
+    trials: int = Field(default=20, ge=1)
+    """Different points to train; more may be asked for later."""
+    space: Path | None = None
+    """TOML file of what is searched: option = [values], or {low, high, log}; instead of the published space of the method."""
+    learning_rates: tuple[float, float] | None = None
+    """Search the learning rate too, between these two, on a logarithmic scale."""
+    prune_after: int = Field(default=0, ge=0)
+    """Tokens after which a trial stops that is worse than the median there; 0 trains every trial to its end."""
+    storage: str | None = None
+    """Where the record is kept: a database URL such as postgresql+psycopg://host/name; a journal file in --out without it."""
+    workers: int = Field(default=1, ge=1)
+    """Processes that try points at the same time; more may be started by hand, with the same command."""
+
+
+class SearchAdaptOptions(AdaptOptions, SearchOptions):
+    """Searches the options of step 1 for the lowest validation bits per byte."""
+
+    out: Path
+    """Search folder to write; the same command goes on with an interrupted search."""
+
+
+class SearchTrainOptions(TrainOptions, SearchOptions):
+    """Searches the options of step 2 for the highest validation AUROC."""
+
+    out: Path
+    """Search folder to write; the same command goes on with an interrupted search."""
+
+
 class SyntheticOptions(Options):
     """Writes the synthetic hospital: folders of CSV files in the shape of MIMIC-III and MIMIC-IV-Note."""
 

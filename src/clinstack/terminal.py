@@ -3,6 +3,7 @@
 Progress goes to stderr; stdout is for results.
 """
 
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
@@ -12,6 +13,7 @@ from rich.table import Table
 
 from clinstack.data.notes import SPLITS
 from clinstack.metrics.scorecard import headline, interval_text
+from clinstack.runs.layout import StudyLayout
 
 
 class Terminal:
@@ -67,6 +69,10 @@ class Terminal:
         if done == of:
             self._end_bar()
 
+    def validated(self, score: float, tokens: int) -> bool:
+        """Goes on: who stops a run after a validation is a search."""
+        return True
+
     def _end_bar(self) -> None:
         if self._progress is not None:
             self._progress.stop()
@@ -98,6 +104,27 @@ def show_language(result: dict[str, Any]) -> None:
             *(figure(bits[when]) for when in ("before", "after")),
         )
     Console(highlight=False).print(table)
+
+
+def show_search(found: dict[str, Any], folder: Path) -> None:
+    """Prints a search's best trials on stdout."""
+    metric = found["best"]["result"]["validation"]["name"]
+    trained = [row for row in found["trials"] if row["score"] is not None and row["state"] != "repeat"]
+    trained.sort(key=lambda row: row["score"], reverse=not found["metric"]["minimise"])
+    table = Table(title=f"search for {found['method']}, best first", title_justify="left", box=None, pad_edge=False)
+    for name in ("trial", f"valid {metric}", "options"):
+        table.add_column(name, justify="left" if name == "options" else "right")
+    for row in trained[:5]:
+        options = ", ".join(f"{key} {value}" for key, value in row["options"].items())
+        table.add_row(str(row["trial"] + 1), figure(row["score"]), options)
+    console = Console(highlight=False)
+    console.print(table)
+    cost = found["cost"]
+    console.print(
+        f"{found['tried']} tried, {found['repeats']} repeats answered from the record, {found['pruned']} stopped early, "
+        f"{found['failed']} failed; {cost['seconds']:,.0f} s of training"
+    )
+    console.print(f"best   {found['best']['run']}\nreport {StudyLayout(folder).report}", soft_wrap=True)
 
 
 def show_proof(result: dict[str, Any]) -> None:

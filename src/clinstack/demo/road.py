@@ -146,6 +146,7 @@ class _OnlySteps:
 
     def __init__(self, witness: Witness):
         self.steps = witness.steps
+        self.validated = witness.validated
 
     def says(self, what: str) -> None:
         """Nothing."""

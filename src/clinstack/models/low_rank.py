@@ -39,6 +39,11 @@ class LowRank(Method):
     peft_type: ClassVar[str] = "LORA"
     switch: ClassVar[str | None]
     """peft's switch for this member, None for plain LoRA."""
+    published_space: ClassVar[dict[str, tuple[Any, ...]]] = {
+        "rank": (2, 4, 8, 16),
+        "alpha": (4.0, 8.0, 16.0, 32.0),
+        "dropout": (0.0, 0.1, 0.2),
+    }
 
     rank: int = Field(8, ge=1, description="Rank of the update.")
     alpha: float = Field(

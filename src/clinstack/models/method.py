@@ -32,6 +32,17 @@ class Method(BaseModel, ABC):
     """Whether the method has no meaning on an encoder."""
     every_token: ClassVar[bool] = True
     """Whether each weight is multiplied once for every token, as estimates of operations assume."""
+    published_space: ClassVar[dict[str, tuple[Any, ...]]] = {}
+    """Values of its options that the published study searched (Gema et al. 2023, Table 6)."""
+
+    @classmethod
+    def space(cls, layers: int) -> dict[str, tuple[Any, ...]]:
+        """The options searched by default on a base of so many layers."""
+        return cls.published_space
+
+    def decisive(self) -> dict[str, Any]:
+        """The options that make a difference; two methods equal in these are the same."""
+        return self.model_dump()
 
     @abstractmethod
     def effect(self) -> dict[str, Any]:

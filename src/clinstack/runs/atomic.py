@@ -167,6 +167,19 @@ def only_writer(folder: Path) -> Iterator[None]:
         os.close(handle)
 
 
+@contextmanager
+def wait_for_turn(folder: Path) -> Iterator[None]:
+    """Holds a folder for one process at a time and waits until it is free; the hold ends with the process, however it ends."""
+    with disk_errors(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        handle = os.open(folder / ".lock", os.O_RDWR | os.O_CREAT, 0o644)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)
+
+
 def write_text(path: Path, text: str) -> None:
     """Writes a UTF-8 text file whole or not at all."""
     with atomic_file(path) as partial:

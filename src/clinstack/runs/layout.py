@@ -204,6 +204,41 @@ class StudyLayout:
 
 
 @dataclass(frozen=True)
+class SearchLayout:
+    """A search: its record, a run folder per trial, and what came out."""
+
+    root: Path
+
+    @property
+    def config(self) -> Path:
+        """Every option of the command but those that say how much is to be tried, and the space."""
+        return self.root / "search.toml"
+
+    @property
+    def record(self) -> Path:
+        """Every trial, as Optuna's journal; unless a database was given."""
+        return self.root / "search.journal"
+
+    @property
+    def turn(self) -> Path:
+        """Held by the worker that decides what is tried next."""
+        return self.root / "turn"
+
+    @property
+    def result(self) -> Path:
+        """The best trial, and what all of them cost."""
+        return self.root / "result.json"
+
+    def trial(self, number: int) -> Path:
+        """The run folder of a trial."""
+        return self.root / "trials" / f"{number:03d}"
+
+    def claim(self, number: int) -> Path:
+        """Held by the worker that trains a trial."""
+        return self.root / "claims" / f"{number:03d}"
+
+
+@dataclass(frozen=True)
 class HospitalLayout:
     """A synthetic hospital: CSV files in the shape of MIMIC-III and of MIMIC-IV-Note."""
 

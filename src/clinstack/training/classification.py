@@ -21,7 +21,7 @@ from clinstack.config import TrainOptions
 from clinstack.data.notes import SPLITS
 from clinstack.data.task import Task, open_task
 from clinstack.errors import BadInput
-from clinstack.metrics.scorecard import probabilities, scorecard, selection_score
+from clinstack.metrics.scorecard import KINDS, probabilities, scorecard, selection_score
 from clinstack.models.adapter_files import load_adapter, save_adapter
 from clinstack.models.classifier import Classifier
 from clinstack.models.method import make_method
@@ -68,9 +68,11 @@ class _Notes:
         self.tokens = sum(map(len, self.encoded))
 
 
-def train(options: TrainOptions, witness: Witness | None = None) -> dict[str, Any]:
+def train(options: TrainOptions, witness: Witness | None = None, *, only_train: bool = False) -> dict[str, Any]:
     """Trains one variant on one task as the options say and returns the run's result; goes on with an interrupted run.
 
+    only_train: stop before anything but the validation part is predicted, and return what training says alone: for a search,
+    whose losers must never see the test part. The same call without it predicts and finishes the run.
     Raises BadInput, WrongParents, CannotWrite, ProofFailed or Interrupted, each with the sentence to show.
     """
     witness = witness or Silent()
@@ -95,9 +97,12 @@ def train(options: TrainOptions, witness: Witness | None = None) -> dict[str, An
         backbone.device
     )
     classifier = NoteClassifier(stack, head, task.name, task.kind, task.classes, options.max_tokens)
-    return finish_run(
-        options, origin, witness, lambda run: _Training(options, task, classifier, run, origin, witness).result()
-    )
+
+    def work(run: RunFolder) -> dict[str, Any]:
+        run_of = _Training(options, task, classifier, run, origin, witness)
+        return run_of.trained() if only_train else run_of.result()
+
+    return finish_run(options, origin, witness, work)
 
 
 def variant_name(clinical: Path | None, clinical_mode: str, task_adapter: str) -> str:
@@ -136,30 +141,45 @@ class _Training:
         self.device = self.stack.backbone.device
         self.weights = self.stack.weights_total
 
+    def trained(self) -> dict[str, Any]:
+        """Trains, or finds it done; returns the score that selects, and what it cost."""
+        self.witness.says("Reading the notes")
+        self.notes = {split: _Notes(self.task, split, self.classifier) for split in ("train", "valid")}
+        train = self.notes["train"]
+        self.class_weights = class_weights(train.labels, self.task.kind, self.options.class_weights).to(self.device)
+        self.start = self.stack.snapshot()
+        self.few = self.notes["valid"].encoded[:_PROOF_NOTES]
+        prove_loaded(self.stack, lambda: torch.from_numpy(self.classifier.logits(self.few)))
+        cost: dict[str, Any] = {}
+        with measured(cost, "train", str(self.device)):
+            fitted, name = self._fit(train, self.notes["valid"], self.class_weights)
+        self._complete_cost(cost["train"], fitted, train)
+        head = sum(p.numel() for p in self.head.parameters())
+        return {
+            "validation": {"name": name, "value": fitted.best_score, "lower_is_better": False},
+            "best_epoch": fitted.best_epoch,
+            "stopped_early": fitted.stopped_early,
+            "parameters": {"total": self.weights + head, "trainable": self.stack.weights_trainable + head},
+            "cost": cost,
+        }
+
     def result(self) -> dict[str, Any]:
         """Trains, proves, predicts and saves; `result.json` is written last."""
-        cost: dict[str, Any] = {}
-        self.witness.says("Reading the notes")
-        notes = {split: _Notes(self.task, split, self.classifier) for split in ("train", "valid")}
-        weights = class_weights(notes["train"].labels, self.task.kind, self.options.class_weights).to(self.device)
-        start = self.stack.snapshot()
-        few = notes["valid"].encoded[:_PROOF_NOTES]
-        prove_loaded(self.stack, lambda: torch.from_numpy(self.classifier.logits(few)))
-        with measured(cost, "train", str(self.device)):
-            fitted = self._fit(notes["train"], notes["valid"], weights)
-        self._complete_cost(cost["train"], fitted, notes["train"])
+        training = self.trained()
+        cost = training["cost"]
         self.witness.says("Proving that every adapter is at work")
-        proof = self._prove(few, notes["train"], weights, start)
+        proof = self._prove(self.few, self.notes["train"], self.class_weights, self.start)
         self.witness.says("Predicting validation and test notes")
         with measured(cost, "evaluate", str(self.device)):
-            scored = {"valid": notes["valid"]}
+            scored = {"valid": self.notes["valid"]}
             if self.task.counts["test"]["notes"]:
                 scored["test"] = _Notes(self.task, "test", self.classifier)
             logits = {split: self.classifier.logits(one.encoded) for split, one in scored.items()}
         cost["evaluate"] |= reading_cost(self.weights, sum(one.tokens for one in scored.values()))
-        return self._save(fitted, proof, scored, logits, cost)
+        return self._save(training, proof, scored, logits)
 
-    def _fit(self, train: _Notes, valid: _Notes, weights: Tensor) -> Fitted:
+    def _fit(self, train: _Notes, valid: _Notes, weights: Tensor) -> tuple[Fitted, str]:
+        """What the loop did, and the name of the score that selects."""
         labelled = LabelledNotes(
             train.note_ids,
             train.encoded,
@@ -187,14 +207,15 @@ class _Training:
         def loss(batch: NoteBatch | PooledBatch) -> Loss:
             return self._loss(batch, weights)
 
+        name = KINDS[self.task.kind].selects_by
         rates = {"head": self.options.head_rate}
         plan = recipe(self.options, autocast if inside_trains else None, 1, rates)
         told = watcher(self.run, self.witness)
         if inside_trains:
             self.stack.train(True)
-            return fit(parameters, labelled, loss, score, plan, self.run.layout.checkpoints, told)
+            return fit(parameters, labelled, loss, score, plan, self.run.layout.checkpoints, told), name
         once = PooledNotes(labelled, self.classifier.pooled(train.encoded))
-        return fit(parameters, once, loss, score, plan, self.run.layout.checkpoints, told)
+        return fit(parameters, once, loss, score, plan, self.run.layout.checkpoints, told), name
 
     def _loss(self, batch: NoteBatch | PooledBatch, weights: Tensor) -> Loss:
         """Summed loss of a batch: cross-entropy over classes, or binary cross-entropy over labels (mean over labels)."""
@@ -233,11 +254,10 @@ class _Training:
 
     def _save(
         self,
-        fitted: Fitted,
+        training: dict[str, Any],
         proof: dict[str, AdapterProof],
         scored: dict[str, _Notes],
         logits: dict[str, NDArray[np.float32]],
-        cost: dict[str, Any],
     ) -> dict[str, Any]:
         layout, backbone, options, task = self.run.layout, self.stack.backbone, self.options, self.task
         terms = sorted({*task.terms, *(term for slot in self.stack.slots for term in slot.adapter.terms)})
@@ -257,7 +277,6 @@ class _Training:
             split: scorecard(task.kind, logits[split], notes.labels, notes.patient_ids, options.resamples)
             for split, notes in scored.items()
         }
-        trainable = self.stack.weights_trainable + sum(p.numel() for p in self.head.parameters())
         result = {
             "step": 2,
             "task": task.name,
@@ -271,13 +290,7 @@ class _Training:
             "metrics": {split: card.metrics for split, card in with_intervals.items()},
             "labels_scored": {split: card.labels_scored for split, card in with_intervals.items()},
             "stack_proof": proof,
-            "parameters": {
-                "total": self.weights + sum(p.numel() for p in self.head.parameters()),
-                "trainable": trainable,
-            },
-            "best_epoch": fitted.best_epoch,
-            "stopped_early": fitted.stopped_early,
-            "cost": cost,
+            **training,
         }
         lineage = {
             **self.origin,

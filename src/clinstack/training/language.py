@@ -62,9 +62,11 @@ _WHOLE = ("valid", "test")
 """Splits of which every note is measured; of the training part a sample is."""
 
 
-def adapt(options: AdaptOptions, witness: Witness | None = None) -> dict[str, Any]:
+def adapt(options: AdaptOptions, witness: Witness | None = None, *, only_train: bool = False) -> dict[str, Any]:
     """Trains a clinical adapter as the options say and returns the run's result; goes on with an interrupted run.
 
+    only_train: stop before anything but the validation part is measured, and return what training says alone: for a search,
+    whose losers must never see the test part. The same call without it measures and finishes the run.
     Raises BadInput, WrongParents, CannotWrite, ProofFailed or Interrupted, each with the sentence to show.
     """
     witness = witness or Silent()
@@ -80,7 +82,8 @@ def adapt(options: AdaptOptions, witness: Witness | None = None) -> dict[str, An
 
     def work(run: RunFolder) -> dict[str, Any]:
         stack = prepare_stack(options, backbone, (Slot(Adapter(CLINICAL, method)),))
-        return _Adaptation(options, corpus, stack, general, run, witness).result(origin)
+        run_of = _Adaptation(options, corpus, stack, general, run, witness)
+        return run_of.trained() if only_train else run_of.result(origin)
 
     return finish_run(options, origin, witness, work)
 
@@ -116,52 +119,75 @@ class _Adaptation:
         self.objective = objective_of(self.backbone)
         witness.says("Tokenising and packing the corpus")
         self.streams = {split: corpus_stream(corpus, split, self.backbone) for split in SPLITS}
-        self.notes = {split: look_at_notes(_columns(corpus, split), self.backbone) for split in _WHOLE}
-        if general:
-            self.streams["general"] = _stream_of(general, self.backbone)
-            each: dict[str, Sequence[Any]] = {"text": general, "patient_id": [str(i) for i in range(len(general))]}
+        self.general = general
+        self.notes: dict[str, Notes] = {}
+        self.batches = PackedBlocks(
+            self.streams["train"],
+            options.max_tokens,
+            options.batch_size,
+            options.seed,
+            self.backbone.device,
+            lambda: corpus.read("train").column("note_id").to_pylist(),
+        )
+
+    def trained(self) -> dict[str, Any]:
+        """Trains, or finds it done; returns the score that selects, and what it cost."""
+        cost: dict[str, Any] = {}
+        device = str(self.backbone.device)
+        self.stack.train(True)
+        with measured(cost, "train", device):
+            fitted = fit(
+                self.stack.trainable(),
+                self.batches,
+                lambda batch: self.objective.loss(self.backbone, batch),
+                self._score,
+                recipe(
+                    self.options, choose_autocast(self.options.precision, device), self.options.validations_per_epoch
+                ),
+                self.run.layout.checkpoints,
+                watcher(self.run, self.witness),
+            )
+        self.stack.train(False)
+        return {
+            "validation": {"name": "bits_per_byte", "value": fitted.best_score, "lower_is_better": True},
+            "best_epoch": fitted.best_epoch,
+            "stopped_early": fitted.stopped_early,
+            "parameters": {"total": self.stack.weights_total, "trainable": self.stack.weights_trainable},
+            "cost": {"train": training_cost(cost["train"], fitted, *self.stack.weights_per_token, through_frozen=True)},
+        }
+
+    def look(self) -> None:
+        """Reads what is needed to break figures down."""
+        self.notes = {split: look_at_notes(_columns(self.corpus, split), self.backbone) for split in _WHOLE}
+        if self.general:
+            self.streams["general"] = _stream_of(self.general, self.backbone)
+            each: dict[str, Sequence[Any]] = {
+                "text": self.general,
+                "patient_id": [str(i) for i in range(len(self.general))],
+            }
             self.notes["general"] = look_at_notes([each], self.backbone)
 
     def result(self, origin: dict[str, Any]) -> dict[str, Any]:
         """Measures, trains, measures, proves and saves; `result.json` is written last."""
         options, stack, backbone, device = self.options, self.stack, self.backbone, str(self.backbone.device)
+        self.look()
         cost: dict[str, Any] = {}
         start = stack.snapshot()
         with measured(cost, "before", device), stack.without(CLINICAL):
             before = _Measures(self, "before")
-        autocast = choose_autocast(options.precision, device)
-        batches = PackedBlocks(
-            self.streams["train"],
-            options.max_tokens,
-            options.batch_size,
-            options.seed,
-            backbone.device,
-            lambda: self.corpus.read("train").column("note_id").to_pylist(),
-        )
-        stack.train(True)
-        with measured(cost, "train", device):
-            fitted = fit(
-                stack.trainable(),
-                batches,
-                lambda batch: self.objective.loss(backbone, batch),
-                self._score,
-                recipe(options, autocast, options.validations_per_epoch),
-                self.run.layout.checkpoints,
-                watcher(self.run, self.witness),
-            )
-        stack.train(False)
+        training = self.trained()
         with measured(cost, "after", device):
             after = _Measures(self, "after")
         cost["evaluate"] = _sum_phases(cost.pop("before"), cost.pop("after"))
         cost["evaluate"] |= reading_cost(backbone.parameters_total, before.tokens + after.tokens)
-        cost["train"] = training_cost(cost["train"], fitted, *stack.weights_per_token, through_frozen=True)
-        few = batches.load(range(min(2, count_blocks(self.streams["train"], options.max_tokens))))
+        few = self.batches.load(range(min(2, count_blocks(self.streams["train"], options.max_tokens))))
         proof = prove(
             stack,
             lambda: backbone.unembed(backbone.encode_packed(few.inputs, few.positions)),
             lambda: self.objective.loss(backbone, few),
             start,
         )
+        autocast = choose_autocast(options.precision, device)
         saved = save_adapter(
             self.run.layout.adapter(CLINICAL), stack.slots[0].adapter, backbone, (), list(self.corpus.terms)
         )
@@ -176,10 +202,8 @@ class _Adaptation:
             "precision": "float32" if autocast is None else str(autocast).removeprefix("torch."),
             **_figures(self, before, after),
             "stack_proof": proof,
-            "parameters": {"total": stack.weights_total, "trainable": stack.weights_trainable},
-            "best_epoch": fitted.best_epoch,
-            "stopped_early": fitted.stopped_early,
-            "cost": cost,
+            **training,
+            "cost": {**training["cost"], **cost},
         }
         lineage = {
             **origin,

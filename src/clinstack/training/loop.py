@@ -125,13 +125,18 @@ class _Position:
 class Watcher:
     """Whom the loop tells: `begins` after which step it goes on (0 at the very start, also if a run was killed before its
     first checkpoint), `record` each event, `advance` each finished step (steps done, all steps, tokens/s, loss), `says` what a
-    person should know.
+    person should know, `validated` each score with the tokens read so far, and answers whether to go on.
     """
 
     record: Callable[[dict[str, Any]], None] = field(default=lambda event: None)
     begins: Callable[[int], None] = field(default=lambda step: None)
     advance: Callable[[int, int, float, float], None] = field(default=lambda step, steps, speed, loss: None)
     says: Callable[[str], None] = field(default=lambda sentence: None)
+    validated: Callable[[float, int], bool] = field(default=lambda score, tokens: True)
+
+
+class Diverged(BadInput):
+    """A training that cannot go on with these options; others may."""
 
 
 class _Run(Generic[Batch]):
@@ -225,19 +230,23 @@ def fit(
                 }
             )
             watcher.advance(position.step, plan.steps, tokens / took, mean)
+            go_on = True
             if plan.validates_after(position.step):
-                _validate(position, score(), epoch, parameters, best, recipe, watcher)
-            stopping = stop() or position.stopped_early
+                found_score = score()
+                _validate(position, found_score, epoch, parameters, best, recipe, watcher)
+                go_on = watcher.validated(found_score.value, position.tokens)
+            last = position.step == plan.steps or position.stopped_early
+            stopping = stop() or last or not go_on
             if stopping or time.monotonic() - last_saved >= recipe.checkpoint_seconds:
                 save_checkpoint(checkpoints, dict(vars(position)), parameters, optimizer)
                 last_saved = time.monotonic()
-            if stop():
+            if stop() or (not go_on and not last):
                 raise Interrupted("Interrupted; the same command goes on from here.")
             if position.stopped_early:
                 break
 
     if position.best_score is None:
-        raise BadInput("No validation gave a finite score, so no weights can be selected. Lower --learning-rate.")
+        raise Diverged("No validation gave a finite score, so no weights can be selected. Lower --learning-rate.")
     _load(parameters, best)
     return Fitted(
         best_step=position.best_step,
@@ -330,7 +339,7 @@ def _gradients(
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
         if largest == 1:
-            raise BadInput(
+            raise Diverged(
                 f"Memory ran out at step {position.step + 1} with one row at a time. Lower --max-tokens, or use "
                 "--gradient-checkpointing or --precision bfloat16."
             )
@@ -369,7 +378,7 @@ def _require_finite(
     ids = sorted({name for rows in micro_batches for name in batches.note_ids(rows)})
     listed = ", ".join(ids[:_NAMED_NOTES]) + (f" and {len(ids) - _NAMED_NOTES} more" if len(ids) > _NAMED_NOTES else "")
     good = latest_checkpoint_folder(checkpoints)
-    raise BadInput(
+    raise Diverged(
         f"The {what} became {value} at step {position.step + 1}, in notes {listed}. "
         + (f"The last good checkpoint is {good}. " if good else "No checkpoint was written yet. ")
         + "Start again into another --out with a lower --learning-rate or --precision float32, or look at these notes."

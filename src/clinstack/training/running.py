@@ -27,6 +27,9 @@ class Witness(Protocol):
     def steps(self, done: int, of: int, tokens_per_second: float, loss: float) -> None:
         """The loop has done so many of its steps."""
 
+    def validated(self, score: float, tokens: int) -> bool:
+        """A validation gave this score after so many tokens; the answer says whether the run should go on for now."""
+
 
 class Silent:
     """Tells nobody."""
@@ -36,6 +39,10 @@ class Silent:
 
     def steps(self, done: int, of: int, tokens_per_second: float, loss: float) -> None:
         """Nothing."""
+
+    def validated(self, score: float, tokens: int) -> bool:
+        """Goes on."""
+        return True
 
 
 def run_config(options: TrainingOptions) -> dict[str, Any]:
@@ -121,7 +128,9 @@ def watcher(run: RunFolder, witness: Witness) -> Watcher:
         if step:
             witness.says(f"Going on after step {step:,}")
 
-    return Watcher(record=run.record, begins=begins, advance=witness.steps, says=witness.says)
+    return Watcher(
+        record=run.record, begins=begins, advance=witness.steps, says=witness.says, validated=witness.validated
+    )
 
 
 def training_cost(

@@ -18,17 +18,30 @@ if TYPE_CHECKING:
     from clinstack.models.backbone import Backbone
 
 
+_PUBLISHED_LAYERS = 32
+"""Of LLaMA-7B, on which the published space was searched."""
+
+
 class AdaptionPrompt(Method):
     """A gated prompt at each of the top layers."""
 
     peft_type: ClassVar[str] = "ADAPTION_PROMPT"
     decoders_only: ClassVar[bool] = True
     every_token: ClassVar[bool] = False
+    published_space: ClassVar[dict[str, tuple[Any, ...]]] = {"virtual_tokens": (5, 10), "top_layers": (10, 20, 30)}
 
     virtual_tokens: int = Field(10, ge=1, description="Virtual tokens at each adapted layer.")
     top_layers: int | None = Field(
         None, ge=1, description="How many layers are adapted, from the top; all if not given."
     )
+
+    @classmethod
+    def space(cls, layers: int) -> dict[str, tuple[Any, ...]]:
+        """The published numbers of layers were of 32; a smaller base has as large a share of its own adapted."""
+        wanted = cls.published_space["top_layers"]
+        if layers < max(wanted):
+            wanted = tuple(sorted({max(1, round(layers * number / _PUBLISHED_LAYERS)) for number in wanted}))
+        return {**cls.published_space, "top_layers": wanted}
 
     def effect(self) -> dict[str, Any]:
         """Nothing but the weights, whose names tell the layers."""

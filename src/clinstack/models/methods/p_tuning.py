@@ -22,11 +22,29 @@ class PTuning(Prompting):
 
     peft_type: ClassVar[str] = "P_TUNING"
     before_layers: ClassVar[bool] = True
+    published_space: ClassVar[dict[str, tuple[Any, ...]]] = {
+        "virtual_tokens": (1, 5, 10, 15, 20),
+        "encoder": ("mlp", "lstm"),
+        "encoder_hidden": (64, 128, 256, 768),
+        "encoder_layers": (1, 2, 4, 8, 12),
+        "dropout": (0.0, 0.1, 0.2),
+    }
 
     encoder: Literal["mlp", "lstm"] = Field("mlp", description="Network that makes the embeddings.")
     encoder_hidden: int = Field(256, ge=1, description="Hidden width of that network.")
     encoder_layers: int = Field(2, ge=1, description="Layers of the lstm; the mlp always has three linear ones.")
     dropout: float = Field(0.0, ge=0, lt=1, description="Dropout between layers of the lstm.")
+
+    def decisive(self) -> dict[str, Any]:
+        """An mlp has neither a number of layers nor dropout, and an lstm of one layer no place for dropout."""
+        unused = (
+            {"encoder_layers", "dropout"}
+            if self.encoder == "mlp"
+            else {"dropout"}
+            if self.encoder_layers == 1
+            else set()
+        )
+        return self.model_dump(exclude=unused)
 
     def network(self, backbone: "Backbone") -> "nn.Module":
         """peft's encoder."""

@@ -21,6 +21,10 @@ class Prefix(Prompting):
 
     peft_type: ClassVar[str] = "PREFIX_TUNING"
     before_layers: ClassVar[bool] = False
+    published_space: ClassVar[dict[str, tuple[Any, ...]]] = {
+        "virtual_tokens": (1, 5, 10, 15, 20),
+        "projection": (False, True),
+    }
 
     projection: bool = Field(False, description="Let a network as wide as the base make the keys and values.")
 

@@ -23,6 +23,10 @@ class Prompt(Prompting):
 
     peft_type: ClassVar[str] = "PROMPT_TUNING"
     before_layers: ClassVar[bool] = True
+    published_space: ClassVar[dict[str, tuple[Any, ...]]] = {
+        "virtual_tokens": (1, 5, 10, 15, 20),
+        "initialisation": ("text", "random"),
+    }
 
     initialisation: Literal["text", "random"] = Field("text", description="What the prompt begins as.")
     text: str = Field("Finish this clinical note:", min_length=1, description="The text that it begins as.")

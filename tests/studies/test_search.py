@@ -1,0 +1,337 @@
+"""The search: the same way whether or not it is killed, no point twice, the best never lost, the test part read once."""
+
+import json
+import os
+import random
+import re
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import optuna
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from optuna.distributions import IntDistribution
+from postgres_server import postgres
+
+from clinstack.config import SearchAdaptOptions, SearchTrainOptions
+from clinstack.errors import BadInput, CannotWrite
+from clinstack.runs.layout import SearchLayout
+from clinstack.studies.search import search
+from clinstack.studies.search_record import Record, open_record
+
+
+@pytest.fixture
+def options(small_base, small_corpus, tmp_path):
+    """Options of a search for prompts whose trials take a fraction of a second."""
+
+    def make(out: str = "search", **changed) -> SearchAdaptOptions:
+        given = {
+            "base": str(small_base),
+            "corpus": small_corpus,
+            "out": tmp_path / out,
+            "method": "lora",
+            "max_tokens": 64,
+            "batch_size": 16,
+            "epochs": 1,
+            "validations_per_epoch": 1,
+            "learning_rate": 5e-3,
+            "device": "cpu",
+            "precision": "float32",
+            "trials": 6,
+        }
+        return SearchAdaptOptions(**{**given, **changed})
+
+    return make
+
+
+def space(folder: Path, text: str) -> Path:
+    file = folder / f"space-{abs(hash(text))}.toml"
+    file.write_text(text)
+    return file
+
+
+def way(found: dict) -> list[tuple]:
+    """What was proposed in which order, and what became of it."""
+    return [(row["options"], row["state"], row["score"], row["repeat_of"]) for row in found["trials"]]
+
+
+def words_of(options: SearchAdaptOptions) -> list[str]:
+    said = ["search", "adapt"]
+    for name in (
+        "base",
+        "corpus",
+        "out",
+        "method",
+        "max_tokens",
+        "batch_size",
+        "epochs",
+        "trials",
+        "space",
+        "learning_rate",
+    ):
+        value = getattr(options, name)
+        said += [f"--{name.replace('_', '-')}", str(value)] if value is not None else []
+    return [
+        *said,
+        "--validations-per-epoch",
+        "1",
+        "--device",
+        "cpu",
+        "--precision",
+        "float32",
+        "--checkpoint-seconds",
+        "0",
+    ]
+
+
+def test_a_search_finds_the_best_point_of_a_space_it_can_exhaust(options, tmp_path):
+    found = search(options(trials=20, space=space(tmp_path, "rank = [1, 2]\nlearning-rate = [1e-5, 1e-2]\n")))
+    trained = [row for row in found["trials"] if row["state"] == "complete"]
+    assert len(trained) == found["tried"] == 4
+    assert found["repeats"] > 0
+    assert {(row["options"]["rank"], row["options"]["learning_rate"]) for row in trained} == {
+        (1, 1e-5), (1, 1e-2), (2, 1e-5), (2, 1e-2)
+    }  # fmt: skip
+    best = min(trained, key=lambda row: row["score"])
+    assert found["best"]["options"] == best["options"]
+    assert found["best"]["options"]["learning_rate"] == 1e-2
+    for row in found["trials"]:
+        if row["repeat_of"] is not None:
+            earlier = found["trials"][row["repeat_of"]]
+            assert (row["options"], row["seconds"]) == (earlier["options"], None)
+    assert found["best"]["result"]["validation"]["value"] == best["score"]
+
+
+def test_only_the_best_reads_the_test_part_and_keeps_its_weights(options):
+    chosen = options()
+    found = search(chosen)
+    layout = SearchLayout(chosen.out)
+    runs = {row["trial"]: layout.trial(row["trial"]) for row in found["trials"] if row["state"] == "complete"}
+    with_result = [number for number, run in runs.items() if (run / "result.json").exists()]
+    assert with_result == [found["best"]["trial"]]
+    assert [number for number, run in runs.items() if (run / "checkpoints").exists()] == with_result
+    assert found["best"]["result"]["bits_per_byte"]["test"]["after"] > 0
+    page = (chosen.out / "report.html").read_text()
+    assert "Only the validation part chose" in page
+    rows = json.loads((chosen.out / "table.json").read_text())
+    assert [row["rank"] for row in rows] == [row["options"]["rank"] for row in found["trials"]]
+
+
+def test_the_same_command_goes_on_with_more_trials_and_another_is_refused(options):
+    first = search(options(trials=3))
+    more = search(options(trials=5))
+    assert way(more)[:3] == way(first)
+    assert more["tried"] == 5
+    with pytest.raises(CannotWrite) as caught:
+        search(options(trials=5, epochs=2))
+    assert str(caught.value) == (
+        f"{options().out} holds another search: its epochs is 1, and 2 is asked for. Choose another --out."
+    )
+    assert way(search(options(trials=5))) == way(more)
+
+
+def test_a_search_that_is_killed_goes_the_way_it_would_have_gone(options):
+    whole, killed = options("whole", trials=14), options("killed", trials=14)
+    expected = search(whole)
+    chance, kills = random.Random(3), 0
+    for _ in range(6):
+        process = subprocess.Popen(
+            [sys.executable, "-m", "clinstack.cli", *words_of(killed)],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            env={**os.environ, "OMP_NUM_THREADS": "1"},
+        )
+        began, seen = time.monotonic(), len(list(killed.out.glob("trials/*")))
+        while (
+            process.poll() is None
+            and len(list(killed.out.glob("trials/*"))) < seen + 2
+            and time.monotonic() - began < 60
+        ):
+            time.sleep(0.01)
+        time.sleep(chance.uniform(0, 0.6))
+        kills += process.poll() is None
+        process.kill()
+        process.wait()
+    assert kills >= 3
+    found = search(killed)
+    assert way(found) == way(expected)
+    assert found["best"]["options"] == expected["best"]["options"]
+    weights = [Path(one["best"]["run"]) / "adapters/clinical/adapter_model.safetensors" for one in (found, expected)]
+    assert weights[0].read_bytes() == weights[1].read_bytes()
+
+
+def test_two_workers_share_a_search_and_try_no_point_twice(options):
+    chosen = options(trials=8, workers=2)
+    found = search(chosen)
+    assert found["tried"] == 8
+    trained = [tuple(row["options"].items()) for row in found["trials"] if row["state"] == "complete"]
+    assert len(trained) == len(set(trained)) == 8
+    assert {row["state"] for row in found["trials"]} <= {"complete", "repeat"}
+
+
+def test_a_record_in_postgresql_gives_the_same_search(options):
+    here = search(options("file", trials=5))
+    with postgres() as url:
+        there = search(options("database", trials=3, storage=url))
+        there = search(options("database", trials=5, storage=url))
+        names = optuna.get_all_study_names(url)
+    assert way(there) == way(here)
+    assert len(names) == 1
+    assert names[0].startswith("clinstack-")
+    written = "".join(file.read_text() for file in options("database").out.glob("*.*") if file.suffix != ".lock")
+    assert "secret-word" not in written
+
+
+def test_a_database_that_is_not_there_is_one_sentence_without_its_password(options):
+    with pytest.raises(BadInput) as caught:
+        search(options(storage="postgresql+psycopg://me:secret-word@127.0.0.1:9/none"))
+    assert str(caught.value) == (
+        "--storage postgresql+psycopg://me:***@127.0.0.1:9/none cannot be used (ConnectionTimeout). "
+        "Is it running, and may this user create tables?"
+    ) or re.fullmatch(
+        r"--storage postgresql\+psycopg://me:\*\*\*@127\.0\.0\.1:9/none cannot be used \(OperationalError\)\. "
+        r"Is it running, and may this user create tables\?",
+        str(caught.value),
+    )
+
+
+def test_a_trial_that_diverges_is_on_record_and_stops_nothing(options, tmp_path):
+    found = search(options(trials=4, space=space(tmp_path, "rank = [1, 2]\nlearning-rate = [1e-3, 1e30]\n")))
+    failed = [row for row in found["trials"] if row["state"] == "fail"]
+    assert failed
+    assert all(row["options"]["learning_rate"] == 1e30 and "became" in row["reason"] for row in failed)
+    assert found["best"]["options"]["learning_rate"] == 1e-3
+    assert "failed: The" in (options().out / "report.html").read_text()
+
+
+def test_options_that_make_no_difference_do_not_make_a_new_point(options, tmp_path):
+    text = 'encoder = ["mlp"]\nencoder-layers = [1, 2, 4]\ndropout = [0.0, 0.1]\nvirtual-tokens = [2]\nencoder-hidden = [8]\n'
+    found = search(options(method="p-tuning", trials=6, space=space(tmp_path, text)))
+    assert found["tried"] == 1
+
+
+def test_pruning_stops_trials_and_leaves_the_best_as_it_was(options, tmp_path):
+    text = "rank = [1, 2, 4]\nlearning-rate = [1e-5, 1e-4, 1e-3, 1e-2]\n"
+    chosen = {"trials": 12, "epochs": 3, "space": space(tmp_path, text)}
+    whole, pruned = search(options("whole", **chosen)), search(options("pruned", **chosen, prune_after=3000))
+    assert pruned["pruned"] > 0
+    assert pruned["cost"]["tokens"] < whole["cost"]["tokens"]
+    assert pruned["best"]["options"] == whole["best"]["options"]
+    stopped = [row for row in pruned["trials"] if row["state"] == "pruned"]
+    best = next(row for row in pruned["trials"] if row["trial"] == pruned["best"]["trial"])
+    assert all(row["rung_score"] > best["rung_score"] for row in stopped)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.tuples(st.floats(0, 1), st.floats(0, 1)), min_size=6, max_size=16), st.booleans())
+def test_no_trial_that_was_as_good_as_the_winner_at_the_rung_stays_pruned(curves, minimise):
+    # Curves may cross at will; a trial is its score at the rung and its score at the end.
+    direction = "minimize" if minimise else "maximize"
+    study = optuna.create_study(direction=direction, pruner=optuna.pruners.MedianPruner(n_startup_trials=4))
+    record = Record(study, minimise, rung=100)
+    for number, (rung, end) in enumerate(curves):
+        record.enqueue({"place": number})
+        trial = record.ask({"place": IntDistribution(0, 20)}, seed=1)
+        if record.at_rung(trial, rung, tokens=120):
+            record.prune(trial)
+        else:
+            record.complete(trial, _ended(end))
+    for trial in record.wrongly_pruned():
+        record.finish_pruned(trial, _ended(curves[trial.params["place"]][1]))
+    best = record.best()
+    at_rung, at_end = curves[best.params["place"]]
+    assert best.value == at_end
+    better = (lambda one, other: one <= other) if minimise else (lambda one, other: one >= other)
+    for rung, end in curves:
+        assert not better(rung, at_rung) or better(at_end, end)
+
+
+def _ended(value: float) -> dict:
+    return {
+        "validation": {"value": value},
+        "cost": {"train": {"seconds": 1.0, "tokens": 1, "flops": 1.0}},
+        "parameters": {"trainable": 1},
+        "best_epoch": 1.0,
+    }
+
+
+def test_a_search_of_step_2_goes_by_the_validation_auroc(small_base, small_task, tmp_path):
+    found = search(
+        SearchTrainOptions(
+            base=str(small_base),
+            task=small_task("binary"),
+            out=tmp_path / "search",
+            trials=4,
+            max_tokens=48,
+            epochs=1,
+            learning_rates=(1e-4, 1e-2),
+            resamples=100,
+            device="cpu",
+            precision="float32",
+        )
+    )
+    assert found["best"]["result"]["validation"]["name"] == "auroc"
+    assert set(found["best"]["options"]) == {"rank", "alpha", "dropout", "learning_rate"}
+    scores = [row["score"] for row in found["trials"] if row["state"] == "complete"]
+    assert found["best"]["result"]["validation"]["value"] == max(scores)
+    assert "test" in found["best"]["result"]["metrics"]
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("rnak = [1]", "{file}: unknown option 'rnak'. Did you mean 'rank'? Known: "),
+        ("rank = []", "{file}: rank must be a list of different values, or {{low = "),
+        ("rank = [1, 1]", "{file}: rank must be a list of different values, or {{low = "),
+        ("learning-rate = {low = 0.0, high = 1.0, log = true}", "{file}: learning-rate must be a list of "),
+        ("rank = [0, 1]", "Method lora, option rank: Input should be greater than or equal to 1."),
+        ("epochs = [0, 1]", "--epochs: Input should be greater than or equal to 1."),
+        ("", "--space {file} names no option to search."),
+        ("rank = ", "--space {file} is not valid TOML: "),
+    ],
+)
+def test_a_space_that_cannot_be_is_refused_before_anything_is_tried(options, tmp_path, text, expected):
+    file = space(tmp_path, text)
+    with pytest.raises(BadInput) as caught:
+        search(options(space=file))
+    assert str(caught.value).startswith(expected.format(file=file))
+    assert not options().out.exists()
+
+
+def test_a_method_without_options_needs_something_to_search(options):
+    with pytest.raises(BadInput) as caught:
+        search(options(method="ia3"))
+    assert str(caught.value) == ("Method ia3 has no option to search. Give --learning-rates LOW HIGH, or --space FILE.")
+    assert search(options(method="ia3", learning_rates=(1e-4, 1e-2), trials=2))["tried"] == 2
+
+
+def test_another_corpus_is_another_search(options, small_corpus, tmp_path):
+    import shutil
+
+    corpus = tmp_path / "corpus"
+    shutil.copytree(small_corpus, corpus)
+    search(options(trials=1, corpus=corpus))
+    shutil.copy(corpus / "valid.parquet", corpus / "test.parquet")
+    with pytest.raises(CannotWrite) as caught:
+        search(options(trials=2, corpus=corpus))
+    assert "holds another search: its data_hash is" in str(caught.value)
+
+
+def test_a_folder_that_holds_something_else_is_refused(options):
+    out = options().out
+    out.mkdir()
+    (out / "mine.txt").write_text("mine")
+    with pytest.raises(CannotWrite) as caught:
+        search(options())
+    assert str(caught.value) == f"{out} exists, is not empty and is not a search. Choose another --out."
+    assert not SearchLayout(out).record.exists()
+
+
+def test_the_record_is_opened_again_where_it_lies(tmp_path):
+    layout = SearchLayout(tmp_path)
+    first = open_record(None, layout, "name", minimise=True, rung=0)
+    first.complete(first.ask({"place": IntDistribution(0, 3)}, seed=1), _ended(1.0))
+    assert [one.value for one in open_record(None, layout, "name", minimise=True, rung=0).tried()] == [1.0]
