@@ -1,16 +1,17 @@
-"""Step 1 against what one would write with peft and transformers' Trainer: useful tokens a second, share of the machine, memory.
+"""Step 1 against what one would write with peft and transformers' Trainer: useful tokens a second, share of the machine.
 
     python benchmarks/step1.py --work bench-step1
 
-The base is a random LLaMA of 27.4 M parameters with the tokenizer of tiny-base. The notes are those of the synthetic hospital,
-chosen by length: seven radiology reports of 60-200 tokens to one discharge summary of 500-1,500. The reference pads or cuts every
-note to the block length, in float32. Both train LoRA of rank 16 on queries and values with as many places a step. Each
-measurement is a process of its own; the three take turns, and ratios are those of one turn. Useful tokens are those of notes,
-padding left out. The machine's rate is that of a product of two 2,048 x 2,048 matrices in the same process and precision; a
-training step counts 4 operations a parameter and token (forward, and back through frozen weights).
+The base is a random LLaMA of 27.4 M parameters with the tokenizer of tiny-base. The notes are those of the synthetic
+hospital, chosen by length: seven radiology reports of 60-200 tokens to one discharge summary of 500-1,500. The reference pads
+or cuts every note to the block length, in float32. Both train LoRA of rank 16 on queries and values with as many places a step.
+Each measurement is a process of its own; the three take turns, and ratios are those of one turn. Useful tokens are those of
+notes, padding left out. The machine's rate is that of a product of two 2,048 x 2,048 matrices in the same process and
+precision; a training step counts 4 operations a parameter and token (forward, and back through frozen weights).
 """
 
 import argparse
+import contextlib
 import json
 import random
 import resource
@@ -118,10 +119,8 @@ def ours(work: Path, block: int, precision: str, steps: int) -> dict:
         method_options={"rank": RANK}, precision=precision, schedule="constant", validation_tokens=2048, device="cpu",
         validations_per_epoch=1,
     )  # fmt: skip
-    try:
+    with contextlib.suppress(Enough):
         adapt(options, Count())
-    except Enough:
-        pass
     events = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
     taken = [event for event in events if event["event"] == "step"][1:]
     seconds = [PLACES / event["tokens_per_second"] for event in taken]
@@ -279,7 +278,9 @@ def main() -> None:
             against = [a / b for a, b in zip(speed[what], speed["reference"], strict=True)]
             line = f"{what:10} {statistics.median(speed[what]):7,.0f} useful tokens/s, {spread(against)} times the reference"
             if what == "reference":
-                line = f"{what:10} {statistics.median(speed[what]):7,.0f} useful tokens/s; {padding:.0%} of places padding"
+                line = (
+                    f"{what:10} {statistics.median(speed[what]):7,.0f} useful tokens/s; {padding:.0%} of places padding"
+                )
             else:
                 share = [turn["share_of_matrix_rate"] for turn in some]
                 rate = statistics.median(turn["matrix_rate"] for turn in some) / 1e9

@@ -39,6 +39,8 @@ data = App(name="data", help="Makes and describes task and corpus folders.", hel
 app.command(data)
 searching = App(name="search", help="Searches the options of a step, Bayesian, resumable.", help_epilogue=_GLOBAL_HELP)
 app.command(searching)
+study = App(name="study", help="Makes the tables of published comparisons, resumable.", help_epilogue=_GLOBAL_HELP)
+app.command(study)
 
 _OPTIONS = Group("Options", sort_key=0)
 _METHOD = Group("Options of the PEFT method", sort_key=2)
@@ -274,6 +276,16 @@ def _search(options: config.SearchAdaptOptions | config.SearchTrainOptions) -> N
     with Terminal() as terminal:
         found = search(options, terminal)
     _print(found, lambda: show_search(found, options.out))
+
+
+@_command(study, "table2", config.Table2Options)
+def _table2(options: config.Table2Options) -> None:
+    from clinstack.studies.table2 import table2
+    from clinstack.terminal import Terminal, show_table2
+
+    with Terminal() as terminal:
+        found = table2(options, terminal)
+    _print(found, lambda: show_table2(found))
 
 
 @_command(app, "evaluate", config.EvaluateOptions, ("run",))

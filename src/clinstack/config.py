@@ -86,6 +86,8 @@ class AdaptOptions(TrainingOptions):
     """Highest learning rate, reached after the warm-up."""
     max_tokens: int = Field(default=512, ge=8)
     """Length of a packed block."""
+    train_tokens: int | None = Field(default=None, ge=1)
+    """Read only about so many tokens of the corpus, evenly spread; all of them without it."""
     validations_per_epoch: int = Field(default=4, ge=1)
     """How often an epoch the validation part is measured."""
     validation_tokens: int = Field(default=100_000, ge=1)
@@ -160,6 +162,43 @@ class SearchTrainOptions(TrainOptions, SearchOptions):
 
     out: Path
     """Search folder to write; the same command goes on with an interrupted search."""
+
+
+class Table2Options(Options):
+    """Searches, then trains, each PEFT method on each base: trainable weights, perplexity, bits per byte, forgetting, cost."""
+
+    bases: list[str]
+    """Base models: folders, hub ids, or tiny-base; may be given several times."""
+    corpus: Path
+    """Corpus folder, made by `clinstack data`."""
+    out: Path
+    """Study folder to write; the same command goes on with an interrupted study."""
+    methods: str = "lora,adaption-prompt,prefix,prompt,p-tuning"
+    """PEFT methods, joined by commas; the published five without it."""
+    trials: int = Field(default=20, ge=1)
+    """Points searched for each method and base."""
+    search_tokens: int | None = Field(default=None, ge=1)
+    """Tokens of the corpus that a trial reads; all of them without it."""
+    prune_after: int = Field(default=0, ge=0)
+    """Tokens after which a trial stops that is worse than the median there; 0 trains every trial to its end."""
+    learning_rates: tuple[float, float] | None = None
+    """Search the learning rate too, between these two; 3e-4 for all, as published, without it."""
+    general: Path | None = None
+    """File of general text (a table with the column text), to measure what the base forgets."""
+    epochs: int = Field(default=1, ge=1)
+    """Times the corpus is read."""
+    batch_size: int = Field(default=8, ge=1)
+    """Blocks read at once."""
+    max_tokens: int = Field(default=512, ge=8)
+    """Length of a packed block."""
+    workers: int = Field(default=1, ge=1)
+    """Processes that try points at the same time."""
+    seed: int = Field(default=1, ge=0)
+    """Decides fresh weights, dropout, the order of batches and the search."""
+    device: str = "auto"
+    """auto, cpu, cuda or cuda:N."""
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    """Arithmetic of training; auto takes bfloat16 where the processor has it. Evaluation is always float32."""
 
 
 class SyntheticOptions(Options):

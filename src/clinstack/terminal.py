@@ -127,6 +127,26 @@ def show_search(found: dict[str, Any], folder: Path) -> None:
     console.print(f"best   {found['best']['run']}\nreport {StudyLayout(folder).report}", soft_wrap=True)
 
 
+def show_table2(found: dict[str, Any]) -> None:
+    """Prints table 2 on stdout."""
+    table = Table(title="PEFT methods of step 1", title_justify="left", box=None, pad_edge=False)
+    for name in ("base", "method", "trainable", "test perplexity", "test bits per byte", "before"):
+        table.add_column(name, justify="left" if name in ("base", "method") else "right")
+    for row in found["rows"]:
+        if row["reason"]:
+            table.add_row(row["base"], row["method"], "failed")
+            continue
+        numbers = [figure(row[f"{key}_after"]) for key in ("perplexity_test", "bits_per_byte_test")]
+        before = figure(row["bits_per_byte_test_before"])
+        table.add_row(row["base"], row["method"], f"{row['parameters_trainable']:,}", *numbers, before)
+    console = Console(highlight=False)
+    console.print(table)
+    for row in found["rows"]:
+        if row["reason"]:
+            console.print(f"{row['base']}, {row['method']}: {row['reason']}")
+    console.print(f"report {found['report']}", soft_wrap=True)
+
+
 def show_proof(result: dict[str, Any]) -> None:
     """Prints the stack proof on stdout."""
     console = Console(highlight=False)

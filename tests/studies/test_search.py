@@ -221,6 +221,7 @@ def test_pruning_stops_trials_and_leaves_the_best_as_it_was(options, tmp_path):
     assert pruned["cost"]["tokens"] < whole["cost"]["tokens"]
     assert pruned["best"]["options"] == whole["best"]["options"]
     stopped = [row for row in pruned["trials"] if row["state"] == "pruned"]
+    assert all(0 < row["tokens"] < max(one["tokens"] for one in pruned["trials"] if one["tokens"]) for row in stopped)
     best = next(row for row in pruned["trials"] if row["trial"] == pruned["best"]["trial"])
     assert all(row["rung_score"] > best["rung_score"] for row in stopped)
 
@@ -236,7 +237,7 @@ def test_no_trial_that_was_as_good_as_the_winner_at_the_rung_stays_pruned(curves
         record.enqueue({"place": number})
         trial = record.ask({"place": IntDistribution(0, 20)}, seed=1)
         if record.at_rung(trial, rung, tokens=120):
-            record.prune(trial)
+            record.prune(trial, seconds=1.0)
         else:
             record.complete(trial, _ended(end))
     for trial in record.wrongly_pruned():

@@ -202,6 +202,11 @@ class StudyLayout:
         """The same as rows: every setting, metric, interval and cost."""
         return self.root / "table.json"
 
+    @property
+    def markdown(self) -> Path:
+        """The same for a document."""
+        return self.root / "table.md"
+
 
 @dataclass(frozen=True)
 class SearchLayout:

@@ -35,7 +35,8 @@ from clinstack.errors import BadInput, CannotWrite, Interrupted
 from clinstack.models.backbone import find_base, hash_base
 from clinstack.models.method import gather_method_options, make_method, method_fields, methods
 from clinstack.runs.atomic import only_writer, read_json, wait_for_turn, write_json, write_text
-from clinstack.runs.layout import SearchLayout
+from clinstack.runs.folder import read_events
+from clinstack.runs.layout import RunLayout, SearchLayout
 from clinstack.runs.lineage import hash_files, short
 from clinstack.studies.search_record import Record, open_record
 from clinstack.studies.search_report import write_search_report
@@ -55,9 +56,10 @@ _REPEATS = 3
 _NOT_THE_SEARCH = {*SearchOptions.model_fields, "learning_rates"}
 
 
-def search(options: AnySearch, witness: Witness | None = None) -> dict[str, Any]:
+def search(options: AnySearch, witness: Witness | None = None, *, only_select: bool = False) -> dict[str, Any]:
     """Tries points as the options say, finishes the best one, and returns what came out; goes on with an interrupted search.
 
+    only_select: do not measure the best one on test either, because it is to be trained again on more.
     Raises BadInput, CannotWrite or Interrupted, each with the sentence to show. A trial that diverges is on record as failed
     and stops nothing.
     """
@@ -67,7 +69,7 @@ def search(options: AnySearch, witness: Witness | None = None) -> dict[str, Any]
     if options.workers > 1:
         _work_together(options, witness)
     whole.work()  # alone, or what workers have left behind
-    return whole.finish()
+    return whole.finish(only_select)
 
 
 class _Search:
@@ -202,7 +204,8 @@ class _Search:
         except Interrupted:
             if not watching.pruned:
                 raise
-            record.prune(trial)
+            events = read_events(RunLayout(self.layout.trial(trial.number)).events)
+            record.prune(trial, max(event["seconds"] for event in events))
             self.witness.says(f"  stopped after {record.rung:,} tokens: worse than the median there")
         except Diverged as error:
             record.fail(trial, str(error))
@@ -218,7 +221,7 @@ class _Search:
             return adapt(options, witness, only_train=True)
         return train(options, witness, only_train=True)
 
-    def finish(self) -> dict[str, Any]:
+    def finish(self, only_select: bool) -> dict[str, Any]:
         """Makes sure that no pruned trial could have won, measures the best one on test, and writes the report."""
         record = self.record
         for trial in record.wrongly_pruned():
@@ -230,8 +233,11 @@ class _Search:
             failed = next((one.user_attrs["reason"] for one in record.tried() if "reason" in one.user_attrs), "")
             raise BadInput(f"No trial of {self.layout.root} came to its end. {failed}")
         options = self.trial_options(record.origin(best), best.params)
-        self.witness.says(f"Measuring the best, trial {record.origin(best) + 1}")
-        result = adapt(options, self.witness) if isinstance(options, AdaptOptions) else train(options, self.witness)
+        if only_select:
+            result = self._train(options, Silent())
+        else:
+            self.witness.says(f"Measuring the best, trial {record.origin(best) + 1}")
+            result = adapt(options, self.witness) if isinstance(options, AdaptOptions) else train(options, self.witness)
         self._clear(record, best)
         values = self.values(best.params)
         found = record.summary(self.values) | {
@@ -246,8 +252,6 @@ class _Search:
 
     def _clear(self, record: Record, best: "FrozenTrial") -> None:
         """Removes the checkpoints of trials that lost: their scores are on record, their weights are of no use."""
-        from clinstack.runs.layout import RunLayout
-
         for trial in record.tried():
             if trial.number != record.origin(best):
                 shutil.rmtree(RunLayout(self.layout.trial(trial.number)).checkpoints, ignore_errors=True)

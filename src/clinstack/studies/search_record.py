@@ -4,6 +4,7 @@ States: a trial is running, complete, pruned or failed; a repeat is complete (or
 """
 
 import logging
+import statistics
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -135,8 +136,10 @@ class Record:
         _attach(trial, found)
         self.study.tell(trial.number, found["validation"]["value"])
 
-    def prune(self, trial: Trial) -> None:
-        """A trial was stopped at the rung."""
+    def prune(self, trial: Trial, seconds: float) -> None:
+        """A trial was stopped at the rung, after so many seconds."""
+        trial.set_user_attr("seconds", seconds)
+        trial.set_user_attr("tokens", self.study._storage.get_trial(trial._trial_id).user_attrs["rung_tokens"])
         self.study.tell(trial.number, state=TrialState.PRUNED)
 
     def fail(self, trial: Trial, reason: str) -> None:
@@ -188,7 +191,7 @@ class Record:
     def summary(self, values: Callable[[dict[str, Any]], dict[str, Any]]) -> dict[str, Any]:
         """Every trial as a row, what mattered, and what all of it cost."""
         finished = {one.user_attrs["finishes"]: one for one in self._trials() if "finishes" in one.user_attrs}
-        rows = []
+        rows: list[dict[str, Any]] = []
         for one in self._trials():
             if "finishes" in one.user_attrs or one.state == TrialState.WAITING:
                 continue
@@ -210,6 +213,9 @@ class Record:
                 }
             )
         trained = [row for row in rows if row["seconds"] is not None]
+        known = [row["flops"] / row["tokens"] for row in trained if row["flops"] is not None]
+        for row in trained:  # of a trial that was stopped, from what a token costs the others
+            row["flops"] = row["flops"] if row["flops"] is not None else statistics.median(known) * row["tokens"]
         return {
             "metric": {"minimise": self.minimise},
             "trials": rows,

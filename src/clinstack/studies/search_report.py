@@ -68,7 +68,9 @@ def _summary(found: dict[str, Any]) -> list[str]:
         )
     if found["failed"]:
         sentences.append(f"{words.count_of(found['failed'], 'trial')} failed; the reason stands in the table.")
-    sentences.append("Only the validation part chose; the test part was read once, for the best alone.")
+    measured = "bits_per_byte" in best["result"] or "metrics" in best["result"]
+    read = "the test part was read once, for the best alone." if measured else "the test part was not read."
+    sentences.append(f"Only the validation part chose; {read}")
     return sentences
 
 
@@ -136,12 +138,13 @@ def _state(row: dict[str, Any]) -> str:
 def _best_table(found: dict[str, Any]) -> Table:
     rows = [[name.replace("_", " "), _value(value)] for name, value in found["best"]["options"].items()]
     result = found["best"]["result"]
-    if result["step"] == 1:
+    rows.append([f"validation {score_name(found)}", f"{result['validation']['value']:.4f}"])
+    if "bits_per_byte" in result:
         for split, bits in result["bits_per_byte"].items():
             rows.append([f"{split} bits per byte, before and after", f"{bits['before']:.4f}, {bits['after']:.4f}"])
             both = result["perplexity"][split]
             rows.append([f"{split} perplexity, before and after", f"{_short(both['before'])}, {_short(both['after'])}"])
-    else:
+    if "metrics" in result:
         for split, metrics in result["metrics"].items():
             for name, one in list(metrics.items())[:2]:
                 rows.append(

@@ -18,6 +18,12 @@ _WINDOW = 16
 """Batches whose notes are sorted by length together: less padding, while epochs still differ."""
 
 
+def spread_blocks(count: int, max_tokens: int, limit: int | None) -> NDArray[np.int64]:
+    """Numbers of blocks that hold about `limit` tokens, evenly spread over all `count`; all of them if None."""
+    wanted = count if limit is None else min(count, max(1, limit // max_tokens))
+    return np.unique(np.linspace(0, count - 1, wanted).astype(np.int64))
+
+
 @dataclass(frozen=True)
 class PackedBatch:
     """Blocks as tensors (B, T): inputs, targets, positions, and where tokens are."""
@@ -30,7 +36,10 @@ class PackedBatch:
 
 @dataclass(frozen=True)
 class PackedBlocks:
-    """A token stream cut into blocks; every block once an epoch. ids: gives every note's id, for messages."""
+    """A token stream cut into blocks; every block once an epoch.
+
+    ids:   gives every note's id, for messages.   limit: about so many tokens are read, evenly spread; None for all.
+    """
 
     stream: TokenStream
     max_tokens: int
@@ -38,11 +47,16 @@ class PackedBlocks:
     seed: int
     device: torch.device
     ids: Callable[[], Sequence[str]] = field(default=tuple)
+    limit: int | None = None
 
     def order(self, epoch: int) -> list[list[int]]:
         """Block numbers of each batch."""
-        shuffled = np.random.default_rng([self.seed, epoch]).permutation(count_blocks(self.stream, self.max_tokens))
+        shuffled = np.random.default_rng([self.seed, epoch]).permutation(self.numbers())
         return _batches(shuffled, self.batch_size)
+
+    def numbers(self) -> NDArray[np.int64]:
+        """The blocks that are read, in the order of the stream."""
+        return spread_blocks(count_blocks(self.stream, self.max_tokens), self.max_tokens, self.limit)
 
     def load(self, rows: Sequence[int]) -> PackedBatch:
         """The blocks of these numbers."""

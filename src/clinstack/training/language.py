@@ -128,6 +128,7 @@ class _Adaptation:
             options.seed,
             self.backbone.device,
             lambda: corpus.read("train").column("note_id").to_pylist(),
+            options.train_tokens,
         )
 
     def trained(self) -> dict[str, Any]:
@@ -325,5 +326,6 @@ def _columns(corpus: Corpus, split: str) -> Iterator[dict[str, Any]]:
 def _sum_phases(*phases: dict[str, Any]) -> dict[str, Any]:
     return {
         "seconds": round(sum(one["seconds"] for one in phases), 3),
+        "cpu_seconds": round(sum(one["cpu_seconds"] for one in phases), 3),
         "peak_bytes": max(one["peak_bytes"] for one in phases),
     }

@@ -44,20 +44,24 @@ def _native_bfloat16(device: str) -> bool:
 
 @contextmanager
 def measured(cost: dict[str, Any], phase: str, device: str) -> Iterator[None]:
-    """Adds a phase's wall seconds and peak memory to `cost`.
+    """Adds a phase's wall seconds, processor seconds (all threads) and peak memory to `cost`.
 
     Peak memory is the process's largest so far on a CPU, the phase's own on an accelerator; bytes.
     """
     if device.startswith("cuda"):
         torch.cuda.reset_peak_memory_stats()
-    began = time.perf_counter()
+    began, busy = time.perf_counter(), time.process_time()
     yield
     peak = (
         torch.cuda.max_memory_allocated()
         if device.startswith("cuda")
         else resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     )
-    cost[phase] = {"seconds": round(time.perf_counter() - began, 3), "peak_bytes": int(peak)}
+    cost[phase] = {
+        "seconds": round(time.perf_counter() - began, 3),
+        "cpu_seconds": round(time.process_time() - busy, 3),
+        "peak_bytes": int(peak),
+    }
 
 
 def training_flops(frozen: int, trainable: int, tokens: int, backward_through_frozen: bool) -> float:
@@ -66,6 +70,15 @@ def training_flops(frozen: int, trainable: int, tokens: int, backward_through_fr
     """
     per_token = 2 * (frozen + trainable) + 4 * trainable + (2 * frozen if backward_through_frozen else 0)
     return float(per_token) * tokens
+
+
+WATTS_PER_CORE = 10.0
+"""Assumed power of a busy core with its share of memory; servers range from about 5 to 15."""
+
+
+def assumed_joules(cpu_seconds: float) -> float:
+    """An estimate of the energy of processor time, to be shown as one: virtual machines hide their meters."""
+    return WATTS_PER_CORE * cpu_seconds
 
 
 def reading_flops(weights: int, tokens: int) -> float:

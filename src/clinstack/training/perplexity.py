@@ -21,7 +21,7 @@ from clinstack.metrics.bits import bits_per_byte, perplexity
 from clinstack.metrics.intervals import Interval, Weights, bootstrap
 from clinstack.models.backbone import Backbone
 from clinstack.models.note_classifier import pad
-from clinstack.training.batches import PackedBlocks
+from clinstack.training.batches import PackedBlocks, spread_blocks
 from clinstack.training.objective import objective_of
 
 RELEASED_TOKENS = 128
@@ -110,9 +110,7 @@ def measure(
 
     limit: about this many tokens, in blocks evenly spread over the stream; every token if None.
     """
-    count = count_blocks(stream, max_tokens)
-    wanted = count if limit is None else min(count, max(1, limit // max_tokens))
-    chosen = np.unique(np.linspace(0, count - 1, wanted).astype(int))
+    chosen = spread_blocks(count_blocks(stream, max_tokens), max_tokens, limit)
     nats = tokens = 0.0
     for _, part, scored in _token_nats(backbone, stream, max_tokens, chosen, batch_size):
         nats += float(part.sum())
