@@ -51,6 +51,8 @@ class _Output:
     """How results are to be shown, as the global flags said."""
 
     json = False
+    plan = False
+    measure = False
 
 
 def _command(
@@ -61,7 +63,8 @@ def _command(
     def register(run: Callable[[config.Chosen], Any]) -> Callable[[config.Chosen], Any]:
         def command(*args: Any, **given: Any) -> Any:
             given |= dict(zip(positional, args, strict=False))
-            return run(config.make_options(options, gather_method_options(given) if method else given))
+            chosen = config.make_options(options, gather_method_options(given) if method else given)
+            return _show_plan(chosen) if _Output.plan else run(chosen)
 
         command.__doc__ = options.__doc__
         parameters = [_parameter(key, options, positional) for key in positional]
@@ -286,6 +289,45 @@ def _table2(options: config.Table2Options) -> None:
     with Terminal() as terminal:
         found = table2(options, terminal)
     _print(found, lambda: show_table2(found))
+
+
+@app.command(name="plan")
+def _plan(*command: Annotated[str, Parameter(show=False, allow_leading_hyphen=True)]) -> None:
+    """Says what a command would cost and trains nothing: plan adapt ..., plan train ..., plan search ..., plan study ...
+
+    Put the whole command with its options behind the word plan. With --measure a few real steps on this machine replace its
+    assumed rate. `plan check RUN...` sets plans beside what finished runs took.
+    """
+    words = list(command)
+    _Output.measure = _take_flag(words, "--measure")
+    if words[:1] == ["check"]:
+        _check_plan(config.make_options(config.PlanCheckOptions, {"runs": [Path(word) for word in words[1:]]}))
+        return
+    if not words or words[0].startswith("-"):
+        raise BadInput("plan needs a command to plan, such as: plan adapt --base tiny-base --corpus CORPUS --out RUN.")
+    _Output.plan = True
+    try:
+        app(words, exit_on_error=False, print_error=False)
+    finally:
+        _Output.plan = False
+
+
+def _show_plan(options: config.Options) -> None:
+    from clinstack.studies.plan import plan
+    from clinstack.terminal import show_plan
+
+    found = plan(options, measure=_Output.measure)
+    _print(found, lambda: show_plan(found))
+
+
+def _check_plan(options: config.PlanCheckOptions) -> None:
+    from clinstack.studies.plan import check
+    from clinstack.terminal import show_plan_check
+
+    if not options.runs:
+        raise BadInput("plan check needs at least one run folder.")
+    found = check(options.runs)
+    _print(found, lambda: show_plan_check(found))
 
 
 @_command(app, "evaluate", config.EvaluateOptions, ("run",))

@@ -191,6 +191,8 @@ class Table2Options(Options):
     """Blocks read at once."""
     max_tokens: int = Field(default=512, ge=8)
     """Length of a packed block."""
+    validation_tokens: int = Field(default=100_000, ge=1)
+    """Most tokens measured during training; valid and test are measured whole, before and after the last one."""
     workers: int = Field(default=1, ge=1)
     """Processes that try points at the same time."""
     seed: int = Field(default=1, ge=0)
@@ -334,6 +336,13 @@ class DescribeOptions(Options):
     """Task or corpus folder."""
     base: str | None = None
     """Base whose tokenizer counts the lengths; words are counted without it."""
+
+
+class PlanCheckOptions(Options):
+    """Plans runs that are finished, and prints how far the plan is from what they took."""
+
+    runs: list[Path]
+    """Run folders of step 1 or step 2, made on this machine."""
 
 
 class EvaluateOptions(Options):

@@ -103,7 +103,14 @@ def show_language(result: dict[str, Any]) -> None:
             *(figure(perplexity[when]) for when in ("before", "after")),
             *(figure(bits[when]) for when in ("before", "after")),
         )
-    Console(highlight=False).print(table)
+    console = Console(highlight=False)
+    console.print(table)
+    told = {"test notes": result["intervals"]["test"]["change"]}
+    if result["forgetting"]:
+        told["general text"] = result["forgetting"]["intervals"]["change"]
+    for what, change in told.items():
+        limits = "" if change["low"] is None else f" ({change['low']:+.4f} to {change['high']:+.4f})"
+        console.print(f"change of bits per byte on {what}: {change['value']:+.4f}{limits}")
 
 
 def show_search(found: dict[str, Any], folder: Path) -> None:
@@ -145,6 +152,57 @@ def show_table2(found: dict[str, Any]) -> None:
         if row["reason"]:
             console.print(f"{row['base']}, {row['method']}: {row['reason']}")
     console.print(f"report {found['report']}", soft_wrap=True)
+
+
+def show_plan(found: dict[str, Any]) -> None:
+    """Prints a plan on stdout."""
+    table = Table(box=None, pad_edge=False, show_header=False)
+    for justify in ("left", "right", "left"):
+        table.add_column(justify=justify)
+    runs = f"in {found['runs']:,} runs" if found["runs"] > 1 else ""
+    table.add_row("parameters", f"{found['parameters']:,}", "of the largest run" if runs else "")
+    table.add_row("trainable", f"{found['trainable']:,}", f"{found['trainable_share']:.3%}")
+    table.add_row("tokens trained on", f"{found['tokens']['trained']:,}", runs)
+    table.add_row("tokens read besides", f"{found['tokens']['read']:,}", "validation, before and after")
+    table.add_row("operations", f"{sum(found['flops'].values()):.3g}", "floating-point")
+    table.add_row("peak memory", _size(found["peak_bytes"]), found["precision"])
+    for name, size in sorted(found["memory_bytes"].items(), key=lambda one: -one[1]):
+        if size >= found["peak_bytes"] / 100:
+            table.add_row(f"  {name}", _size(size), "")
+    table.add_row("disk", _size(found["disk_bytes"]), "")
+    for name, hours in found["hours"].items():
+        table.add_row(f"time, {name}", _hours(hours), "")
+    console = Console(highlight=False)
+    console.print(table)
+    for sentence in found["assumptions"]:
+        console.print(f"[dim]{sentence}[/dim]")
+
+
+def show_plan_check(found: dict[str, Any]) -> None:
+    """Prints planned and taken time and memory on stdout."""
+    table = Table(box=None, pad_edge=False)
+    for name in ("run", "seconds planned", "taken", "error", "peak planned", "taken", "error"):
+        table.add_column(name, justify="left" if name == "run" else "right")
+    for row in found["runs"]:
+        table.add_row(
+            Path(row["run"]).name,
+            f"{row['seconds_planned']:,.0f}",
+            f"{row['seconds_taken']:,.0f}",
+            f"{row['seconds_error']:+.0%}",
+            _size(row["peak_bytes_planned"]),
+            _size(row["peak_bytes_taken"]),
+            f"{row['peak_bytes_error']:+.0%}",
+        )
+    Console(highlight=False).print(table)
+
+
+def _size(number: float) -> str:
+    return f"{number / 2**30:,.2f} GiB" if number >= 2**28 else f"{number / 2**20:,.1f} MiB"
+
+
+def _hours(hours: float) -> str:
+    seconds = hours * 3600
+    return f"{seconds:,.0f} s" if seconds < 200 else f"{seconds / 60:,.0f} min" if hours < 3 else f"{hours:,.1f} h"
 
 
 def show_proof(result: dict[str, Any]) -> None:

@@ -6,6 +6,7 @@ tokenizer, so two folders with the same content are the same base and a changed 
 it by that hash. The model stays in evaluation mode with frozen weights: what trains is an adapter or a head.
 """
 
+import contextlib
 import hashlib
 import os
 from dataclasses import dataclass, field
@@ -19,7 +20,7 @@ from torch import Tensor, nn
 
 from clinstack.errors import BadInput
 from clinstack.models.note_attention import NAME
-from clinstack.models.tokenizer import NoteTokenizer
+from clinstack.models.tokenizer import AssumedTokenizer, NoteTokenizer
 from clinstack.models.virtual_tokens import VirtualTokens, lengths_of_notes
 
 TINY_BASE = "tiny-base"
@@ -134,15 +135,16 @@ class Backbone:
             input_ids=tokens, attention_mask=mask, use_cache=False
         ).last_hidden_state
 
-    def encode_packed(self, tokens: Tensor, positions: Tensor) -> Tensor:
+    def encode_packed(self, tokens: Tensor, positions: Tensor, lengths: list[int] | None = None) -> Tensor:
         """The last hidden states of packed blocks; attention restarts wherever `positions` restart.
 
-        tokens, positions: (B, T) int64, see `data.packing`. Returns (B, T, H).
+        tokens, positions: (B, T) int64, see `data.packing`.   lengths: tokens of each note, read off the positions if None.
+        Returns (B, T, H).
         Without `use_cache=False` transformers 5.23 lets notes attend to their neighbours; a test pins it.
         """
         if self.virtual.active:
             return self.virtual.encode(self.model, tokens, positions)
-        lengths = lengths_of_notes(positions)
+        lengths = lengths or lengths_of_notes(positions)
         window = getattr(self.model.config, "sliding_window", None)
         if window and max(lengths) > window:  # an older note's beginning is out of sight; transformers knows where
             apart: dict[str, Any] = {"attention_mask": None}
@@ -215,8 +217,37 @@ def _is_encoder(config: Any) -> bool:
     return config.model_type in MODEL_FOR_MASKED_LM_MAPPING_NAMES and not made_as.endswith(("CausalLM", "LMHeadModel"))
 
 
-def find_base(base: str) -> Path:
-    """The local folder of a base. A hub id is fetched through the hub's own cache, which also answers offline."""
+def shape_of(base: str) -> Backbone:
+    """A base's shape without its weights: on torch's meta device, from its configuration; its tokenizer if that is here.
+
+    Raises BadInput if there is no configuration, or of no language model.
+    """
+    path = find_base(base, weights=False)
+    _quieten()
+    from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForMaskedLM, AutoTokenizer
+
+    try:
+        config = AutoConfig.from_pretrained(path)
+        kind = AutoModelForMaskedLM if _is_encoder(config) else AutoModelForCausalLM
+        with torch.device("meta"):
+            model = kind.from_config(config, attn_implementation="sdpa")  # type: ignore[no-untyped-call]
+        model.set_attn_implementation(NAME)
+    except (OSError, ValueError, KeyError) as error:
+        raise BadInput(f"Base {base} cannot be planned from {path}: {str(error).strip().splitlines()[0]}") from error
+    network: nn.Module = model
+    network.eval().requires_grad_(False)
+    read: Any = AssumedTokenizer()
+    with contextlib.suppress(OSError, ValueError, KeyError, TypeError, BadInput):
+        tokenizer = AutoTokenizer.from_pretrained(path, local_files_only=True)
+        read = NoteTokenizer(base, tokenizer, closed=kind is AutoModelForMaskedLM)
+    return Backbone(base_name(base), path, "not hashed", network, read)
+
+
+def find_base(base: str, *, weights: bool = True) -> Path:
+    """The local folder of a base. A hub id is fetched through the hub's own cache, which also answers offline.
+
+    weights: whether they are needed; without them a hub id costs kilobytes.
+    """
     if base == TINY_BASE:
         return Path(str(files("clinstack") / "demo" / "tiny_base"))
     path = Path(base)
@@ -230,7 +261,8 @@ def find_base(base: str) -> Path:
     from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
 
     try:
-        return Path(snapshot_download(base, allow_patterns=["*.safetensors", "*.json", "*.model", "*.txt"]))
+        wanted = ["*.json", "*.model", "*.txt", *(["*.safetensors"] if weights else [])]
+        return Path(snapshot_download(base, allow_patterns=wanted))
     except (LocalEntryNotFoundError, HfHubHTTPError, OSError) as error:
         raise BadInput(
             f"Base {base} is neither a folder here nor to be had from the hub. Give a model folder, or {TINY_BASE}."

@@ -48,7 +48,7 @@ def attend_within_notes(
         torch.split(one.transpose(1, 2).reshape(rows * length, one.shape[1], width), list(note_lengths))
         for one in (query, key, value)
     ]
-    attend = _in_blocks if query.device.type == "cpu" and torch.is_grad_enabled() else _at_once
+    attend = _at_once if query.device.type == "cuda" or not torch.is_grad_enabled() else _in_blocks
     found = [
         attend(
             *(one.transpose(0, 1) for one in note), causal=bool(module.is_causal), scale=scaling or width**-0.5
@@ -78,7 +78,9 @@ def _in_blocks(query: Tensor, key: Tensor, value: Tensor, *, causal: bool, scale
         seen = end if causal else length
         scores = query[:, start:end] @ key[:, :seen].transpose(1, 2)
         if causal:
-            later = torch.full((end - start, end - start), float("-inf"), dtype=scores.dtype).triu(1)
+            later = torch.full(
+                (end - start, end - start), float("-inf"), dtype=scores.dtype, device=scores.device
+            ).triu(1)
             scores[:, :, start:] += later
         found.append(torch.softmax(scores, dim=-1) @ value[:, :seen])
     return torch.cat(found, dim=1) if len(found) > 1 else found[0]

@@ -49,7 +49,28 @@ def _step1(result: dict[str, Any]) -> tuple[str, list[str]]:
         "| split | tokens | perplexity before | after | bits per byte before | after |",
         "|---|---|---|---|---|---|",
         *rows,
+        "",
+        *_doubts(result),
     ]
+
+
+def _doubts(result: dict[str, Any]) -> list[str]:
+    """How sure the gain is, what was forgotten, and what the figures are not."""
+    change = result["intervals"]["test"]["change"]
+    lines = [f"Test bits per byte changed by {_signed(change)} (95 % interval over patients)."]
+    if result["forgetting"]:
+        lines.append(f"On general text they changed by {_signed(result['forgetting']['intervals']['change'])}.")
+    if result["objective"] == "masked":
+        lines.append(
+            "An encoder's figures are of masked tokens, one in seven at a time; they compare with no decoder's."
+        )
+    return lines
+
+
+def _signed(found: dict[str, float | None]) -> str:
+    low, high = found["low"], found["high"]
+    limits = "no interval" if low is None or high is None else f"{low:+.4f} to {high:+.4f}"
+    return f"{found['value']:+.4f} ({limits})"
 
 
 def _step2(result: dict[str, Any]) -> tuple[str, list[str]]:

@@ -48,7 +48,17 @@ def _cell(options: Table2Options, base: str, name: str, method: str, witness: Wi
     folder = options.out / name / method
     shared: dict[str, Any] = {
         key: getattr(options, key)
-        for key in ("corpus", "general", "epochs", "batch_size", "max_tokens", "seed", "device", "precision")
+        for key in (
+            "corpus",
+            "general",
+            "epochs",
+            "batch_size",
+            "max_tokens",
+            "validation_tokens",
+            "seed",
+            "device",
+            "precision",
+        )
     }
     row: dict[str, Any] = {"base": name, "method": method}
     searched: dict[str, Any] | None = None
