@@ -47,6 +47,7 @@ from clinstack.training.loop import Diverged
 from clinstack.training.running import Silent, Witness, run_config
 
 if TYPE_CHECKING:
+    from optuna.distributions import BaseDistribution
     from optuna.trial import FrozenTrial, Trial
 
 AnySearch = SearchAdaptOptions | SearchTrainOptions
@@ -68,8 +69,9 @@ def search(options: AnySearch, witness: Witness | None = None, *, only_select: b
     whole.claim()
     if options.workers > 1:
         _work_together(options, witness)
-    whole.work()  # alone, or what workers have left behind
-    return whole.finish(only_select)
+    with whole.record() as record:
+        whole.work(record)  # alone, or what workers have left behind
+        return whole.finish(record, only_select)
 
 
 class _Search:
@@ -99,17 +101,20 @@ class _Search:
                 raise CannotWrite(f"{self.layout.root} exists, is not empty and is not a search. Choose another --out.")
             write_text(self.layout.config, tomli_w.dumps({"id": uuid.uuid4().hex, **identity}))
 
-    @property
-    def record(self) -> Record:
+    @contextmanager
+    def record(self) -> Iterator[Record]:
         """The trials so far, wherever they are kept."""
         identity = tomllib.loads(self.layout.config.read_text(encoding="utf-8"))["id"]
-        return open_record(
+        opened = open_record(
             self.options.storage, self.layout, identity, minimise=self.command == "adapt", rung=self.options.prune_after
         )
+        try:
+            yield opened
+        finally:
+            opened.close()
 
-    def work(self) -> None:
+    def work(self, record: Record) -> None:
         """Tries points until there are as many as asked for, or no other is left."""
-        record = self.record
         while True:
             with self._next(record) as trial:
                 if trial is None:
@@ -133,22 +138,27 @@ class _Search:
 
     def _abandoned(self, record: Record) -> "Trial | None":
         """A trial that was begun by a worker that is no more."""
-        for trial in record.running():
+        for begun in record.running():
             try:
-                with only_writer(self.layout.claim(trial.number)):
+                with only_writer(self.layout.claim(begun.number)):
                     pass
             except CannotWrite:
                 continue
+            trial = record.take_over(begun, self._distributions, self.options.seed)
             if not self._answered(record, trial):
                 return trial
         return None
+
+    @property
+    def _distributions(self) -> "dict[str, BaseDistribution]":
+        return {name: one.distribution() for name, one in self.space.items()}
 
     def _new(self, record: Record) -> "Trial | None":
         """A point that is not on record, answering those that are; None if enough were tried or none is left."""
         while len(record.tried()) < self.options.trials:
             if record.repeats_at_the_end() >= _REPEATS and not self._draw_untried(record):
                 return None
-            trial = record.ask({name: one.distribution() for name, one in self.space.items()}, self.options.seed)
+            trial = record.ask(self._distributions, self.options.seed)
             if not self._answered(record, trial):
                 return trial
         return None
@@ -221,9 +231,8 @@ class _Search:
             return adapt(options, witness, only_train=True)
         return train(options, witness, only_train=True)
 
-    def finish(self, only_select: bool) -> dict[str, Any]:
+    def finish(self, record: Record, only_select: bool) -> dict[str, Any]:
         """Makes sure that no pruned trial could have won, measures the best one on test, and writes the report."""
-        record = self.record
         for trial in record.wrongly_pruned():
             self.witness.says(f"Trial {trial.number + 1} was as good as the best when it was stopped; finishing it")
             found = self._train(self.trial_options(trial.number, trial.params), self.witness)
@@ -387,7 +396,9 @@ def _work(options: AnySearch, number: int) -> None:
     """A worker's life."""
     told = _Told(number)
     try:
-        _Search(options, told).work()
+        mine = _Search(options, told)
+        with mine.record() as record:
+            mine.work(record)
     except Interrupted:
         os._exit(Interrupted.exit_code)
     except Exception as error:

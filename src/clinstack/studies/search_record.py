@@ -38,7 +38,7 @@ def open_record(storage: str | None, layout: SearchLayout, identity: str, *, min
     study = optuna.create_study(
         storage=place, study_name=f"clinstack-{identity}", direction=direction, pruner=pruner, load_if_exists=True
     )
-    return Record(study, minimise, rung)
+    return Record(study, minimise, rung, place)
 
 
 def _place(storage: str | None, layout: SearchLayout) -> BaseStorage:
@@ -67,11 +67,18 @@ def _place(storage: str | None, layout: SearchLayout) -> BaseStorage:
 
 @dataclass(frozen=True)
 class Record:
-    """A search's trials. rung: tokens after which a trial may be pruned; 0 never."""
+    """A search's trials. rung: tokens after which a trial may be pruned; 0 never. place: where they are kept."""
 
     study: optuna.Study
     minimise: bool
     rung: int
+    place: BaseStorage | None = None
+
+    def close(self) -> None:
+        """Ends the connection to a database."""
+        if isinstance(self.place, RDBStorage):
+            self.place.remove_session()
+            self.place.engine.dispose()
 
     def count(self) -> int:
         """How many trials there are, repeats included."""
@@ -96,18 +103,30 @@ class Record:
             repeats += 1
         return repeats
 
-    def running(self) -> list[Trial]:
+    def running(self) -> list[FrozenTrial]:
         """The trials that somebody has begun and not ended."""
-        return [Trial(self.study, one._trial_id) for one in self._trials() if one.state == TrialState.RUNNING]
+        return [one for one in self._trials() if one.state == TrialState.RUNNING]
+
+    def take_over(self, trial: FrozenTrial, distributions: dict[str, BaseDistribution], seed: int) -> Trial:
+        """A trial that somebody has begun; what was not yet written down of its proposal is proposed again, the same."""
+        self._sample_by(seed, trial.number)
+        taken = Trial(self.study, trial._trial_id)
+        for name, one in distributions.items():
+            taken._suggest(name, one)  # as Study.ask does; what is on record is given back as it is
+        return taken
 
     def ask(self, distributions: dict[str, BaseDistribution], seed: int) -> Trial:
         """A proposal that depends on the record, the seed and the number of the trial alone."""
-        draw = 10_000 * seed + self.count()
+        self._sample_by(seed, self.count())
+        return self.study.ask(distributions)
+
+    def _sample_by(self, seed: int, number: int) -> None:
+        """Makes the sampler of a trial."""
+        draw = 10_000 * seed + number
         with warnings.catch_warnings():
             # Optuna 5.0 calls the argument experimental: a run gives the same score each time, and the process should know.
             warnings.filterwarnings("ignore", message="Argument ``deterministic_objective`` is an experimental feature")
             self.study.sampler = GPSampler(seed=draw, n_startup_trials=_STARTUP, deterministic_objective=True)
-        return self.study.ask(distributions)
 
     def enqueue(self, drawn: dict[str, Any]) -> None:
         """Makes a point the next proposal."""
