@@ -2,13 +2,14 @@
 # make test    style, types and tests, as CI runs them
 # make demo    the whole road on built-in data, about five minutes on two cores
 # make conformance  every PEFT method on every model family: the matrix, two minutes
+# make bench-step1  step 1 beside peft and transformers' Trainer, 20 minutes; figures in bench-step1/
 # make bench-data   times and memory of the data commands, of data mimic3 beside plain pandas; 25 minutes, figures in bench-data/
 
 PYTHON ?= python3
 BIN := .venv/bin
 OUT ?= demo-run
 
-.PHONY: setup test conformance slow demo bench-data format clean
+.PHONY: setup test conformance slow demo bench-data bench-step1 format clean
 
 setup: .venv/.installed
 
@@ -42,9 +43,12 @@ bench-data: setup
 	$(BIN)/clinstack data synthetic bench-data/planted --patients 2000 --identifiers 0.3 --seed 7
 	$(BIN)/python benchmarks/identifiers.py bench-data/planted
 
+bench-step1: setup
+	$(BIN)/python benchmarks/step1.py --work bench-step1
+
 format: setup
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
 clean:
-	rm -rf .venv build dist demo-run bench-data
+	rm -rf .venv build dist demo-run bench-data bench-step1
