@@ -195,12 +195,10 @@ def main() -> None:
     ratios = [a / b for a, b in zip(speed["ours"], speed["reference"], strict=True)]
     share = [turn["share_of_matrix_rate"] for turn in turns["ours"]]
     median = statistics.median
-    print(
-        f"ours {median(speed['ours']):,.0f} useful tokens/s, {median(share):.2f} ({min(share):.2f} to {max(share):.2f}) of"
-    )
-    print(
-        f"{median(turn['matrix_rate'] for turn in turns['ours']) / 1e12:,.1f} TFLOP/s; reference {median(speed['reference']):,.0f}"
-    )
+    rate = median(turn["matrix_rate"] for turn in turns["ours"]) / 1e12
+    spread = f"{median(share):.2f} ({min(share):.2f} to {max(share):.2f})"
+    print(f"ours {median(speed['ours']):,.0f} useful tokens/s, {spread} of {rate:,.1f} TFLOP/s")
+    print(f"reference {median(speed['reference']):,.0f} useful tokens/s")
     print(f"ratio {median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f})")
     arguments.out.write_text(json.dumps(turns, indent=1))
 
