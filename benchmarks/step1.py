@@ -14,7 +14,6 @@ import argparse
 import contextlib
 import json
 import random
-import resource
 import statistics
 import subprocess
 import sys
@@ -231,7 +230,9 @@ def child(arguments: argparse.Namespace) -> None:
         found = reference(work, arguments.block, arguments.steps)
     else:
         found = ours(work, arguments.block, what, arguments.steps)
-    found["peak_bytes"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    from clinstack.training.machine import peak_bytes
+
+    found["peak_bytes"] = peak_bytes()
     print(json.dumps(found))
 
 

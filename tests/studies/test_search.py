@@ -4,6 +4,7 @@ import json
 import os
 import random
 import re
+import signal
 import subprocess
 import sys
 import time
@@ -17,10 +18,11 @@ from optuna.distributions import IntDistribution
 from postgres_server import postgres
 
 from clinstack.config import SearchAdaptOptions, SearchTrainOptions
-from clinstack.errors import BadInput, CannotWrite
+from clinstack.errors import BadInput, CannotWrite, Interrupted
 from clinstack.runs.layout import SearchLayout
 from clinstack.studies.search import search
 from clinstack.studies.search_record import Record, open_record
+from clinstack.training.running import Silent
 
 
 @pytest.fixture
@@ -233,6 +235,72 @@ def test_pruning_stops_trials_and_leaves_the_best_as_it_was(options, tmp_path):
     assert all(0 < row["tokens"] < max(one["tokens"] for one in pruned["trials"] if one["tokens"]) for row in stopped)
     best = next(row for row in pruned["trials"] if row["trial"] == pruned["best"]["trial"])
     assert all(row["rung_score"] > best["rung_score"] for row in stopped)
+
+
+class Stopping(Silent):
+    """Asks the search to stop after each step that a validation follows; counts the steps that are done all the same."""
+
+    def __init__(self):
+        self.asked, self.steps_after = False, 0
+
+    def steps(self, done: int, of: int, tokens_per_second: float, loss: float) -> None:
+        self.steps_after += self.asked
+        if done % (of // 3) == 0 and not self.asked:
+            self.asked = True
+            os.kill(os.getpid(), signal.SIGTERM)
+
+
+def test_a_stop_asked_for_at_the_rung_is_heard_and_changes_nothing(options, tmp_path):
+    text = "rank = [1, 2, 4]\nlearning-rate = [1e-5, 1e-4, 1e-3, 1e-2]\n"
+    chosen = {"trials": 12, "epochs": 3, "prune_after": 3000, "validations_per_epoch": 1}
+    chosen["space"] = space(tmp_path, text)
+    whole = search(options("whole", **chosen))
+    assert whole["pruned"] > 0
+    for _ in range(60):
+        stopping = Stopping()
+        try:
+            stopped = search(options("stopped", **chosen), stopping)
+            break
+        except Interrupted:
+            assert stopping.steps_after == 0
+    assert way(stopped) == way(whole)
+    assert stopped["best"]["options"] == whole["best"]["options"]
+
+
+def lives(group: int) -> bool:
+    """Whether a process of the group is left."""
+    try:
+        os.killpg(group, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+@pytest.mark.parametrize("of_a_terminal", [False, True], ids=["SIGTERM", "Ctrl-C"])
+def test_workers_end_with_the_search_that_started_them(options, of_a_terminal):
+    chosen = options(trials=40, epochs=3)
+    process = subprocess.Popen(
+        [sys.executable, "-m", "clinstack.cli", *words_of(chosen), "--workers", "2"],
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    while len(list(chosen.out.glob("trials/*/metrics.jsonl"))) < 2:
+        assert process.poll() is None
+        time.sleep(0.05)
+    if of_a_terminal:
+        os.killpg(process.pid, signal.SIGINT)
+    else:
+        process.send_signal(signal.SIGTERM)
+    said = process.communicate(timeout=60)[1]
+    assert process.returncode == Interrupted.exit_code
+    assert "goes on from here" in said
+    assert "Traceback" not in said
+    assert said.count("Interrupted") == 1
+    until = time.monotonic() + 20
+    while lives(process.pid) and time.monotonic() < until:
+        time.sleep(0.1)
+    assert not lives(process.pid)
 
 
 @settings(max_examples=60, deadline=None)

@@ -10,6 +10,7 @@ gone. Several workers share a record, a folder and a turn-taking lock.
 import os
 import random
 import shutil
+import signal
 import tomllib
 import uuid
 from collections.abc import Iterator
@@ -43,7 +44,7 @@ from clinstack.studies.search_report import write_search_report
 from clinstack.studies.space import Range, Space, choices, points, read_space
 from clinstack.training.classification import train
 from clinstack.training.language import adapt
-from clinstack.training.loop import Diverged
+from clinstack.training.loop import Diverged, Halted
 from clinstack.training.running import Silent, Witness, run_config
 
 if TYPE_CHECKING:
@@ -208,12 +209,11 @@ class _Search:
         """Trains a trial to its end, to where it is pruned, or to where it fails, and puts that on record."""
         values = self.values(trial.params)
         self.witness.says(f"Trial {trial.number + 1}: {', '.join(f'{k} {v}' for k, v in values.items())}")
-        watching = _Watching(self.witness, record, trial)
         try:
-            found = self._train(self.trial_options(trial.number, trial.params), watching)
-        except Interrupted:
-            if not watching.pruned:
-                raise
+            if record.condemned(trial):  # its worker ended between the rung and the record
+                raise Halted
+            found = self._train(self.trial_options(trial.number, trial.params), _Watching(self.witness, record, trial))
+        except Halted:
             events = read_events(RunLayout(self.layout.trial(trial.number)).events)
             record.prune(trial, max(event["seconds"] for event in events))
             self.witness.says(f"  stopped after {record.rung:,} tokens: worse than the median there")
@@ -271,7 +271,6 @@ class _Watching:
 
     def __init__(self, witness: Witness, record: Record, trial: "Trial"):
         self._witness, self._record, self._trial = witness, record, trial
-        self.pruned = False
 
     def says(self, what: str) -> None:
         """Nothing but what is unusual: twenty trials would each say the same."""
@@ -284,8 +283,7 @@ class _Watching:
 
     def validated(self, score: float, tokens: int) -> bool:
         """Stops at the rung if the record says so."""
-        self.pruned = self._record.at_rung(self._trial, score, tokens)
-        return not self.pruned
+        return not self._record.at_rung(self._trial, score, tokens)
 
 
 def _space_of(options: AnySearch) -> Space:
@@ -393,13 +391,14 @@ def _work_together(options: AnySearch, witness: Witness) -> None:
 
 
 def _work(options: AnySearch, number: int) -> None:
-    """A worker's life."""
+    """A worker's life. Ctrl-C in a terminal reaches the whole group; the one who waits for the workers passes it on, once."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     told = _Told(number)
     try:
         mine = _Search(options, told)
         with mine.record() as record:
             mine.work(record)
-    except Interrupted:
+    except (Interrupted, KeyboardInterrupt):
         os._exit(Interrupted.exit_code)
     except Exception as error:
         told.says(f"{type(error).__name__}: {error}" if isinstance(error, BadInput) else type(error).__name__)

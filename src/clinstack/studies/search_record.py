@@ -142,13 +142,20 @@ class Record:
 
     def at_rung(self, trial: Trial, score: float, tokens: int) -> bool:
         """Notes the first score after the rung; whether the trial is to stop there."""
-        known = self.study._storage.get_trial(trial._trial_id).user_attrs.get("rung_tokens")
+        known = self._rung_tokens(trial)
         if not self.rung or tokens < self.rung or (known is not None and known != tokens):
             return False
         if known is None:
             trial.report(score, self.rung)
             trial.set_user_attr("rung_tokens", tokens)
         return trial.should_prune()
+
+    def condemned(self, trial: Trial) -> bool:
+        """Whether a trial taken over has its score at the rung already, and was to stop there."""
+        return self._rung_tokens(trial) is not None and trial.should_prune()
+
+    def _rung_tokens(self, trial: Trial) -> int | None:
+        return self.study._storage.get_trial(trial._trial_id).user_attrs.get("rung_tokens")
 
     def complete(self, trial: Trial, found: dict[str, Any]) -> None:
         """A trial came to its end."""
@@ -158,7 +165,7 @@ class Record:
     def prune(self, trial: Trial, seconds: float) -> None:
         """A trial was stopped at the rung, after so many seconds."""
         trial.set_user_attr("seconds", seconds)
-        trial.set_user_attr("tokens", self.study._storage.get_trial(trial._trial_id).user_attrs["rung_tokens"])
+        trial.set_user_attr("tokens", self._rung_tokens(trial))
         self.study.tell(trial.number, state=TrialState.PRUNED)
 
     def fail(self, trial: Trial, reason: str) -> None:

@@ -139,6 +139,10 @@ class Diverged(BadInput):
     """A training that cannot go on with these options; others may."""
 
 
+class Halted(Exception):
+    """The watcher wants no more of a training for now; called again, it goes on from there."""
+
+
 class _Run(Generic[Batch]):
     """The plan of steps: which micro-batches each optimizer step reads, and after which steps the score is taken."""
 
@@ -180,7 +184,8 @@ def fit(
     loss:        micro-batch -> summed loss with its weight.
     score:       the validation score with the weights as they are; must leave no trace in the random state.
     checkpoints: folder of checkpoints; one found there is gone on from.
-    Raises Interrupted (after a checkpoint) on SIGINT or SIGTERM; BadInput when the loss is no longer a finite number.
+    Raises, after a checkpoint, Interrupted on SIGINT or SIGTERM and Halted when the watcher wants no more; Diverged when the
+    loss is no longer a finite number.
     """
     watcher = watcher or Watcher()
     plan = _Run(batches, recipe)
@@ -240,8 +245,10 @@ def fit(
             if stopping or time.monotonic() - last_saved >= recipe.checkpoint_seconds:
                 save_checkpoint(checkpoints, dict(vars(position)), parameters, optimizer)
                 last_saved = time.monotonic()
-            if stop() or (not go_on and not last):
+            if stop():
                 raise Interrupted("Interrupted; the same command goes on from here.")
+            if not go_on and not last:
+                raise Halted
             if position.stopped_early:
                 break
 
@@ -397,7 +404,10 @@ def _load(parameters: dict[str, Parameter], path: Path) -> None:
 
 @contextmanager
 def _stop_requests() -> Iterator[Callable[[], bool]]:
-    """Turns SIGINT and SIGTERM into a question the loop asks between steps; a second one ends at once."""
+    """Turns SIGINT and SIGTERM into a question the loop asks between steps; a second one ends at once.
+
+    One that is ignored stays ignored: in a worker, or in a job begun in the background.
+    """
     asked = False
 
     def ask(number: int, frame: object) -> None:
@@ -407,7 +417,11 @@ def _stop_requests() -> Iterator[Callable[[], bool]]:
         asked = True
 
     try:
-        before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
+        before = {
+            number: signal.signal(number, ask)
+            for number in (signal.SIGINT, signal.SIGTERM)
+            if signal.getsignal(number) is not signal.SIG_IGN
+        }
     except ValueError:  # signals belong to the main thread; elsewhere the caller stops us
         before = {}
     try:

@@ -1,9 +1,12 @@
 """What the machine offers and what a training cost on it: device, precision, seconds, memory, floating-point operations."""
 
+import re
 import resource
+import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import Any, Literal
 
 import torch
@@ -46,22 +49,38 @@ def _native_bfloat16(device: str) -> bool:
 def measured(cost: dict[str, Any], phase: str, device: str) -> Iterator[None]:
     """Adds a phase's wall seconds, processor seconds (all threads) and peak memory to `cost`.
 
-    Peak memory is the process's largest so far on a CPU, the phase's own on an accelerator; bytes.
+    Peak memory, in bytes, is the process's largest during the phase on a CPU (on other systems than Linux: so far), and the
+    phase's own on an accelerator.
     """
     if device.startswith("cuda"):
         torch.cuda.reset_peak_memory_stats()
+    else:
+        forget_peak()
     began, busy = time.perf_counter(), time.process_time()
     yield
-    peak = (
-        torch.cuda.max_memory_allocated()
-        if device.startswith("cuda")
-        else resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-    )
+    peak = torch.cuda.max_memory_allocated() if device.startswith("cuda") else peak_bytes()
     cost[phase] = {
         "seconds": round(time.perf_counter() - began, 3),
         "cpu_seconds": round(time.process_time() - busy, 3),
-        "peak_bytes": int(peak),
+        "peak_bytes": peak,
     }
+
+
+def forget_peak() -> None:
+    """Lets the process's peak memory begin again at what it holds now, where the system can."""
+    with suppress(OSError):  # not Linux, or not allowed
+        Path("/proc/self/clear_refs").write_text("5")  # 5: the peak alone (proc(5))
+
+
+def peak_bytes() -> int:
+    """The process's largest resident memory since `forget_peak`; since its start where the system cannot forget."""
+    with suppress(OSError):
+        # Not getrusage: its figure survives exec, so a small program would report the larger one that started it.
+        found = re.search(r"^VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text(), re.MULTILINE)
+        if found:
+            return int(found[1]) * 1024
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
 
 
 def training_flops(frozen: int, trainable: int, tokens: int, backward_through_frozen: bool) -> float:
