@@ -5,11 +5,13 @@ import subprocess
 import sys
 
 import pytest
+from pyarrow import csv, parquet
 
 from clinstack import cli
-from clinstack.config import AdaptOptions, SearchAdaptOptions, TrainOptions
+from clinstack.config import AdaptOptions, EvaluateOptions, PredictOptions, SearchAdaptOptions, TrainOptions
 from clinstack.errors import BadInput
 from clinstack.models.method import methods
+from clinstack.models.note_classifier import load
 from clinstack.studies.plan import check, plan
 from clinstack.training.classification import train
 from clinstack.training.language import adapt
@@ -44,11 +46,12 @@ def test_a_plan_counts_what_the_run_then_has(small_base, small_corpus, tmp_path,
     assert written / 1.5 < planned["disk_bytes"] < 3 * written  # at its fullest a run holds two checkpoints
 
 
-def test_a_plan_of_step_2_counts_the_stack(small_base, small_task, clinical_run, tmp_path):
+@pytest.fixture(scope="module")
+def step_2(small_base, small_task, clinical_run, tmp_path_factory) -> TrainOptions:
     options = TrainOptions(
         base=str(small_base),
         task=small_task("binary"),
-        out=tmp_path / "run",
+        out=tmp_path_factory.mktemp("step-2") / "run",
         clinical=clinical_run,
         epochs=1,
         max_tokens=48,
@@ -56,9 +59,33 @@ def test_a_plan_of_step_2_counts_the_stack(small_base, small_task, clinical_run,
         device="cpu",
         precision="float32",
     )
-    planned, result = plan(options), train(options)
+    train(options)
+    return options
+
+
+def test_a_plan_of_step_2_counts_the_stack(step_2):
+    planned, result = plan(step_2), json.loads((step_2.out / "result.json").read_text())
     assert planned["trainable"] == result["parameters"]["trainable"] - 2 * 33  # the head is small beside any estimate
     assert planned["tokens"]["trained"] == pytest.approx(result["cost"]["train"]["tokens"], rel=0.1)
+
+
+def test_a_plan_of_answers_counts_what_is_read(step_2, tmp_path):
+    run, input_file = step_2.out, tmp_path / "notes.csv"
+    notes = parquet.read_table(step_2.task / "test.parquet", columns=["text"])
+    csv.write_csv(notes, input_file)
+    classifier = load(run)
+    read = sum(map(len, classifier.encode(notes.column("text").to_pylist())))
+    again = plan(EvaluateOptions(run=run))
+    new = plan(PredictOptions(run=run, input=input_file, output=tmp_path / "out.csv"), measure=True)
+    for planned in (again, new):
+        assert planned["tokens"] == {"trained": 0, "read": pytest.approx(read, rel=0.1)}
+        assert planned["parameters"] == classifier.stack.weights_total
+        assert (planned["disk_bytes"], planned["flops"]["training"]) == (0, 0)
+        assert planned["memory_bytes"]["gradients and moments"] == planned["memory_bytes"]["kept for the way back"] == 0
+    assert not (tmp_path / "out.csv").exists()
+    with pytest.raises(BadInput) as caught:
+        plan(PredictOptions(run=run, input=input_file, output=tmp_path / "out.csv", text="words"))
+    assert str(caught.value) == f"{input_file} has no column 'words'. Say which holds the notes with --text."
 
 
 def test_a_base_is_planned_from_its_configuration_alone(small_corpus, tmp_path):
@@ -126,7 +153,8 @@ def test_the_command_plans_the_command_behind_it(small_base, small_corpus, tmp_p
         ([], "plan needs a command to plan, such as: plan adapt --base tiny-base --corpus CORPUS --out RUN."),
         (
             ["report", "."],
-            "plan knows adapt, train, search adapt, search train and study table2: the others train nothing.",
+            "plan knows adapt, train, search adapt, search train, study table2, evaluate and predict: the others ask no model, "
+            "or make their own data first.",
         ),
         (["check"], "plan check needs at least one run folder."),
     ],

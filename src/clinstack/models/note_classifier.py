@@ -8,6 +8,7 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -108,13 +109,7 @@ def load(run: str | Path, base: str | None = None, device: str = "cpu") -> NoteC
     base: where the base is now, if not where it was when the run was made.
     Raises BadInput if the folder is no finished step-2 run; WrongParents if a piece is missing, changed, or of another base.
     """
-    layout = RunLayout(Path(run))
-    if not layout.result.is_file():
-        what = "is not finished: run its command again" if layout.config.is_file() else "is not a run folder"
-        raise BadInput(f"{run} {what}.")
-    result, lineage = read_json(layout.result), read_json(layout.lineage)
-    if result["step"] != 2:
-        raise BadInput(f"{run} is a step-1 run, which has no head. Give it to `clinstack train --clinical`.")
+    layout, result, lineage = finished_step_2(Path(run))
     backbone = load_backbone(base or lineage["base"]["path"], device)
     if backbone.hash != lineage["base"]["hash"]:
         raise WrongParents(
@@ -124,6 +119,18 @@ def load(run: str | Path, base: str | None = None, device: str = "cpu") -> NoteC
     stack = Stack(backbone, tuple(_saved_slot(layout, one) for one in lineage["adapters"]))
     head = _load_head(layout.head, lineage, backbone.width, len(result["classes"])).to(backbone.device)
     return NoteClassifier(stack, head, result["task"], result["kind"], tuple(result["classes"]), result["max_tokens"])
+
+
+def finished_step_2(run: Path) -> tuple[RunLayout, dict[str, Any], dict[str, Any]]:
+    """Where the files of a finished step-2 run lie, its result and its lineage. Raises BadInput if the folder holds none."""
+    layout = RunLayout(run)
+    if not layout.result.is_file():
+        what = "is not finished: run its command again" if layout.config.is_file() else "is not a run folder"
+        raise BadInput(f"{run} {what}.")
+    result = read_json(layout.result)
+    if result["step"] != 2:
+        raise BadInput(f"{run} is a step-1 run, which has no head. Give it to `clinstack train --clinical`.")
+    return layout, result, read_json(layout.lineage)
 
 
 def _saved_slot(layout: RunLayout, recorded: dict[str, str]) -> Slot:

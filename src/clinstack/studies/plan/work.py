@@ -1,0 +1,153 @@
+"""What a command does to a model, in numbers: the stack, the batches, the tokens it learns from and those it only reads."""
+
+import math
+import tomllib
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from clinstack.config import AdaptOptions, EvaluateOptions, PredictOptions, TrainOptions
+from clinstack.data.task import open_task
+from clinstack.models.adapter_files import load_adapter
+from clinstack.models.backbone import Backbone, shape_of
+from clinstack.models.method import make_method
+from clinstack.models.note_classifier import finished_step_2
+from clinstack.models.stack import Adapter, Slot, Stack
+from clinstack.studies.plan.reading import Reading, read_corpus, read_table, read_task
+from clinstack.training.classification import TASK, find_clinical
+from clinstack.training.language import CLINICAL
+from clinstack.training.machine import choose_autocast, choose_device
+
+Run = AdaptOptions | TrainOptions
+Planned = Run | EvaluateOptions | PredictOptions
+
+
+@dataclass(frozen=True)
+class Work:
+    """A run's work. rows and length: of a batch. trained, read: tokens with and without a way back. kept: bytes of tokens that
+    stay on disk. language: whether it predicts tokens. autocast: the arithmetic of training, None for float32.
+    """
+
+    stack: Stack
+    reading: Reading
+    rows: int
+    length: int
+    trained: float
+    read: float
+    steps: int
+    kept: float
+    language: bool
+    checkpointed: bool
+    autocast: torch.dtype | None
+    device: str
+
+    @property
+    def places(self) -> int:
+        """Token places of a batch."""
+        return self.rows * self.length
+
+
+def work_of(options: Planned, base: Callable[[str], Backbone] = shape_of) -> Work:
+    """The work of one run. base: gives the backbone of a name, by default its shape alone.
+
+    Raises BadInput if the base, the data or the run cannot be read.
+    """
+    if isinstance(options, AdaptOptions):
+        return _adapting(options, base(options.base))
+    if isinstance(options, TrainOptions):
+        return _training(options, base(options.base))
+    return _answering(options, base)
+
+
+def _adapting(options: AdaptOptions, backbone: Backbone) -> Work:
+    reading = read_corpus(options.corpus, backbone, options.max_tokens)
+    tokens = dict(reading.tokens)
+    if options.train_tokens is not None:
+        tokens["train"] = min(tokens["train"], options.train_tokens)
+    checks = options.epochs * options.validations_per_epoch * min(options.validation_tokens, tokens["valid"])
+    as_released = sum(reading.notes[split] for split in ("valid", "test")) * min(128, reading.note_tokens)
+    once = tokens["valid"] + tokens["test"] + min(options.validation_tokens, tokens["train"]) + as_released
+    slots = (Slot(Adapter(CLINICAL, make_method(options.method, options.method_options))),)
+    return Work(
+        stack=_stack(backbone, slots),
+        reading=reading,
+        rows=options.batch_size,
+        length=options.max_tokens,
+        trained=options.epochs * tokens["train"],
+        read=checks + 2 * once,  # before and after
+        steps=_steps(options, tokens["train"], options.batch_size * options.max_tokens),
+        kept=sum(tokens.values()) * (2 if backbone.tokenizer.size <= 2**16 else 4),
+        language=True,
+        checkpointed=options.gradient_checkpointing,
+        autocast=choose_autocast(options.precision, choose_device(options.device)),
+        device=choose_device(options.device),
+    )
+
+
+def _training(options: TrainOptions, backbone: Backbone) -> Work:
+    reading = read_task(open_task(options.task), backbone, options.max_tokens)
+    slots = []
+    if options.clinical:
+        method = load_adapter(find_clinical(options.clinical), CLINICAL).method
+        slots.append(Slot(Adapter(CLINICAL, method), frozen=options.clinical_mode == "frozen"))
+    if options.task_adapter != "none":
+        slots.append(Slot(Adapter(TASK, make_method(options.task_adapter, options.method_options))))
+    stack = _stack(backbone, tuple(slots))
+    tokens = reading.tokens
+    once = tokens["valid"] + tokens["test"]
+    learns = bool(stack.trainable())  # else every part is encoded once, and the head alone learns
+    return Work(
+        stack=stack,
+        reading=reading,
+        rows=options.batch_size,
+        length=reading.longest,
+        trained=options.epochs * tokens["train"] if learns else 0.0,
+        read=options.epochs * tokens["valid"] + once if learns else tokens["train"] + once,
+        steps=_steps(options, tokens["train"], options.batch_size * reading.note_tokens),
+        kept=0.0,
+        language=False,
+        checkpointed=options.gradient_checkpointing,
+        autocast=choose_autocast(options.precision, choose_device(options.device)),
+        device=choose_device(options.device),
+    )
+
+
+def _answering(options: EvaluateOptions | PredictOptions, base: Callable[[str], Backbone]) -> Work:
+    layout, result, lineage = finished_step_2(options.run)
+    backbone = base(options.base or lineage["base"]["path"])
+    names = [one["name"] for one in lineage["adapters"]]
+    slots = tuple(Slot(Adapter(name, load_adapter(layout.adapter(name)).method), frozen=True) for name in names)
+    if isinstance(options, PredictOptions):
+        reading = read_table(options.input, options.text, backbone, result["max_tokens"])
+        read = reading.tokens["input"]
+    else:
+        own = Path(tomllib.loads(layout.config.read_text(encoding="utf-8"))["task"])
+        reading = read_task(open_task(options.task or own), backbone, result["max_tokens"])
+        read = reading.tokens[options.split]
+    return Work(
+        stack=_stack(backbone, slots),
+        reading=reading,
+        rows=options.batch_size,
+        length=reading.longest,
+        trained=0.0,
+        read=read,
+        steps=0,
+        kept=0.0,
+        language=False,
+        checkpointed=False,
+        autocast=None,
+        device=choose_device(options.device),
+    )
+
+
+def _stack(backbone: Backbone, slots: tuple[Slot, ...]) -> Stack:
+    if backbone.device.type != "meta":
+        return Stack(backbone, slots)
+    with torch.device("meta"):
+        return Stack(backbone, slots)
+
+
+def _steps(options: Run, tokens: float, places: float) -> int:
+    return options.epochs * math.ceil(tokens / (places * options.accumulation))
