@@ -109,10 +109,10 @@ class TrainOptions(TrainingOptions):
     """Run folder to write; the same command goes on with an interrupted run."""
     clinical: Path | None = None
     """Step-1 run whose clinical adapter lies under the task adapter."""
-    clinical_mode: Literal["frozen", "trainable"] = "frozen"
-    """Whether the clinical adapter goes on learning."""
+    clinical_mode: Literal["frozen", "trainable", "merged", "continued"] = "frozen"
+    """The clinical adapter stays as it is, learns too, is merged into the base, or goes on as the task adapter itself."""
     task_adapter: str = "lora"
-    """PEFT method of the task adapter, or none."""
+    """PEFT method of the task adapter, full (every weight of the base), or none."""
     pooling: Literal["last", "mean", "first"] = "last"
     """Which token states the head reads."""
     class_weights: Literal["none", "balanced"] = "none"

@@ -182,6 +182,7 @@ COLUMNS = (
     "packing",
     "stacking",
     "goes on",
+    "merging",
     "checkpoints",
     "bfloat16",
     "peft",

@@ -112,6 +112,34 @@ def packing(workshop, method: str, family: str) -> str:
     return "ok"
 
 
+def merging(workshop, method: str, family: str) -> str:
+    """Merged into the base it gives the states that it gives beside it, as plain peft merges it, and can be switched off."""
+    adapter = load_adapter(workshop.adapt(method, family) / "adapters" / "clinical")
+    backbone = load_backbone(str(workshop.base(family)))
+    without = _states(backbone, LONG)
+    if not adapter.method.mergeable:
+        with pytest.raises(BadInput) as caught:
+            Stack(backbone, (Slot(adapter, frozen=True, merged=True),))
+        assert str(caught.value) == (
+            f"Method {method} changes what the base's layers read, not their weights, so it cannot be merged. Leave it frozen."
+        )
+        return "refused"
+    stack = Stack(backbone, (Slot(adapter, frozen=True, merged=True),))
+    merged, beside = _states(backbone, LONG), _states(_with_trained_adapter(workshop, method, family), LONG)
+    torch.testing.assert_close(merged, beside, atol=2e-5, rtol=0)
+    assert not any(".lora_" in name or ".ia3_" in name for name, _ in backbone.model.named_parameters())
+    with stack.without("clinical"):
+        assert torch.equal(_states(backbone, LONG), without)
+    assert torch.equal(_states(backbone, LONG), merged)
+    if method != "full":
+        kind = AutoModelForMaskedLM if family in ENCODERS else AutoModelForCausalLM
+        folder = workshop.adapt(method, family) / "adapters" / "clinical"
+        model = PeftModel.from_pretrained(kind.from_pretrained(workshop.base(family)), folder).merge_and_unload().eval()
+        for name, weight in model.named_parameters():
+            assert torch.equal(weight, backbone.own[name])
+    return "ok"
+
+
 def checkpoints(workshop, method: str, family: str) -> str:
     """Gradient checkpointing changes no bit of the loss and of any gradient."""
     found = []
@@ -193,6 +221,7 @@ CHECKS: dict[str, Callable[..., str]] = {
     "packing": packing,
     "stacking": stacking,
     "goes on": goes_on,
+    "merging": merging,
     "checkpoints": checkpoints,
     "bfloat16": bfloat16,
     "peft": peft,

@@ -99,7 +99,7 @@ def test_an_inert_clinical_adapter_stops_a_run_before_it_trains(small_base, smal
     random.seed(0)
     backbone = load_backbone(str(small_base))
     fresh = Stack(backbone, (Slot(Adapter("clinical", make_method("lora", {}))),))
-    save_adapter(tmp_path / "inert", fresh.slots[0].adapter, backbone, (), [])
+    save_adapter(tmp_path / "inert", fresh.slots[0].adapter, fresh, (), [])
     options = TrainOptions(
         base=str(small_base),
         task=small_task("binary"),

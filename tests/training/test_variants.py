@@ -22,6 +22,11 @@ VARIANTS = {
     "clinical-frozen+task": {"clinical": True},
     "clinical-trainable": {"clinical": True, "clinical_mode": "trainable", "task_adapter": "none"},
     "clinical-trainable+task": {"clinical": True, "clinical_mode": "trainable"},
+    "full": {"task_adapter": "full"},
+    "clinical-frozen+full": {"clinical": True, "task_adapter": "full"},
+    "clinical-merged": {"clinical": True, "clinical_mode": "merged", "task_adapter": "none"},
+    "clinical-merged+task": {"clinical": True, "clinical_mode": "merged"},
+    "clinical-continued": {"clinical": True, "clinical_mode": "continued"},
 }
 
 
@@ -62,17 +67,18 @@ def test_a_variant_trains_proves_itself_and_predicts_the_same_bits_when_loaded(
         "cost",
     }
     assert (result["variant"], result["kind"], result["profile"]) == (variant, kind, "correct")
-    names = [name for name in ("clinical", "task") if name in variant]
-    assert list(result["stack_proof"]) == names
+    parts = ["task"] if variant == "clinical-continued" else variant.split("+")
+    names = {"head-only": [], "task": ["task"], "full": ["task"]}
+    assert list(result["stack_proof"]) == [name for part in parts for name in names.get(part, ["clinical"])]
     for name, proof in result["stack_proof"].items():
-        frozen = f"{name}-frozen" in variant
+        frozen = name == "clinical" and "trainable" not in variant
         assert proof["frozen"] is frozen
         assert proof["logit_change"] > 0
         assert (proof["gradient_norm"] > 0, proof["weight_change"] > 0) == (not frozen, not frozen)
     for cost in (result["cost"]["train"], result["cost"]["evaluate"]):
         assert cost.keys() == {"seconds", "cpu_seconds", "peak_bytes", "tokens", "flops"}
         assert min(cost.values()) > 0
-    if "clinical-frozen" in variant:
+    if "clinical-frozen" in variant or "clinical-merged" in variant:
         weights = [run / "adapters" / "clinical" / "adapter_model.safetensors" for run in (clinical_run, out)]
         assert weights[0].read_bytes() == weights[1].read_bytes()
 

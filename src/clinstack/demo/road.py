@@ -16,7 +16,8 @@ from clinstack.metrics.scorecard import headline, interval_text
 from clinstack.models.backbone import TINY_BASE
 from clinstack.runs.layout import DemoLayout
 from clinstack.studies.report import write_report
-from clinstack.training.classification import train, variant_name
+from clinstack.training.classification import train
+from clinstack.training.variants import variant_name
 from clinstack.training.language import adapt
 from clinstack.training.running import Witness
 

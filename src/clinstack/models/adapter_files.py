@@ -16,9 +16,8 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from clinstack.errors import BadInput, WrongParents
-from clinstack.models.backbone import Backbone
 from clinstack.models.method import Method, method_name, method_of_peft
-from clinstack.models.stack import Adapter
+from clinstack.models.stack import Adapter, Stack
 from clinstack.runs.atomic import atomic_folder, read_json, write_json
 from clinstack.runs.layout import AdapterLayout
 from clinstack.runs.lineage import hash_arrays
@@ -31,11 +30,11 @@ def hash_adapter(method: Method, weights: Mapping[str, Tensor], base: str, paren
 
 
 def save_adapter(
-    folder: Path, adapter: Adapter, backbone: Backbone, parents: tuple[str, ...], terms: list[str]
+    folder: Path, adapter: Adapter, stack: Stack, parents: tuple[str, ...], terms: list[str]
 ) -> dict[str, Any]:
-    """Writes an attached adapter as it is now, in place of an older one; returns its lineage."""
-    exported = adapter.method.export(backbone, adapter.name)
-    tensors = {name: tensor.cpu().contiguous() for name, tensor in exported.items()}
+    """Writes an adapter of a stack as it is now, in place of an older one; returns its lineage."""
+    backbone = stack.backbone
+    tensors = {name: tensor.cpu().contiguous() for name, tensor in stack.export(adapter.name).items()}
     lineage = {
         "name": adapter.name,
         "method": method_name(adapter.method),
@@ -49,7 +48,7 @@ def save_adapter(
     with atomic_folder(folder) as partial:
         layout = AdapterLayout(partial)
         save_file(tensors, layout.weights, metadata={"format": "pt"})
-        write_json(layout.config, adapter.method.peft_config(backbone, adapter.name))
+        write_json(layout.config, stack.peft_config(adapter.name))
         write_json(layout.lineage, lineage)
     return lineage
 

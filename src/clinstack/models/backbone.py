@@ -39,15 +39,17 @@ _IDENTITY = (
 
 @dataclass
 class Replaced:
-    """A second set of the base's weights (see `methods.full`); `back` says whether it is the base's own that are in place."""
+    """A second set of some of the base's weights, of a full adapter or of one that is merged; `back` says whether it is the
+    base's own that are in place.
+    """
 
     aside: dict[str, Tensor]
     back: bool = False
 
     def exchange(self, own: dict[str, nn.Parameter]) -> None:
         """Puts the set that lies aside into the model, and the other one aside."""
-        for name, weight in own.items():
-            weight.data, self.aside[name] = self.aside[name], weight.data
+        for name, other in self.aside.items():
+            own[name].data, self.aside[name] = other, own[name].data
         self.back = not self.back
 
 
@@ -59,7 +61,7 @@ class Backbone:
     own:      the base's own weights by name (tied ones once), whatever adapters are attached later.
     occupied: names of the attached adapters.
     virtual:  prompts and prefixes.
-    replaced: weights of a full adapter's base.
+    replaced: the base's own weights where an adapter has put others in their place.
     halves:   of frozen weights, the copy in the other precision while one of the two is in place.
     """
 
@@ -99,6 +101,11 @@ class Backbone:
     def width(self) -> int:
         """Width H of a hidden state."""
         return int(self.model.config.hidden_size)
+
+    @property
+    def layers(self) -> int:
+        """Number of layers."""
+        return int(self.model.config.num_hidden_layers)
 
     @property
     def longest(self) -> int:

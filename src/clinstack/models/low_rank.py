@@ -14,6 +14,7 @@ from clinstack.models import injection
 from clinstack.models.method import Method, method_name
 
 if TYPE_CHECKING:
+    from torch import Tensor
     from torch.nn import Parameter
 
     from clinstack.models.backbone import Backbone
@@ -37,6 +38,7 @@ class LowRank(Method):
     """A method whose adapter is a low-rank update of linear layers; its members differ in scale and in peft's switch."""
 
     peft_type: ClassVar[str] = "LORA"
+    mergeable: ClassVar[bool] = True
     switch: ClassVar[str | None]
     """peft's switch for this member, None for plain LoRA."""
     published_space: ClassVar[dict[str, tuple[Any, ...]]] = {
@@ -54,6 +56,12 @@ class LowRank(Method):
         "qv",
         pattern=r"^[\w.]+(,[\w.]+)*$",
         description="Layers that get an update: qv (query and value), all (every linear layer), or names joined by commas.",
+    )
+
+    top_layers: int | None = Field(
+        None,
+        ge=1,
+        description="Only the uppermost so many layers get an update; all without it. What lies below can then be shared.",
     )
 
     @abstractmethod
@@ -75,6 +83,7 @@ class LowRank(Method):
                 f"Base {backbone.name} calls its query and value layers by no known name. Use --targets all, or their names."
             )
         config = LoraConfig(
+            layers_to_transform=self._layers(backbone),
             r=self.rank,
             lora_alpha=self.alpha,
             lora_dropout=self.dropout,
@@ -84,6 +93,16 @@ class LowRank(Method):
             **({self.switch: True} if self.switch else {}),
         )
         injection.inject(backbone, adapter, config, f"Method {method_name(self)} finds no layers {self.targets!r}")
+
+    def _layers(self, backbone: "Backbone") -> list[int] | None:
+        """Numbers of the layers that get an update; None for all."""
+        if self.top_layers is None:
+            return None
+        if self.top_layers > backbone.layers:
+            raise BadInput(
+                f"--top-layers {self.top_layers}: base {backbone.name} has {backbone.layers} layers. Choose at most that."
+            )
+        return list(range(backbone.layers - self.top_layers, backbone.layers))
 
     def parameters(self, backbone: "Backbone", adapter: str) -> "dict[str, Parameter]":
         """A and B of every adapted layer, and a DoRA's magnitudes."""
@@ -95,6 +114,12 @@ class LowRank(Method):
         from peft.tuners.lora import LoraLayer
 
         injection.activate(backbone, LoraLayer, adapters, "lora_A")
+
+    def merge(self, backbone: "Backbone", adapter: str) -> "dict[str, Tensor]":
+        """Adds the updates to the weights they lie on."""
+        from peft.tuners.lora import LoraLayer
+
+        return injection.fold(backbone, adapter, LoraLayer)
 
     def train(self, backbone: "Backbone", adapter: str, training: bool) -> None:
         """Switches the dropout in front of A."""
@@ -113,8 +138,9 @@ class LowRank(Method):
         """Options from peft's LoraConfig if it is of this member, the targeted layers by name."""
         if [switch for switch in _SWITCHES if config.get(switch)] != ([cls.switch] if cls.switch else []):
             return None
-        targets = config["target_modules"]
+        targets, layers = config["target_modules"], config.get("layers_to_transform")
         return cls(
+            top_layers=len(layers) if layers else None,
             rank=config["r"],
             alpha=config["lora_alpha"],
             dropout=config["lora_dropout"],

@@ -30,6 +30,8 @@ class Method(BaseModel, ABC):
     """The name peft gives the method in `adapter_config.json`."""
     decoders_only: ClassVar[bool] = False
     """Whether the method has no meaning on an encoder."""
+    mergeable: ClassVar[bool] = False
+    """Whether the adapter is a change of the base's weights, and not of what its layers read."""
     every_token: ClassVar[bool] = True
     """Whether each weight is multiplied once for every token, as estimates of operations assume."""
     published_space: ClassVar[dict[str, tuple[Any, ...]]] = {}
@@ -66,6 +68,10 @@ class Method(BaseModel, ABC):
     @abstractmethod
     def activate(self, backbone: "Backbone", adapters: list[str]) -> None:
         """Makes exactly these attached adapters of the method take part in the forward pass."""
+
+    def merge(self, backbone: "Backbone", adapter: str) -> "dict[str, Tensor]":
+        """Folds an attached adapter into the base's weights and takes it out; returns what those were before, by name."""
+        raise AssertionError(f"{method_name(self)} is not mergeable")
 
     @abstractmethod
     def train(self, backbone: "Backbone", adapter: str, training: bool) -> None:

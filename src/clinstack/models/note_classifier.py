@@ -133,7 +133,7 @@ def finished_step_2(run: Path) -> tuple[RunLayout, dict[str, Any], dict[str, Any
     return layout, result, read_json(layout.lineage)
 
 
-def _saved_slot(layout: RunLayout, recorded: dict[str, str]) -> Slot:
+def _saved_slot(layout: RunLayout, recorded: dict[str, Any]) -> Slot:
     folder = layout.adapter(recorded["name"])
     if not folder.is_dir():
         raise WrongParents(
@@ -145,7 +145,7 @@ def _saved_slot(layout: RunLayout, recorded: dict[str, str]) -> Slot:
         raise WrongParents(
             f"{folder} holds adapter {adapter.hash}, and the run was made with {recorded['hash']}. Restore that one."
         )
-    return Slot(adapter, frozen=True)
+    return Slot(adapter, frozen=True, merged=recorded["merged"])
 
 
 def _load_head(file: Path, lineage: dict[str, str], width: int, classes: int) -> Classifier:

@@ -9,13 +9,14 @@ of them is at work.
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn import Parameter
 
 from clinstack.errors import BadInput, WrongParents
-from clinstack.models.backbone import Backbone
+from clinstack.models.backbone import Backbone, Replaced
 from clinstack.models.method import Method, method_name, methods
 
 
@@ -39,10 +40,17 @@ class Adapter:
 
 @dataclass(frozen=True)
 class Slot:
-    """An adapter's place in a stack."""
+    """An adapter's place in a stack.
+
+    merged: its effect is folded into the base's weights, at no cost in time; what is merged is frozen and lies below the rest.
+    """
 
     adapter: Adapter
     frozen: bool = False
+    merged: bool = False
+
+    def __post_init__(self) -> None:
+        assert self.frozen or not self.merged, "what is merged is frozen"
 
 
 @dataclass(frozen=True)
@@ -50,12 +58,13 @@ class Stack:
     """A backbone with its slots in order, outermost last. Building it attaches the adapters to the backbone's model.
 
     Raises WrongParents if an adapter was made for another base or lacks its parents below it; BadInput if the backbone already
-    carries adapters or two have one name.
+    carries adapters, two have one name, or one is to be merged that cannot be.
     """
 
     backbone: Backbone
     slots: tuple[Slot, ...] = ()
     _parameters: dict[str, dict[str, Parameter]] = field(default_factory=dict, init=False, repr=False)
+    _merged_configs: dict[str, dict[str, Any]] = field(default_factory=dict, init=False, repr=False)
 
     def __post_init__(self) -> None:
         if self.backbone.occupied:
@@ -75,6 +84,9 @@ class Stack:
             self._parameters[adapter.name] = adapter.method.parameters(self.backbone, adapter.name)
             if adapter.weights is not None:
                 _load(adapter, self._parameters[adapter.name])
+            if slot.merged:
+                self._merged_configs[adapter.name] = adapter.method.peft_config(self.backbone, adapter.name)
+                self._parameters[adapter.name] = self._merge(slot)
         self.backbone.model.to(self.backbone.device)
         self._activate(names)
         self.train(False)
@@ -86,7 +98,15 @@ class Stack:
     def export(self, adapter: str) -> dict[str, Tensor]:
         """An adapter's weights as they are now, by the names of peft's file format."""
         slot = next(slot for slot in self.slots if slot.adapter.name == adapter)
+        if slot.merged:
+            assert slot.adapter.weights is not None
+            return slot.adapter.weights
         return slot.adapter.method.export(self.backbone, adapter)
+
+    def peft_config(self, adapter: str) -> dict[str, Any]:
+        """The content of peft's `adapter_config.json` for an adapter."""
+        slot = next(slot for slot in self.slots if slot.adapter.name == adapter)
+        return self._merged_configs[adapter] if slot.merged else slot.adapter.method.peft_config(self.backbone, adapter)
 
     @property
     def weights_total(self) -> int:
@@ -135,7 +155,8 @@ class Stack:
         self.backbone.model.eval()
         self.backbone.use_halves(training)
         for slot in self.slots:
-            slot.adapter.method.train(self.backbone, slot.adapter.name, training and not slot.frozen)
+            if not slot.merged:
+                slot.adapter.method.train(self.backbone, slot.adapter.name, training and not slot.frozen)
 
     @contextmanager
     def without(self, adapter: str) -> Iterator[None]:
@@ -156,8 +177,30 @@ class Stack:
             for adapter, parameters in self._parameters.items()
         }
 
+    def _merge(self, slot: Slot) -> dict[str, Parameter]:
+        """Folds an adapter that has just been attached into the base; returns the base's weights that it changed."""
+        adapter, own = slot.adapter, self.backbone.own
+        if not adapter.method.mergeable:
+            raise BadInput(
+                f"Method {method_name(adapter.method)} changes what the base's layers read, not their weights, so it cannot be "
+                "merged. Leave it frozen."
+            )
+        if adapter.weights is None:
+            raise BadInput(f"Adapter {adapter.name!r} has not been trained, so there is nothing to merge.")
+        below = self.slots[: self.slots.index(slot)]
+        if kept := next((one.adapter for one in below if one.adapter.method.mergeable and not one.merged), None):
+            raise BadInput(
+                f"Adapter {adapter.name!r} cannot be merged while adapter {kept.name!r}, below it, is not. Merge that one too."
+            )
+        before = adapter.method.merge(self.backbone, adapter.name)
+        self.backbone.replaced[adapter.name] = Replaced(before)
+        return {name: own[name] for name in before}
+
     def _activate(self, names: list[str]) -> None:
         """Makes these adapters active, then sets frozenness again: peft 0.21.2 makes all active ones trainable."""
+        for adapter, replaced in self.backbone.replaced.items():
+            if (adapter in names) == replaced.back:
+                replaced.exchange(self.backbone.own)
         for method in {type(slot.adapter.method): slot.adapter.method for slot in self.slots}.values():
             method.activate(self.backbone, names)
         for slot in self.slots:

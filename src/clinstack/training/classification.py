@@ -1,8 +1,7 @@
 """Step 2: stacks a task adapter and a head on a backbone, and on its clinical adapter, for one task.
 
-The six variants of the published comparison are combinations of two choices: the clinical adapter absent, frozen or trainable;
-the task adapter absent or present. Validation AUROC selects the epoch; the test part is read once, after that. Where nothing
-inside the stack trains, every note is read once and only the head's training repeats.
+`variants` says which adapters there are and which of them train. Validation AUROC selects the epoch; the test part is read
+once, after that. Where nothing inside the stack trains, every note is read once and only the head's training repeats.
 """
 
 import hashlib
@@ -22,18 +21,14 @@ from clinstack.data.notes import SPLITS
 from clinstack.data.task import Task, open_task
 from clinstack.errors import BadInput
 from clinstack.metrics.scorecard import KINDS, probabilities, scorecard, selection_score
-from clinstack.models.adapter_files import load_adapter, save_adapter
+from clinstack.models.adapter_files import save_adapter
 from clinstack.models.classifier import Classifier
-from clinstack.models.method import make_method
 from clinstack.models.note_classifier import Encoded, NoteClassifier, save_head
-from clinstack.models.stack import Adapter, Slot
 from clinstack.runs.atomic import atomic_file, write_json
 from clinstack.runs.card import write_card
 from clinstack.runs.folder import RunFolder
-from clinstack.runs.layout import AdapterLayout, RunLayout
 from clinstack.runs.lineage import hash_files, versions
 from clinstack.training.batches import LabelledNotes, NoteBatch, PooledBatch, PooledNotes
-from clinstack.training.language import CLINICAL
 from clinstack.training.loop import Fitted, Loss, Score, fit
 from clinstack.training.machine import choose_autocast, choose_device, measured
 from clinstack.training.proof import AdapterProof, Snapshot, prove, prove_loaded
@@ -49,9 +44,7 @@ from clinstack.training.running import (
     training_cost,
     watcher,
 )
-
-TASK = "task"
-"""The name of the task adapter in every stack."""
+from clinstack.training.variants import make_slots, variant_name
 
 _PROOF_NOTES = 8
 
@@ -79,20 +72,14 @@ def train(options: TrainOptions, witness: Witness | None = None, *, only_train: 
     device = choose_device(options.device)
     task = open_task(options.task)
     _require_two_classes(task)
-    method = None if options.task_adapter == "none" else make_method(options.task_adapter, options.method_options)
-    if method is None and options.method_options:
-        raise BadInput("--task-adapter none takes no method options; leave them out, or choose a task adapter.")
-    clinical = load_adapter(find_clinical(options.clinical), CLINICAL) if options.clinical else None
+    slots = make_slots(options)
     backbone = prepare_base(options, device, witness)
     origin = {
         "base": base_origin(options.base, backbone),
         "data": {"name": task.name, "hash": hash_files(task.path(split) for split in SPLITS)},
-        "clinical": clinical.hash if clinical else None,
+        "clinical": slots[0].adapter.hash if options.clinical else None,
     }
-    slots = [Slot(clinical, frozen=options.clinical_mode == "frozen")] if clinical else []
-    if method is not None:
-        slots.append(Slot(Adapter(TASK, method)))
-    stack = prepare_stack(options, backbone, tuple(slots))
+    stack = prepare_stack(options, backbone, slots)
     head = Classifier(backbone.width, len(task.classes), options.pooling, independent=task.kind == "multilabel").to(
         backbone.device
     )
@@ -103,24 +90,6 @@ def train(options: TrainOptions, witness: Witness | None = None, *, only_train: 
         return run_of.trained() if only_train else run_of.result()
 
     return finish_run(options, origin, witness, work)
-
-
-def variant_name(clinical: Path | None, clinical_mode: str, task_adapter: str) -> str:
-    """The name of a variant, as every table shows it."""
-    parts = [f"clinical-{clinical_mode}"] if clinical else []
-    parts += [] if task_adapter == "none" else ["task"]
-    return "+".join(parts) or "head-only"
-
-
-def find_clinical(run: Path) -> Path:
-    """The clinical adapter's folder of a finished step-1 run, or the folder itself if it is an adapter."""
-    layout = RunLayout(run)
-    if AdapterLayout(run).config.is_file():
-        return run
-    if not layout.result.is_file():
-        what = "is not finished: run its command again first" if layout.config.is_file() else "is not a run folder"
-        raise BadInput(f"--clinical {run} {what}.")
-    return layout.adapter(CLINICAL)
 
 
 class _Training:
@@ -265,9 +234,13 @@ class _Training:
         adapters = []
         for slot in self.stack.slots:
             name = slot.adapter.name
-            saved = save_adapter(layout.adapter(name), slot.adapter, backbone, parents, terms)
+            saved = save_adapter(layout.adapter(name), slot.adapter, self.stack, parents, terms)
             adapters.append(
-                {**{key: saved[key] for key in ("name", "method", "hash", "parents")}, "frozen": slot.frozen}
+                {
+                    **{key: saved[key] for key in ("name", "method", "hash", "parents")},
+                    "frozen": slot.frozen,
+                    "merged": slot.merged,
+                }
             )
             parents = (*parents, saved["hash"])
         stack_hash = "sha256:" + hashlib.sha256("\n".join([backbone.hash, *parents]).encode()).hexdigest()

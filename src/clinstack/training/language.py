@@ -190,7 +190,7 @@ class _Adaptation:
         )
         autocast = choose_autocast(options.precision, device)
         saved = save_adapter(
-            self.run.layout.adapter(CLINICAL), stack.slots[0].adapter, backbone, (), list(self.corpus.terms)
+            self.run.layout.adapter(CLINICAL), stack.slots[0].adapter, stack, (), list(self.corpus.terms)
         )
         result = {
             "step": 1,

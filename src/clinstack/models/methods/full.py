@@ -10,6 +10,7 @@ from clinstack.errors import BadInput
 from clinstack.models.method import Method
 
 if TYPE_CHECKING:
+    from torch import Tensor
     from torch.nn import Parameter
 
     from clinstack.models.backbone import Backbone
@@ -19,6 +20,7 @@ class Full(Method):
     """Every weight of the base."""
 
     peft_type: ClassVar[str] = "CLINSTACK_FULL"
+    mergeable: ClassVar[bool] = True
 
     def effect(self) -> dict[str, Any]:
         """Nothing but the weights."""
@@ -30,7 +32,8 @@ class Full(Method):
 
         if backbone.replaced:
             raise BadInput(
-                "A stack can hold one full adapter: two would train the same weights. Use lora for the other."
+                "A stack can replace the base's weights once: a full adapter goes neither with another one nor with one that is "
+                "merged. Use lora for the other, or leave it unmerged."
             )
         backbone.replaced[adapter] = Replaced({name: weight.detach().clone() for name, weight in backbone.own.items()})
 
@@ -39,10 +42,11 @@ class Full(Method):
         return dict(backbone.own)
 
     def activate(self, backbone: "Backbone", adapters: list[str]) -> None:
-        """Puts the adapter's weights into the model, or the base's own back."""
-        for adapter, replaced in backbone.replaced.items():
-            if (adapter in adapters) == replaced.back:
-                replaced.exchange(backbone.own)
+        """Nothing: the stack exchanges replaced weights."""
+
+    def merge(self, backbone: "Backbone", adapter: str) -> "dict[str, Tensor]":
+        """The weights are the base's already."""
+        return backbone.replaced.pop(adapter).aside
 
     def train(self, backbone: "Backbone", adapter: str, training: bool) -> None:
         """Nothing: the base computes as in use, without its dropout, like the base below every other adapter."""

@@ -12,6 +12,7 @@ from clinstack.models import injection
 from clinstack.models.method import Method
 
 if TYPE_CHECKING:
+    from torch import Tensor
     from torch.nn import Parameter
 
     from clinstack.models.backbone import Backbone
@@ -28,6 +29,7 @@ class IA3(Method):
     """Learned scales of keys, values and inner activations."""
 
     peft_type: ClassVar[str] = "IA3"
+    mergeable: ClassVar[bool] = True
 
     def effect(self) -> dict[str, Any]:
         """Nothing but the weights, whose names tell their places."""
@@ -57,6 +59,12 @@ class IA3(Method):
         from peft.tuners.ia3 import IA3Layer
 
         injection.activate(backbone, IA3Layer, adapters, "ia3_l")
+
+    def merge(self, backbone: "Backbone", adapter: str) -> "dict[str, Tensor]":
+        """Multiplies the weights that the scales lie on."""
+        from peft.tuners.ia3 import IA3Layer
+
+        return injection.fold(backbone, adapter, IA3Layer)
 
     def train(self, backbone: "Backbone", adapter: str, training: bool) -> None:
         """Nothing: there is no dropout."""

@@ -3,7 +3,7 @@
 import math
 import tomllib
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -16,9 +16,9 @@ from clinstack.models.method import make_method
 from clinstack.models.note_classifier import finished_step_2
 from clinstack.models.stack import Adapter, Slot, Stack
 from clinstack.studies.plan.reading import Reading, read_corpus, read_table, read_task
-from clinstack.training.classification import TASK, find_clinical
 from clinstack.training.language import CLINICAL
 from clinstack.training.machine import choose_autocast, choose_device
+from clinstack.training.variants import make_slots
 
 Run = AdaptOptions | TrainOptions
 Planned = Run | EvaluateOptions | PredictOptions
@@ -88,13 +88,8 @@ def _adapting(options: AdaptOptions, backbone: Backbone) -> Work:
 
 def _training(options: TrainOptions, backbone: Backbone) -> Work:
     reading = read_task(open_task(options.task), backbone, options.max_tokens)
-    slots = []
-    if options.clinical:
-        method = load_adapter(find_clinical(options.clinical), CLINICAL).method
-        slots.append(Slot(Adapter(CLINICAL, method), frozen=options.clinical_mode == "frozen"))
-    if options.task_adapter != "none":
-        slots.append(Slot(Adapter(TASK, make_method(options.task_adapter, options.method_options))))
-    stack = _stack(backbone, tuple(slots))
+    slots = tuple(replace(slot, adapter=replace(slot.adapter, base=None)) for slot in make_slots(options))
+    stack = _stack(backbone, slots)
     tokens = reading.tokens
     once = tokens["valid"] + tokens["test"]
     learns = bool(stack.trainable())  # else every part is encoded once, and the head alone learns

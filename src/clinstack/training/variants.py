@@ -1,0 +1,69 @@
+"""The variants of step 2: which adapters lie in the stack, in which order, and which of them train.
+
+The published comparison has six: the clinical adapter absent, frozen or trainable, times the task adapter absent or present.
+Beside them: full fine-tuning, the clinical adapter merged into the base, and the clinical adapter going on as the task's own.
+"""
+
+from dataclasses import replace
+from pathlib import Path
+
+from clinstack.config import TrainOptions
+from clinstack.errors import BadInput
+from clinstack.models.adapter_files import load_adapter
+from clinstack.models.method import make_method, method_name
+from clinstack.models.stack import Adapter, Slot
+from clinstack.runs.layout import AdapterLayout, RunLayout
+from clinstack.training.language import CLINICAL
+
+TASK = "task"
+"""The name of the task adapter in every stack."""
+
+
+def variant_name(clinical: Path | None, clinical_mode: str, task_adapter: str) -> str:
+    """The name of a variant, as every table shows it."""
+    if clinical and clinical_mode == "continued":
+        return "clinical-continued"
+    parts = [f"clinical-{clinical_mode}"] if clinical else []
+    parts += {"none": [], "full": ["full"]}.get(task_adapter, [TASK])
+    return "+".join(parts) or "head-only"
+
+
+def make_slots(options: TrainOptions) -> tuple[Slot, ...]:
+    """The slots of a run. Raises BadInput if the options do not go together, or the clinical adapter is not to be had."""
+    if options.task_adapter == "none" and options.method_options:
+        raise BadInput("--task-adapter none takes no method options; leave them out, or choose a task adapter.")
+    if options.clinical is None:
+        return _task_slot(options)
+    clinical = load_adapter(find_clinical(options.clinical), CLINICAL)
+    if options.clinical_mode == "continued":
+        return (_continued(options, clinical),)
+    frozen = options.clinical_mode != "trainable"
+    return (Slot(clinical, frozen=frozen, merged=options.clinical_mode == "merged"), *_task_slot(options))
+
+
+def _task_slot(options: TrainOptions) -> tuple[Slot, ...]:
+    if options.task_adapter == "none":
+        return ()
+    return (Slot(Adapter(TASK, make_method(options.task_adapter, options.method_options))),)
+
+
+def _continued(options: TrainOptions, clinical: Adapter) -> Slot:
+    """The clinical adapter as the start of the task's own: one adapter that needs no parent."""
+    method = method_name(clinical.method)
+    if options.task_adapter not in (method, "none") or options.method_options:
+        raise BadInput(
+            f"--clinical-mode continued goes on with the clinical adapter as it is ({method}). Leave out --task-adapter and "
+            "options of its method."
+        )
+    return Slot(replace(clinical, name=TASK))
+
+
+def find_clinical(run: Path) -> Path:
+    """The clinical adapter's folder of a finished step-1 run, or the folder itself if it is an adapter."""
+    layout = RunLayout(run)
+    if AdapterLayout(run).config.is_file():
+        return run
+    if not layout.result.is_file():
+        what = "is not finished: run its command again first" if layout.config.is_file() else "is not a run folder"
+        raise BadInput(f"--clinical {run} {what}.")
+    return layout.adapter(CLINICAL)
