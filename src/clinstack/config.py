@@ -115,16 +115,24 @@ class TrainOptions(TrainingOptions):
     """PEFT method of the task adapter, full (every weight of the base), or none."""
     pooling: Literal["last", "mean", "first"] = "last"
     """Which token states the head reads."""
-    class_weights: Literal["none", "balanced"] = "none"
-    """Whether rare classes weigh more in the loss, as inverse frequency."""
+    class_weights: Literal["none", "balanced", "root"] = "none"
+    """Rare classes (and rare labels) weigh more in the loss, as inverse frequency or its square root."""
+    loss: Literal["plain", "asymmetric"] = "plain"
+    """Of several labels a note: binary cross-entropy, or one that passes over labels that are surely absent."""
     epochs: int = Field(default=5, ge=1)
     """Times the training part is read; the best epoch by validation AUROC is kept."""
     learning_rate: float = Field(default=3e-4, gt=0)
     """Highest learning rate, reached after the warm-up."""
     head_rate: float = Field(default=10.0, gt=0)
     """The head starts from nothing and learns at this multiple of the learning rate."""
-    max_tokens: int = Field(default=512, ge=2)
-    """A note is read up to here."""
+    max_tokens: int = Field(default=512, ge=3)
+    """Most tokens read at once."""
+    truncation: Literal["head", "tail", "head+tail"] = "head"
+    """What is kept of a note that is too long; head+tail takes a quarter from the head."""
+    chunks: int = Field(default=1, ge=1)
+    """Read a longer note in up to so many chunks of --max-tokens."""
+    chunk_pooling: Literal["mean", "max", "attention"] = "mean"
+    """How a note's chunks become one vector."""
     resamples: int = Field(default=1000, ge=100)
     """Bootstrap resamples of the patients for the intervals."""
     profile: Literal["correct"] = "correct"

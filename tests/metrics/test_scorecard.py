@@ -44,6 +44,7 @@ def plainly(kind, logits, labels):
             "f1": decisions.f1(label, decided),
             "accuracy": decisions.accuracy(label, decided),
             "brier": calibration.brier_binary(values[:, 1], label),
+            "ece": calibration.expected_calibration_error(values[:, 1], label),
         }
     if kind == "multiclass":
         decided = np.eye(values.shape[1], dtype=bool)[values.argmax(axis=1)]
@@ -54,6 +55,7 @@ def plainly(kind, logits, labels):
             "f1_macro": decisions.f1_macro(labels, decided),
             "accuracy": decisions.accuracy(labels, decided),
             "brier": calibration.brier_multiclass(values, labels),
+            "ece": calibration.expected_calibration_error(values.max(axis=1), decisions.right(labels, decided)),
         }
     decided = values >= 0.5
     return {
@@ -64,6 +66,7 @@ def plainly(kind, logits, labels):
         "f1_macro": decisions.f1_macro(labels, decided),
         "f1_micro": decisions.f1_micro(labels, decided),
         "brier": calibration.brier_multilabel(values, labels),
+        "ece": calibration.expected_calibration_error(values, labels),
     }
 
 
@@ -78,6 +81,20 @@ def test_every_figure_and_interval_equals_the_slow_bootstrap(kind, slow_resample
         low, high = np.nanquantile([each[name] for each in drawn], [0.025, 0.975])
         found = card.metrics[name]
         assert (found["value"], found["low"], found["high"]) == pytest.approx((value, low, high), abs=1e-12), name
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_figures_of_each_class_and_their_intervals_equal_the_slow_bootstrap(kind, slow_resamples):
+    logits, labels, ids = notes_of(kind)
+    card = scorecard(kind, logits, labels, ids, resamples=40, seed=5)
+    scores = {"binary": logits - logits[:, ::-1], "multilabel": logits}.get(kind, probabilities(kind, logits))
+    assert list(card.by_class) == ([1] if kind == "binary" else list(range(labels.shape[1])))
+    for column, figures in card.by_class.items():
+        for name, one in (("auroc", ranking.auroc), ("auprc", ranking.auprc)):
+            drawn = [one(scores[notes, column], labels[notes, column]) for notes in slow_resamples(ids, 40, 5)]
+            low, high = np.nanquantile(drawn, [0.025, 0.975])
+            expected = (one(scores[:, column], labels[:, column]), low, high)
+            assert tuple(figures[name].values()) == pytest.approx(expected, abs=1e-12)
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -74,7 +74,7 @@ def test_a_plan_of_answers_counts_what_is_read(step_2, tmp_path):
     notes = parquet.read_table(step_2.task / "test.parquet", columns=["text"])
     csv.write_csv(notes, input_file)
     classifier = load(run)
-    read = sum(map(len, classifier.encode(notes.column("text").to_pylist())))
+    read = sum(len(chunk) for note in classifier.encode(notes.column("text").to_pylist()) for chunk in note)
     again = plan(EvaluateOptions(run=run))
     new = plan(PredictOptions(run=run, input=input_file, output=tmp_path / "out.csv"), measure=True)
     for planned in (again, new):

@@ -1,5 +1,6 @@
 """Six variants on three kinds of task: each trains, proves itself, and predicts the same after it is loaded again."""
 
+import csv
 import json
 
 import numpy as np
@@ -8,10 +9,11 @@ import pytest
 from pyarrow import parquet
 
 from clinstack.config import EvaluateOptions, TrainOptions
-from clinstack.data.task import open_task
+from clinstack.data.task import TaskWriter, open_task
 from clinstack.evaluation.scoring import evaluate
 from clinstack.metrics.scorecard import KINDS
 from clinstack.models.note_classifier import load
+from clinstack.models.window import Window
 from clinstack.runs.lineage import hash_files
 from clinstack.training.classification import train
 
@@ -28,6 +30,76 @@ VARIANTS = {
     "clinical-merged+task": {"clinical": True, "clinical_mode": "merged"},
     "clinical-continued": {"clinical": True, "clinical_mode": "continued"},
 }
+
+
+READINGS = {
+    "tail": {"truncation": "tail"},
+    "three chunks": {"chunks": 3, "truncation": "head+tail"},
+    "the largest of chunks": {"chunks": 3, "chunk_pooling": "max", "pooling": "mean"},
+    "attention over chunks": {"chunks": 3, "chunk_pooling": "attention"},
+}
+
+
+@pytest.mark.parametrize("task_adapter", ["lora", "none"])
+@pytest.mark.parametrize("reading", READINGS)
+def test_longer_notes_are_read_as_asked_and_predict_the_same_bits_when_loaded(
+    reading, task_adapter, small_base, small_task, tmp_path
+):
+    task, out = small_task("multilabel"), tmp_path / "run"
+    options = TrainOptions(
+        base=str(small_base),
+        task=task,
+        out=out,
+        task_adapter=task_adapter,
+        epochs=2,
+        learning_rate=5e-3,
+        max_tokens=8,
+        class_weights="root",
+        device="cpu",
+        resamples=100,
+        **READINGS[reading],
+    )
+    result = train(options)
+    classifier = load(out)
+    assert classifier.window == Window(8, options.truncation, options.chunks)
+    assert (result["truncation"], result["chunks"]) == (options.truncation, options.chunks)
+    test = open_task(task).read("test")
+    encoded = classifier.encode(test.column("text").to_pylist())
+    assert max(map(len, encoded)) == options.chunks
+    stored = parquet.read_table(out / "predictions.parquet").filter(pc.field("split") == "test")
+    np.testing.assert_array_equal(classifier.logits(encoded), np.array(stored.column("logits").to_pylist(), np.float32))
+    for row in (0, 5):
+        np.testing.assert_allclose(
+            classifier.logits(encoded[row : row + 1])[0], classifier.logits(encoded)[row], atol=1e-5
+        )
+
+
+def test_every_label_has_a_line_with_its_notes_and_figures_also_one_that_no_note_has(small_base, tmp_path):
+    classes = ["alive", "dead", "never"]
+    with TaskWriter(tmp_path / "task", name="three", kind="multilabel", classes=classes, source="tests") as writer:
+        for split, count in {"train": 12, "valid": 8, "test": 8}.items():
+            ids = [f"{split}-{i}" for i in range(count)]
+            labels = [[classes[i % 2]] if i % 4 else classes[:2] for i in range(count)]
+            writer.write(split, ids, ids, [f"the patient is {' '.join(one)}" for one in labels], labels)
+    options = TrainOptions(
+        base=str(small_base),
+        task=tmp_path / "task",
+        out=tmp_path / "run",
+        task_adapter="none",
+        max_tokens=32,
+        epochs=1,
+        resamples=100,
+    )
+    result = train(options)
+    rows = list(csv.DictReader((tmp_path / "run" / "labels.csv").read_text().splitlines()))
+    assert [row["class"] for row in rows] == classes
+    assert [(row["notes_train"], row["notes_test"]) for row in rows] == [("6", "4"), ("9", "6"), ("0", "0")]
+    assert rows[2]["auroc"] == rows[2]["auprc_low"] == ""
+    figures = [float(row["auroc"]) for row in rows[:2]]
+    assert np.mean(figures) == pytest.approx(result["metrics"]["test"]["auroc_macro"]["value"])
+    assert all(float(row["auroc_low"]) <= float(row["auroc"]) <= float(row["auroc_high"]) for row in rows[:2])
+    assert result["labels_absent"] == {"train": 1, "valid": 1, "test": 1}
+    assert result["labels_scored"]["test"] == 2
 
 
 @pytest.mark.parametrize("kind", list(KINDS))

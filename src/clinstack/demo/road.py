@@ -17,9 +17,9 @@ from clinstack.models.backbone import TINY_BASE
 from clinstack.runs.layout import DemoLayout
 from clinstack.studies.report import write_report
 from clinstack.training.classification import train
-from clinstack.training.variants import variant_name
 from clinstack.training.language import adapt
 from clinstack.training.running import Witness
+from clinstack.training.variants import variant_name
 
 PATIENTS, UNLABELLED_PATIENTS = 800, 380
 TASKS = {

@@ -57,6 +57,28 @@ def reliability(probabilities: ArrayLike, labels: ArrayLike, bins: int = 10) -> 
     return Reliability(mean_probability, observed_fraction, count[held].astype(np.int64))
 
 
+class BinnedNotes:
+    """The expected calibration error of notes whose weights change, as in a bootstrap.
+
+    probabilities, labels: (N, K) entries of each note; equal to `expected_calibration_error` where every note counts once.
+    """
+
+    def __init__(self, probabilities: ArrayLike, labels: ArrayLike, bins: int = 10):
+        values = np.asarray(probabilities, dtype=np.float64)
+        truths = np.asarray(labels).astype(bool)
+        place = np.minimum((values * bins).astype(np.intp), bins - 1)
+        cell = np.arange(len(values))[:, None] * bins + place
+        shape = (len(values), bins)
+        self._entries = np.bincount(cell.ravel(), minlength=len(values) * bins).reshape(shape).astype(np.float64)
+        excess = (values - truths).ravel()
+        self._excess = np.bincount(cell.ravel(), weights=excess, minlength=len(values) * bins).reshape(shape)
+
+    def error(self, weights: NDArray[np.int32]) -> Floats:
+        """(B,) under each row of note weights (B, N)."""
+        multiplicity = weights.astype(np.float64)
+        return np.asarray(np.abs(multiplicity @ self._excess).sum(axis=1) / (multiplicity @ self._entries).sum(axis=1))
+
+
 def expected_calibration_error(probabilities: ArrayLike, labels: ArrayLike, bins: int = 10) -> float:
     """Naeini et al. 2015: the count-weighted mean distance of mean probability and observed fraction over the bins."""
     table = reliability(probabilities, labels, bins)

@@ -29,10 +29,16 @@ class Scorecard(NamedTuple):
 
     metrics:       {name: {"value", "low", "high"}}, None (in JSON: null) where a figure does not exist.
     labels_scored: the number of classes that are both present and absent, the ones a macro average of ranks sees.
+    by_class:      the metrics of single classes against the rest, by column; of a binary task the positive one's.
     """
 
     metrics: dict[str, dict[str, float | None]]
     labels_scored: int
+    by_class: dict[int, dict[str, dict[str, float | None]]]
+
+
+Figure = str | tuple[str, int]
+"""A metric, or a metric of one class."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +47,7 @@ class Kind:
 
     scores: Callable[[Floats], Floats]
     probabilities: Callable[[Floats], Floats]
-    statistics: Callable[[Floats, Floats, Bools], Statistics[str]]
+    statistics: Callable[[Floats, Floats, Bools], Statistics[Figure]]
     selects_by: str
     selection: Callable[[Floats, Bools], float]
     headline: str
@@ -73,10 +79,15 @@ def scorecard(
     truths = np.asarray(labels).astype(bool)
     found = bootstrap_all(statistics(kind, logits, truths), patient_ids, resamples, seed)
     both_values = truths.any(axis=0) & ~truths.all(axis=0)
-    return Scorecard({name: _as_json(interval) for name, interval in found.items()}, int(both_values.sum()))
+    by_class: dict[int, dict[str, dict[str, float | None]]] = {}
+    for figure, interval in found.items():
+        if isinstance(figure, tuple):
+            by_class.setdefault(figure[1], {})[figure[0]] = _as_json(interval)
+    metrics = {figure: _as_json(interval) for figure, interval in found.items() if isinstance(figure, str)}
+    return Scorecard(metrics, int(both_values.sum()), by_class)
 
 
-def statistics(kind: str, logits: ArrayLike, labels: ArrayLike) -> Statistics[str]:
+def statistics(kind: str, logits: ArrayLike, labels: ArrayLike) -> Statistics[Figure]:
     """The metrics of the kind as one function of note weights (B, N), for `bootstrap_all` and paired differences."""
     chosen = _kind(kind)
     table, truths = _finite(logits), np.asarray(labels).astype(bool)
@@ -114,14 +125,15 @@ def selection_score(kind: str, logits: ArrayLike, labels: ArrayLike) -> tuple[st
     return chosen.selects_by, value
 
 
-def _binary(scores: Floats, values: Floats, truths: Bools) -> Statistics[str]:
+def _binary(scores: Floats, values: Floats, truths: Bools) -> Statistics[Figure]:
     positive, label = values[:, 1], truths[:, 1]
     decided = values.argmax(axis=1) == 1
     ranked = ranking.Ranked(scores[:, 1], label)
     right = decisions.right(label, decided).astype(np.float64)
     squared = calibration.squared_error(positive, label)
+    binned = calibration.BinnedNotes(positive[:, None], label[:, None])
 
-    def compute(weights: Weights) -> dict[str, Floats]:
+    def compute(weights: Weights) -> dict[Figure, Floats]:
         areas = ranked.areas(weights)
         return {
             "auroc": areas.auroc,
@@ -129,18 +141,24 @@ def _binary(scores: Floats, values: Floats, truths: Bools) -> Statistics[str]:
             "f1": decisions.Counts(label[:, None], decided[:, None], weights).f1_macro(),
             "accuracy": _weighted_mean(right, weights),
             "brier": _weighted_mean(squared, weights),
+            "ece": binned.error(weights),
+            ("auroc", 1): areas.auroc,
+            ("auprc", 1): areas.auprc,
         }
 
     return compute
 
 
-def _multiclass(scores: Floats, values: Floats, truths: Bools) -> Statistics[str]:
+def _multiclass(scores: Floats, values: Floats, truths: Bools) -> Statistics[Figure]:
     decided = np.eye(values.shape[1], dtype=bool)[values.argmax(axis=1)]
     pairs, classes = ranking.rank_pairs(scores, truths), ranking.rank_classes(scores, truths)
     right = decisions.right(truths, decided).astype(np.float64)
     squared = calibration.squared_error(values, truths).sum(axis=1)
+    binned = calibration.BinnedNotes(
+        values.max(axis=1, keepdims=True), right[:, None]
+    )  # of the decided class, as usual
 
-    def compute(weights: Weights) -> dict[str, Floats]:
+    def compute(weights: Weights) -> dict[Figure, Floats]:
         areas = [ranked.areas(weights) for ranked in classes]
         return {
             "auroc_ovo_macro": ranking.mean_defined([pair.areas(weights).auroc for pair in pairs]),
@@ -149,17 +167,20 @@ def _multiclass(scores: Floats, values: Floats, truths: Bools) -> Statistics[str
             "f1_macro": decisions.Counts(truths, decided, weights).f1_macro(),
             "accuracy": _weighted_mean(right, weights),
             "brier": _weighted_mean(squared, weights),
+            "ece": binned.error(weights),
+            **_by_class(areas),
         }
 
     return compute
 
 
-def _multilabel(scores: Floats, values: Floats, truths: Bools) -> Statistics[str]:
+def _multilabel(scores: Floats, values: Floats, truths: Bools) -> Statistics[Figure]:
     decided = values >= 0.5
     classes, micro = ranking.rank_classes(scores, truths), ranking.rank_micro(scores, truths)
     squared = calibration.squared_error(values, truths).mean(axis=1)
+    binned = calibration.BinnedNotes(values, truths)
 
-    def compute(weights: Weights) -> dict[str, Floats]:
+    def compute(weights: Weights) -> dict[Figure, Floats]:
         areas = [ranked.areas(weights) for ranked in classes]
         together = micro.areas(weights)
         counts = decisions.Counts(truths, decided, weights)
@@ -171,9 +192,16 @@ def _multilabel(scores: Floats, values: Floats, truths: Bools) -> Statistics[str
             "f1_macro": counts.f1_macro(),
             "f1_micro": counts.f1_micro(),
             "brier": _weighted_mean(squared, weights),
+            "ece": binned.error(weights),
+            **_by_class(areas),
         }
 
     return compute
+
+
+def _by_class(areas: list[ranking.Areas]) -> dict[Figure, Floats]:
+    found: dict[Figure, Floats] = {("auroc", column): area.auroc for column, area in enumerate(areas)}
+    return found | {("auprc", column): area.auprc for column, area in enumerate(areas)}
 
 
 def _softmax(logits: Floats) -> Floats:

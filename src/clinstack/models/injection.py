@@ -60,7 +60,7 @@ def fold(backbone: "Backbone", adapter: str, kind: type) -> "dict[str, Tensor]":
     Each layer is unwrapped: peft 0.21.2 would else drop every other adapter of a layer that is merged.
     """
     own = {id(weight): (name, weight) for name, weight in backbone.own.items()}
-    before = {}
+    before: dict[str, Any] = {}
     for path, layer in list(backbone.model.named_modules()):
         if isinstance(layer, kind):
             wrapped: Any = layer

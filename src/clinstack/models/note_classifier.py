@@ -23,19 +23,35 @@ from clinstack.models.adapter_files import load_adapter, whole_weights
 from clinstack.models.backbone import load_backbone
 from clinstack.models.classifier import Classifier
 from clinstack.models.stack import Slot, Stack
+from clinstack.models.window import Encoded, Window
 from clinstack.runs.atomic import atomic_file, read_json
 from clinstack.runs.layout import RunLayout
 from clinstack.runs.lineage import hash_arrays
 
-Encoded = Sequence[list[int]]
+
+@dataclass(frozen=True)
+class Pooled:
+    """Notes as the head reads them: a vector per chunk (M, H), whose each is (M,) in rising order, and how many notes."""
+
+    chunks: Tensor
+    note: Tensor
+    notes: int
+
+    def take(self, rows: Sequence[int]) -> "Pooled":
+        """The notes of these numbers, in this order."""
+        wanted = torch.as_tensor(list(rows), device=self.note.device)
+        first, last = torch.searchsorted(self.note, wanted), torch.searchsorted(self.note, wanted, right=True)
+        places = [torch.arange(start, end) for start, end in zip(first.tolist(), last.tolist(), strict=True)]
+        note = torch.arange(len(places), device=self.note.device).repeat_interleave(last - first)
+        return Pooled(self.chunks[torch.cat(places).to(self.note.device)], note, len(places))
 
 
 @dataclass(frozen=True)
 class NoteClassifier:
     """A stack and a head for one task.
 
-    classes:    names in the order of the logits; of a binary task the second is the positive.
-    max_tokens: a note is read up to here, its start token included.
+    classes: names in the order of the logits; of a binary task the second is the positive.
+    window:  how much of a note is read.
     """
 
     stack: Stack
@@ -43,36 +59,46 @@ class NoteClassifier:
     task: str
     kind: str
     classes: tuple[str, ...]
-    max_tokens: int
+    window: Window
 
     def predict_proba(self, texts: Sequence[str], batch_size: int = 32) -> NDArray[np.float64]:
         """Probabilities (N, C) of texts, in the order of `classes`."""
         return probabilities(self.kind, self.logits(self.encode(texts), batch_size))
 
-    def encode(self, texts: Sequence[str]) -> list[list[int]]:
-        """Token ids of each text, cut to `max_tokens`."""
-        return self.stack.backbone.tokenizer.encode(list(texts), self.max_tokens)
+    def encode(self, texts: Sequence[str]) -> list[list[list[int]]]:
+        """The chunks of token ids of each text."""
+        return self.window.read(self.stack.backbone.tokenizer, texts)
 
     def logits(self, encoded: Encoded, batch_size: int = 32) -> NDArray[np.float32]:
         """Logits (N, C) of encoded notes."""
-        pooled = self.pooled(encoded, batch_size)
-        with torch.inference_mode():
-            return self.head(pooled).cpu().numpy()  # type: ignore[no-any-return]
+        return self.score(self.pooled(encoded, batch_size))
 
-    def pooled(self, encoded: Encoded, batch_size: int = 32) -> Tensor:
-        """One vector (N, H) per encoded note, without gradient."""
+    def score(self, pooled: Pooled) -> NDArray[np.float32]:
+        """Logits (N, C) of notes that have been read."""
+        with torch.inference_mode():
+            return self.head(pooled.chunks, pooled.note, pooled.notes).cpu().numpy()  # type: ignore[no-any-return]
+
+    def pooled(self, encoded: Encoded, batch_size: int = 32) -> Pooled:
+        """Reads encoded notes, without gradient."""
         backbone = self.stack.backbone
-        states = torch.empty(len(encoded), backbone.width, device=backbone.device)
+        chunks, note = flat(encoded)
+        states = torch.empty(len(chunks), backbone.width, device=backbone.device)
         self.stack.train(False)
         with torch.inference_mode():
-            for rows in batches_by_length(encoded, batch_size):
-                tokens, mask = pad([encoded[row] for row in rows], backbone.tokenizer.pad, backbone.device)
+            for rows in batches_by_length(chunks, batch_size):
+                tokens, mask = pad([chunks[row] for row in rows], backbone.tokenizer.pad, backbone.device)
                 states[torch.tensor(rows, device=backbone.device)] = self.head.pool(backbone.encode(tokens, mask), mask)
-        return states.clone()
+        return Pooled(states.clone(), torch.tensor(note, device=backbone.device), len(encoded))
 
 
-def pad(notes: Encoded, pad_id: int, device: torch.device) -> tuple[Tensor, Tensor]:
-    """Tokens and mask (B, T) of encoded notes, padded on the right to the longest."""
+def flat(encoded: Encoded) -> tuple[list[list[int]], list[int]]:
+    """All chunks one after the other, and whose each is."""
+    chunks = [chunk for note in encoded for chunk in note]
+    return chunks, [number for number, note in enumerate(encoded) for _ in note]
+
+
+def pad(notes: Sequence[list[int]], pad_id: int, device: torch.device) -> tuple[Tensor, Tensor]:
+    """Tokens and mask (B, T) of sequences of tokens, padded on the right to the longest."""
     longest = max(len(note) for note in notes)
     tokens = torch.full((len(notes), longest), pad_id, dtype=torch.int64)
     mask = torch.zeros(len(notes), longest, dtype=torch.int64)
@@ -82,7 +108,7 @@ def pad(notes: Encoded, pad_id: int, device: torch.device) -> tuple[Tensor, Tens
     return tokens.to(device), mask.to(device)
 
 
-def batches_by_length(encoded: Encoded, batch_size: int) -> Iterator[list[int]]:
+def batches_by_length(encoded: Sequence[list[int]], batch_size: int) -> Iterator[list[int]]:
     """Row numbers of batches of similar length, the longest first."""
     order = sorted(range(len(encoded)), key=lambda row: (-len(encoded[row]), row))
     for start in range(0, len(order), batch_size):
@@ -91,8 +117,8 @@ def batches_by_length(encoded: Encoded, batch_size: int) -> Iterator[list[int]]:
 
 def save_head(file: Path, head: Classifier, stack: str) -> str:
     """Writes the head with what it needs to be read again, the hash of its stack included; returns its own hash."""
-    weights = {"weight": head.linear.weight.detach().cpu(), "bias": head.linear.bias.detach().cpu()}
-    about = {"pooling": head.pooling, "stack": stack}
+    weights = {name: weight.detach().cpu() for name, weight in head.state_dict().items()}
+    about = {"pooling": head.pooling, "chunk_pooling": head.chunk_pooling, "stack": stack}
     with atomic_file(file) as partial:
         # One entry only: safetensors writes several in no fixed order, and equal heads must be equal files.
         save_file(weights, partial, metadata={"head": json.dumps(about)})
@@ -118,7 +144,8 @@ def load(run: str | Path, base: str | None = None, device: str = "cpu") -> NoteC
         )
     stack = Stack(backbone, tuple(_saved_slot(layout, one) for one in lineage["adapters"]))
     head = _load_head(layout.head, lineage, backbone.width, len(result["classes"])).to(backbone.device)
-    return NoteClassifier(stack, head, result["task"], result["kind"], tuple(result["classes"]), result["max_tokens"])
+    window = Window(result["max_tokens"], result["truncation"], result["chunks"])
+    return NoteClassifier(stack, head, result["task"], result["kind"], tuple(result["classes"]), window)
 
 
 def finished_step_2(run: Path) -> tuple[RunLayout, dict[str, Any], dict[str, Any]]:
@@ -161,6 +188,6 @@ def _load_head(file: Path, lineage: dict[str, str], width: int, classes: int) ->
             f"{file} has been changed: its content is {content_hash}, and the run's lineage says {lineage['head']}. "
             "Restore it, or train again."
         )
-    head = Classifier(width, classes, about["pooling"])
-    head.linear.load_state_dict(weights)
+    head = Classifier(width, classes, about["pooling"], about["chunk_pooling"])
+    head.load_state_dict(weights)
     return head.requires_grad_(False)

@@ -46,29 +46,35 @@ class NoteTokenizer:
         """Token ids of a text alone, without a start token."""
         return list(self._rust.encode(text, add_special_tokens=False).ids)
 
+    def plain(self, texts: list[str]) -> list[list[int]]:
+        """Token ids of each text, whole and not opened."""
+        return [list(one.ids) for one in self._rust.encode_batch_fast(texts, add_special_tokens=False)]
+
+    def opened(self, ids: list[int]) -> list[int]:
+        """The ids as a note has them: behind the start token, and closed where notes are."""
+        return [self.start, *ids, *self.end]
+
+    def room(self, max_tokens: int) -> int:
+        """How many tokens of text a note of `max_tokens` holds."""
+        return max_tokens - 1 - len(self.end)
+
     def encode(self, texts: list[str], max_tokens: int | None = None) -> list[list[int]]:
         """Token ids of each text, opened (and closed), cut to `max_tokens` in all."""
-        limit = None if max_tokens is None else self._room(max_tokens)
-        return [
-            [self.start, *one.ids[:limit], *self.end]
-            for one in self._rust.encode_batch_fast(texts, add_special_tokens=False)
-        ]
+        limit = None if max_tokens is None else self.room(max_tokens)
+        return [self.opened(ids[:limit]) for ids in self.plain(texts)]
 
     def encode_within(self, texts: list[str], max_tokens: int) -> tuple[list[list[int]], int]:
         """Like `encode` with a limit, and the UTF-8 bytes of the text that the kept tokens spell."""
         kept, text_bytes = [], 0
         for text, one in zip(texts, self._rust.encode_batch(texts, add_special_tokens=False), strict=True):
-            ids = one.ids[: self._room(max_tokens)]
-            kept.append([self.start, *ids, *self.end])
+            ids = one.ids[: self.room(max_tokens)]
+            kept.append(self.opened(ids))
             text_bytes += len(text[: one.offsets[len(ids) - 1][1]].encode("utf-8")) if ids else 0
         return kept, text_bytes
 
     def places(self, texts: list[str]) -> list[list[int]]:
         """The character that each token of each text begins at, the start token left out."""
         return [[start for start, _ in one.offsets] for one in self._rust.encode_batch(texts, add_special_tokens=False)]
-
-    def _room(self, max_tokens: int) -> int:
-        return max_tokens - 1 - len(self.end)
 
 
 def _first(*ids: int | None) -> int | None:
@@ -84,10 +90,22 @@ class AssumedTokenizer:
 
     size = 32_000
 
-    def encode_plain(self, text: str) -> list[int]:
-        """As many zeros as a text has tokens, about."""
-        return [0] * max(1, round(len(text.encode("utf-8")) / BYTES_PER_TOKEN))
+    def plain(self, texts: list[str]) -> list[list[int]]:
+        """As many zeros as each text has tokens, about."""
+        return [[0] * max(1, round(len(text.encode("utf-8")) / BYTES_PER_TOKEN)) for text in texts]
+
+    def opened(self, ids: list[int]) -> list[int]:
+        """With a start token."""
+        return [0, *ids]
+
+    def room(self, max_tokens: int) -> int:
+        """How many tokens of text a note of `max_tokens` holds."""
+        return max_tokens - 1
 
     def encode(self, texts: list[str], max_tokens: int | None = None) -> list[list[int]]:
         """The same for several texts, opened and cut."""
-        return [[0, *self.encode_plain(text)][:max_tokens] for text in texts]
+        return [self.opened(ids)[:max_tokens] for ids in self.plain(texts)]
+
+    def encode_plain(self, text: str) -> list[int]:
+        """One text alone."""
+        return self.plain([text])[0]

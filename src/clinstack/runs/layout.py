@@ -137,6 +137,11 @@ class RunLayout:
         return self.root / "predictions.parquet"
 
     @property
+    def labels(self) -> Path:
+        """Every class with its notes by split and its figures on test."""
+        return self.root / "labels.csv"
+
+    @property
     def card(self) -> Path:
         """What this is, from what, how good, within what limits."""
         return self.root / "README.md"

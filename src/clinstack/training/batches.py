@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from clinstack.data.packing import TokenStream, count_blocks, take_blocks
-from clinstack.models.note_classifier import Encoded, pad
+from clinstack.models.note_classifier import Pooled, flat, pad
+from clinstack.models.window import Encoded
 
 _WINDOW = 16
 """Batches whose notes are sorted by length together: less padding, while epochs still differ."""
@@ -77,10 +78,11 @@ class PackedBlocks:
 
 @dataclass(frozen=True)
 class NoteBatch:
-    """Labelled notes: tokens and mask (B, T), labels (B, C) float of 0/1."""
+    """Labelled notes: tokens and mask (M, T) of their chunks, whose each chunk is (M,), labels (N, C) float of 0/1."""
 
     tokens: Tensor
     mask: Tensor
+    note: Tensor
     labels: Tensor
 
 
@@ -100,7 +102,7 @@ class LabelledNotes:
         """Row numbers of each batch."""
         chance = np.random.default_rng([self.seed, epoch])
         shuffled = chance.permutation(len(self.encoded))
-        lengths = np.array([len(note) for note in self.encoded])
+        lengths = np.array([sum(map(len, note)) for note in self.encoded])
         window = _WINDOW * self.batch_size
         by_length = [part[np.argsort(lengths[part], kind="stable")] for part in _split(shuffled, window)]
         batches = [batch for part in by_length for batch in _batches(part, self.batch_size)]
@@ -108,8 +110,10 @@ class LabelledNotes:
 
     def load(self, rows: Sequence[int]) -> NoteBatch:
         """The notes of these numbers."""
-        tokens, mask = pad([self.encoded[row] for row in rows], self.pad_id, self.device)
-        return NoteBatch(tokens, mask, torch.from_numpy(self.labels[list(rows)].astype(np.float32)).to(self.device))
+        chunks, note = flat([self.encoded[row] for row in rows])
+        tokens, mask = pad(chunks, self.pad_id, self.device)
+        labels = torch.from_numpy(self.labels[list(rows)].astype(np.float32)).to(self.device)
+        return NoteBatch(tokens, mask, torch.tensor(note, device=self.device), labels)
 
     def note_ids(self, rows: Sequence[int]) -> list[str]:
         """The ids of these notes."""
@@ -118,9 +122,9 @@ class LabelledNotes:
 
 @dataclass(frozen=True)
 class PooledBatch:
-    """Labelled notes that are one vector each: pooled (B, H), labels (B, C)."""
+    """Labelled notes that have been read: labels (N, C) float of 0/1."""
 
-    pooled: Tensor
+    pooled: Pooled
     labels: Tensor
 
 
@@ -129,7 +133,7 @@ class PooledNotes:
     """Notes read once by a stack in which nothing trains: what the head sees never changes, so it is computed once."""
 
     notes: LabelledNotes
-    pooled: Tensor
+    pooled: Pooled
 
     def order(self, epoch: int) -> list[list[int]]:
         """The same batches as the notes themselves would come in."""
@@ -139,7 +143,7 @@ class PooledNotes:
         """The notes of these numbers."""
         chosen = list(rows)
         labels = torch.from_numpy(self.notes.labels[chosen].astype(np.float32)).to(self.notes.device)
-        return PooledBatch(self.pooled[chosen], labels)
+        return PooledBatch(self.pooled.take(chosen), labels)
 
     def note_ids(self, rows: Sequence[int]) -> list[str]:
         """The ids of these notes."""

@@ -4,7 +4,9 @@
 once, after that. Where nothing inside the stack trains, every note is read once and only the head's training repeats.
 """
 
+import csv
 import hashlib
+import io
 from pathlib import Path
 from typing import Any
 
@@ -13,22 +15,22 @@ import pyarrow as pa
 import torch
 from numpy.typing import NDArray
 from pyarrow import parquet
-from torch import Tensor
-from torch.nn import functional
 
 from clinstack.config import TrainOptions
 from clinstack.data.notes import SPLITS
 from clinstack.data.task import Task, open_task
 from clinstack.errors import BadInput
-from clinstack.metrics.scorecard import KINDS, probabilities, scorecard, selection_score
+from clinstack.metrics.scorecard import KINDS, Scorecard, probabilities, scorecard, selection_score
 from clinstack.models.adapter_files import save_adapter
 from clinstack.models.classifier import Classifier
-from clinstack.models.note_classifier import Encoded, NoteClassifier, save_head
-from clinstack.runs.atomic import atomic_file, write_json
+from clinstack.models.note_classifier import NoteClassifier, Pooled, save_head
+from clinstack.models.window import Encoded, Window
+from clinstack.runs.atomic import atomic_file, write_json, write_text
 from clinstack.runs.card import write_card
 from clinstack.runs.folder import RunFolder
 from clinstack.runs.lineage import hash_files, versions
 from clinstack.training.batches import LabelledNotes, NoteBatch, PooledBatch, PooledNotes
+from clinstack.training.label_loss import class_weights, frequencies, label_loss
 from clinstack.training.loop import Fitted, Loss, Score, fit
 from clinstack.training.machine import choose_autocast, choose_device, measured
 from clinstack.training.proof import AdapterProof, Snapshot, prove, prove_loaded
@@ -58,7 +60,7 @@ class _Notes:
         self.patient_ids: list[str] = table.column("patient_id").to_pylist()
         self.labels: NDArray[np.bool_] = task.label_matrix(table)
         self.encoded: Encoded = classifier.encode(table.column("text").to_pylist())
-        self.tokens = sum(map(len, self.encoded))
+        self.tokens = sum(len(chunk) for note in self.encoded for chunk in note)
 
 
 def train(options: TrainOptions, witness: Witness | None = None, *, only_train: bool = False) -> dict[str, Any]:
@@ -80,10 +82,12 @@ def train(options: TrainOptions, witness: Witness | None = None, *, only_train: 
         "clinical": slots[0].adapter.hash if options.clinical else None,
     }
     stack = prepare_stack(options, backbone, slots)
-    head = Classifier(backbone.width, len(task.classes), options.pooling, independent=task.kind == "multilabel").to(
-        backbone.device
+    independent = task.kind == "multilabel"
+    head = Classifier(
+        backbone.width, len(task.classes), options.pooling, options.chunk_pooling, independent=independent
     )
-    classifier = NoteClassifier(stack, head, task.name, task.kind, task.classes, options.max_tokens)
+    window = Window(options.max_tokens, options.truncation, options.chunks)
+    classifier = NoteClassifier(stack, head.to(backbone.device), task.name, task.kind, task.classes, window)
 
     def work(run: RunFolder) -> dict[str, Any]:
         run_of = _Training(options, task, classifier, run, origin, witness)
@@ -115,13 +119,15 @@ class _Training:
         self.witness.says("Reading the notes")
         self.notes = {split: _Notes(self.task, split, self.classifier) for split in ("train", "valid")}
         train = self.notes["train"]
-        self.class_weights = class_weights(train.labels, self.task.kind, self.options.class_weights).to(self.device)
+        weights = class_weights(train.labels, self.task.kind, self.options.class_weights).to(self.device)
+        self.label_loss = label_loss(self.task.kind, self.options.loss, weights)
+        self.head.expect(frequencies(train.labels, self.task.kind, weights))
         self.start = self.stack.snapshot()
         self.few = self.notes["valid"].encoded[:_PROOF_NOTES]
         prove_loaded(self.stack, lambda: torch.from_numpy(self.classifier.logits(self.few)))
         cost: dict[str, Any] = {}
         with measured(cost, "train", str(self.device)):
-            fitted, name = self._fit(train, self.notes["valid"], self.class_weights)
+            fitted, name = self._fit(train, self.notes["valid"])
         self._complete_cost(cost["train"], fitted, train)
         head = sum(p.numel() for p in self.head.parameters())
         return {
@@ -137,7 +143,7 @@ class _Training:
         training = self.trained()
         cost = training["cost"]
         self.witness.says("Proving that every adapter is at work")
-        proof = self._prove(self.few, self.notes["train"], self.class_weights, self.start)
+        proof = self._prove(self.few, self.notes["train"], self.start)
         self.witness.says("Predicting validation and test notes")
         with measured(cost, "evaluate", str(self.device)):
             scored = {"valid": self.notes["valid"]}
@@ -147,7 +153,7 @@ class _Training:
         cost["evaluate"] |= reading_cost(self.weights, sum(one.tokens for one in scored.values()))
         return self._save(training, proof, scored, logits)
 
-    def _fit(self, train: _Notes, valid: _Notes, weights: Tensor) -> tuple[Fitted, str]:
+    def _fit(self, train: _Notes, valid: _Notes) -> tuple[Fitted, str]:
         """What the loop did, and the name of the score that selects."""
         labelled = LabelledNotes(
             train.note_ids,
@@ -158,8 +164,7 @@ class _Training:
             self.stack.backbone.tokenizer.pad,
             self.device,
         )
-        parameters = self.stack.trainable() | {f"head/{name}": p for name, p in self.head.linear.named_parameters()}
-        self.head.expect(_frequencies(train.labels, weights))
+        parameters = self.stack.trainable() | {f"head/{name}": p for name, p in self.head.named_parameters()}
         autocast = choose_autocast(self.options.precision, str(self.device))
         inside_trains = bool(self.stack.trainable())
         valid_pooled = None if inside_trains else self.classifier.pooled(valid.encoded)
@@ -169,12 +174,8 @@ class _Training:
                 logits = self.classifier.logits(valid.encoded)
                 self.stack.train(True)
             else:
-                with torch.inference_mode():
-                    logits = self.head(valid_pooled).cpu().numpy()
+                logits = self.classifier.score(valid_pooled)
             return Score(*selection_score(self.task.kind, logits, valid.labels))
-
-        def loss(batch: NoteBatch | PooledBatch) -> Loss:
-            return self._loss(batch, weights)
 
         name = KINDS[self.task.kind].selects_by
         rates = {"head": self.options.head_rate}
@@ -182,28 +183,23 @@ class _Training:
         told = watcher(self.run, self.witness)
         if inside_trains:
             self.stack.train(True)
-            return fit(parameters, labelled, loss, score, plan, self.run.layout.checkpoints, told), name
+            return fit(parameters, labelled, self._loss, score, plan, self.run.layout.checkpoints, told), name
         once = PooledNotes(labelled, self.classifier.pooled(train.encoded))
-        return fit(parameters, once, loss, score, plan, self.run.layout.checkpoints, told), name
+        return fit(parameters, once, self._loss, score, plan, self.run.layout.checkpoints, told), name
 
-    def _loss(self, batch: NoteBatch | PooledBatch, weights: Tensor) -> Loss:
-        """Summed loss of a batch: cross-entropy over classes, or binary cross-entropy over labels (mean over labels)."""
+    def _loss(self, batch: NoteBatch | PooledBatch) -> Loss:
+        """Summed loss of a batch."""
+        notes = len(batch.labels)
         if isinstance(batch, PooledBatch):
-            pooled, tokens = batch.pooled, len(batch.pooled)
+            pooled, tokens = batch.pooled, notes
         else:
-            pooled = self.head.pool(self.stack.backbone.encode(batch.tokens, batch.mask), batch.mask)
+            states = self.stack.backbone.encode(batch.tokens, batch.mask)
+            pooled = Pooled(self.head.pool(states, batch.mask), batch.note, notes)
             tokens = int(batch.mask.sum())
-        logits = self.head(pooled).float()
-        if self.task.kind == "multilabel":
-            total = (
-                functional.binary_cross_entropy_with_logits(logits, batch.labels, reduction="none").mean(dim=1).sum()
-            )
-            return Loss(total, len(logits), tokens)
-        label = batch.labels.argmax(dim=1)
-        total = functional.cross_entropy(logits, label, weight=weights, reduction="sum")
-        return Loss(total, float(weights[label].sum()), tokens)
+        total, weight = self.label_loss(self.head(pooled.chunks, pooled.note, notes).float(), batch.labels)
+        return Loss(total, weight, tokens)
 
-    def _prove(self, few: Encoded, train: _Notes, weights: Tensor, start: Snapshot) -> dict[str, AdapterProof]:
+    def _prove(self, few: Encoded, train: _Notes, start: Snapshot) -> dict[str, AdapterProof]:
         notes = LabelledNotes(
             train.note_ids, train.encoded, train.labels, _PROOF_NOTES, 0, self.stack.backbone.tokenizer.pad, self.device
         )
@@ -211,7 +207,7 @@ class _Training:
         return prove(
             self.stack,
             lambda: torch.from_numpy(self.classifier.logits(few)),
-            lambda: self._loss(batch, weights),
+            lambda: self._loss(batch),
             start,
         )
 
@@ -260,8 +256,13 @@ class _Training:
             "seed": options.seed,
             "base": {"name": backbone.name, "hash": backbone.hash},
             "max_tokens": options.max_tokens,
+            "truncation": options.truncation,
+            "chunks": options.chunks,
             "metrics": {split: card.metrics for split, card in with_intervals.items()},
             "labels_scored": {split: card.labels_scored for split, card in with_intervals.items()},
+            "labels_absent": {
+                split: int((~notes.labels.any(axis=0)).sum()) for split, notes in {**self.notes, **scored}.items()
+            },
             "stack_proof": proof,
             **training,
         }
@@ -275,28 +276,25 @@ class _Training:
             "terms": terms,
         }
         write_json(layout.lineage, lineage)
+        write_text(layout.labels, _label_table(task, {**self.notes, **scored}, with_intervals.get("test")))
         write_card(layout.card, result, lineage)
         write_json(layout.result, result)
         return result
 
 
-def class_weights(labels: NDArray[np.bool_], kind: str, how: str) -> Tensor:
-    """A weight per class (C,): 1, or for `balanced` inversely proportional to how often the training part holds it.
-
-    Source: scikit-learn's `class_weight="balanced"`, N / (C * count). A multilabel loss is not weighted.
-    """
-    if how == "none" or kind == "multilabel":
-        return torch.ones(labels.shape[1])
-    counts = labels.sum(axis=0)
-    return torch.from_numpy(np.where(counts > 0, len(labels) / (labels.shape[1] * np.maximum(counts, 1)), 0)).float()
-
-
-def _frequencies(labels: NDArray[np.bool_], weights: Tensor) -> Tensor:
-    """How frequent each class is (C,) when notes count as they do in the loss."""
-    counts = torch.from_numpy(labels.sum(axis=0)).float().to(weights.device)
-    if (weights == 1).all():
-        return counts / len(labels)
-    return counts * weights / (counts * weights).sum()
+def _label_table(task: Task, notes: dict[str, _Notes], test: Scorecard | None) -> str:
+    """CSV: every class, how many notes of each split have it, and its figures on test; empty where one does not exist."""
+    figures = ("auroc", "auprc")
+    out = io.StringIO()
+    lines = csv.writer(out, lineterminator="\n")
+    names = [f"{figure}{limit}" for figure in figures for limit in ("", "_low", "_high")]
+    lines.writerow(["class", *(f"notes_{split}" for split in notes), *names])
+    counts = [one.labels.sum(axis=0) for one in notes.values()]
+    for column, name in enumerate(task.classes):
+        found = test.by_class.get(column, {}) if test else {}
+        limits = [found.get(figure, {}).get(key) for figure in figures for key in ("value", "low", "high")]
+        lines.writerow([name, *(int(count[column]) for count in counts), *limits])
+    return out.getvalue()
 
 
 def write_predictions(

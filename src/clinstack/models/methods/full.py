@@ -32,8 +32,8 @@ class Full(Method):
 
         if backbone.replaced:
             raise BadInput(
-                "A stack can replace the base's weights once: a full adapter goes neither with another one nor with one that is "
-                "merged. Use lora for the other, or leave it unmerged."
+                "A stack can replace the base's weights once: a full adapter goes neither with another one nor with one that "
+                "is merged. Use lora for the other, or leave it unmerged."
             )
         backbone.replaced[adapter] = Replaced({name: weight.detach().clone() for name, weight in backbone.own.items()})
 

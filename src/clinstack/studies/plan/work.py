@@ -15,6 +15,7 @@ from clinstack.models.backbone import Backbone, shape_of
 from clinstack.models.method import make_method
 from clinstack.models.note_classifier import finished_step_2
 from clinstack.models.stack import Adapter, Slot, Stack
+from clinstack.models.window import Window
 from clinstack.studies.plan.reading import Reading, read_corpus, read_table, read_task
 from clinstack.training.language import CLINICAL
 from clinstack.training.machine import choose_autocast, choose_device
@@ -87,7 +88,8 @@ def _adapting(options: AdaptOptions, backbone: Backbone) -> Work:
 
 
 def _training(options: TrainOptions, backbone: Backbone) -> Work:
-    reading = read_task(open_task(options.task), backbone, options.max_tokens)
+    window = Window(options.max_tokens, options.truncation, options.chunks)
+    reading = read_task(open_task(options.task), backbone, window)
     slots = tuple(replace(slot, adapter=replace(slot.adapter, base=None)) for slot in make_slots(options))
     stack = _stack(backbone, slots)
     tokens = reading.tokens
@@ -96,11 +98,11 @@ def _training(options: TrainOptions, backbone: Backbone) -> Work:
     return Work(
         stack=stack,
         reading=reading,
-        rows=options.batch_size,
+        rows=math.ceil(options.batch_size * reading.chunks),
         length=reading.longest,
         trained=options.epochs * tokens["train"] if learns else 0.0,
         read=options.epochs * tokens["valid"] + once if learns else tokens["train"] + once,
-        steps=_steps(options, tokens["train"], options.batch_size * reading.note_tokens),
+        steps=_steps(options, tokens["train"], options.batch_size * reading.chunks * reading.note_tokens),
         kept=0.0,
         language=False,
         checkpointed=options.gradient_checkpointing,
@@ -111,15 +113,16 @@ def _training(options: TrainOptions, backbone: Backbone) -> Work:
 
 def _answering(options: EvaluateOptions | PredictOptions, base: Callable[[str], Backbone]) -> Work:
     layout, result, lineage = finished_step_2(options.run)
+    window = Window(result["max_tokens"], result["truncation"], result["chunks"])
     backbone = base(options.base or lineage["base"]["path"])
     names = [one["name"] for one in lineage["adapters"]]
     slots = tuple(Slot(Adapter(name, load_adapter(layout.adapter(name)).method), frozen=True) for name in names)
     if isinstance(options, PredictOptions):
-        reading = read_table(options.input, options.text, backbone, result["max_tokens"])
+        reading = read_table(options.input, options.text, backbone, window)
         read = reading.tokens["input"]
     else:
         own = Path(tomllib.loads(layout.config.read_text(encoding="utf-8"))["task"])
-        reading = read_task(open_task(options.task or own), backbone, result["max_tokens"])
+        reading = read_task(open_task(options.task or own), backbone, window)
         read = reading.tokens[options.split]
     return Work(
         stack=_stack(backbone, slots),

@@ -1,0 +1,45 @@
+"""How much of a note is read: its head, its tail or both, in one chunk or in several.
+
+A discharge note is several times as long as what most models read at once. Head and tail together in one chunk follow Sun et
+al. 2019, "How to Fine-Tune BERT for Text Classification?" (arXiv 1905.05583), section 5.3.1: a quarter from the head, the rest
+from the tail. Several chunks are read apart, each opened (and closed) as a note is, and joined by `models.chunk_pooling`.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from clinstack.models.tokenizer import NoteTokenizer
+
+Truncation = Literal["head", "tail", "head+tail"]
+Encoded = Sequence[Sequence[list[int]]]
+"""Notes; a note is its chunks, one or more; a chunk is its token ids."""
+
+_HEAD_SHARE = 4
+
+
+@dataclass(frozen=True)
+class Window:
+    """What is read of each note.
+
+    max_tokens: of a chunk, its start token included.   truncation: what is kept of a longer note.   chunks: at most so many.
+    """
+
+    max_tokens: int
+    truncation: Truncation = "head"
+    chunks: int = 1
+
+    def read(self, tokenizer: NoteTokenizer, texts: Sequence[str]) -> list[list[list[int]]]:
+        """Each text's chunks of token ids; a text without a token is one chunk of its start token."""
+        room = tokenizer.room(self.max_tokens)
+        found = []
+        for ids in tokenizer.plain(list(texts)):
+            kept = self._kept(ids, room * self.chunks)
+            found.append([tokenizer.opened(kept[at : at + room]) for at in range(0, max(1, len(kept)), room)])
+        return found
+
+    def _kept(self, ids: list[int], most: int) -> list[int]:
+        if len(ids) <= most:
+            return ids
+        from_head = {"head": most, "tail": 0, "head+tail": most // _HEAD_SHARE}[self.truncation]
+        return ids[:from_head] + ids[len(ids) - (most - from_head) :]
