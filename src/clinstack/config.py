@@ -133,6 +133,10 @@ class TrainOptions(TrainingOptions):
     """Read a longer note in up to so many chunks of --max-tokens."""
     chunk_pooling: Literal["mean", "max", "attention"] = "mean"
     """How a note's chunks become one vector."""
+    feature_store: Path | None = None
+    """Folder to keep what no training changes in (states of frozen layers), shared by runs; computed anew without it."""
+    feature_gigabytes: float = Field(default=20.0, gt=0)
+    """What the feature store may take; what was not used for the longest time goes first."""
     resamples: int = Field(default=1000, ge=100)
     """Bootstrap resamples of the patients for the intervals."""
     profile: Literal["correct"] = "correct"

@@ -11,7 +11,7 @@ from clinstack.config import TrainOptions
 from clinstack.errors import BadInput, WrongParents
 from clinstack.models.adapter_files import load_adapter
 from clinstack.models.backbone import load_backbone
-from clinstack.models.note_classifier import batches_by_length, load
+from clinstack.models.note_classifier import load
 from clinstack.models.stack import Slot, Stack
 from clinstack.runs.atomic import read_json
 from clinstack.training.classification import train
@@ -148,8 +148,3 @@ def test_a_frozen_parent_is_the_same_adapter_in_the_run_of_its_child(stacked_run
     mine, theirs = (folder / "adapters" / "clinical" for folder in (stacked_run, clinical_run))
     assert adapter_hash(mine) == adapter_hash(theirs) == read_json(stacked_run / "lineage.json")["clinical"]
     assert (mine / "adapter_model.safetensors").read_bytes() == (theirs / "adapter_model.safetensors").read_bytes()
-
-
-def test_every_note_is_read_once_and_the_longest_first():
-    encoded = [[0] * length for length in (3, 9, 1, 9, 4)]
-    assert list(batches_by_length(encoded, 2)) == [[1, 3], [4, 0], [2]]

@@ -1,11 +1,11 @@
 """Notes -> logits: a stack with its head, as one thing that predicts the same before and after it is saved.
 
-Notes are read in batches of similar length, always in float32. A row's logits do not depend on its neighbours beyond rounding
+Notes are read in float32. On a processor a note's logits do not depend on the others at all, on an accelerator up to rounding
 (1e-5), and predicting the same notes twice gives the same bits.
 """
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ from clinstack.metrics.scorecard import probabilities
 from clinstack.models.adapter_files import load_adapter, whole_weights
 from clinstack.models.backbone import load_backbone
 from clinstack.models.classifier import Classifier
+from clinstack.models.reading import Reader, WholeReader
 from clinstack.models.stack import Slot, Stack
 from clinstack.models.window import Encoded, Window
 from clinstack.runs.atomic import atomic_file, read_json
@@ -52,6 +53,7 @@ class NoteClassifier:
 
     classes: names in the order of the logits; of a binary task the second is the positive.
     window:  how much of a note is read.
+    reader:  what turns chunks into states; the stack, every layer of it, if None.
     """
 
     stack: Stack
@@ -60,6 +62,7 @@ class NoteClassifier:
     kind: str
     classes: tuple[str, ...]
     window: Window
+    reader: Reader | None = None
 
     def predict_proba(self, texts: Sequence[str], batch_size: int = 32) -> NDArray[np.float64]:
         """Probabilities (N, C) of texts, in the order of `classes`."""
@@ -80,39 +83,17 @@ class NoteClassifier:
 
     def pooled(self, encoded: Encoded, batch_size: int = 32) -> Pooled:
         """Reads encoded notes, without gradient."""
-        backbone = self.stack.backbone
         chunks, note = flat(encoded)
-        states = torch.empty(len(chunks), backbone.width, device=backbone.device)
         self.stack.train(False)
-        with torch.inference_mode():
-            for rows in batches_by_length(chunks, batch_size):
-                tokens, mask = pad([chunks[row] for row in rows], backbone.tokenizer.pad, backbone.device)
-                states[torch.tensor(rows, device=backbone.device)] = self.head.pool(backbone.encode(tokens, mask), mask)
-        return Pooled(states.clone(), torch.tensor(note, device=backbone.device), len(encoded))
+        reader = self.reader or WholeReader(self.stack.backbone)
+        vectors = reader.pooled(chunks, self.head, batch_size)
+        return Pooled(vectors, torch.tensor(note, device=vectors.device), len(encoded))
 
 
 def flat(encoded: Encoded) -> tuple[list[list[int]], list[int]]:
     """All chunks one after the other, and whose each is."""
     chunks = [chunk for note in encoded for chunk in note]
     return chunks, [number for number, note in enumerate(encoded) for _ in note]
-
-
-def pad(notes: Sequence[list[int]], pad_id: int, device: torch.device) -> tuple[Tensor, Tensor]:
-    """Tokens and mask (B, T) of sequences of tokens, padded on the right to the longest."""
-    longest = max(len(note) for note in notes)
-    tokens = torch.full((len(notes), longest), pad_id, dtype=torch.int64)
-    mask = torch.zeros(len(notes), longest, dtype=torch.int64)
-    for row, note in enumerate(notes):
-        tokens[row, : len(note)] = torch.tensor(note)
-        mask[row, : len(note)] = 1
-    return tokens.to(device), mask.to(device)
-
-
-def batches_by_length(encoded: Sequence[list[int]], batch_size: int) -> Iterator[list[int]]:
-    """Row numbers of batches of similar length, the longest first."""
-    order = sorted(range(len(encoded)), key=lambda row: (-len(encoded[row]), row))
-    for start in range(0, len(order), batch_size):
-        yield order[start : start + batch_size]
 
 
 def save_head(file: Path, head: Classifier, stack: str) -> str:

@@ -249,6 +249,43 @@ class SearchLayout:
 
 
 @dataclass(frozen=True)
+class ShelfLayout:
+    """Arrays of one identity, see `array_store`."""
+
+    root: Path
+
+    @property
+    def about(self) -> Path:
+        """The identity; its time is that of the last use."""
+        return self.root / "about.json"
+
+    @property
+    def held(self) -> Path:
+        """Locked by every process that has the shelf open."""
+        return self.root / "held"
+
+    @property
+    def arrays(self) -> Path:
+        """The database's folder."""
+        return self.root / "arrays"
+
+
+@dataclass(frozen=True)
+class StoreLayout:
+    """A folder of shelves."""
+
+    root: Path
+
+    def shelf(self, name: str) -> ShelfLayout:
+        """The shelf of that name."""
+        return ShelfLayout(self.root / name)
+
+    def shelves(self) -> list[ShelfLayout]:
+        """Every shelf that there is."""
+        return [ShelfLayout(one) for one in self.root.iterdir() if ShelfLayout(one).about.is_file()]
+
+
+@dataclass(frozen=True)
 class HospitalLayout:
     """A synthetic hospital: CSV files in the shape of MIMIC-III and of MIMIC-IV-Note."""
 

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from clinstack.data.packing import TokenStream, count_blocks, take_blocks
-from clinstack.models.note_classifier import Pooled, flat, pad
+from clinstack.models.note_classifier import Pooled, flat
+from clinstack.models.reading import Reader
 from clinstack.models.window import Encoded
 
 _WINDOW = 16
@@ -78,9 +79,9 @@ class PackedBlocks:
 
 @dataclass(frozen=True)
 class NoteBatch:
-    """Labelled notes: tokens and mask (M, T) of their chunks, whose each chunk is (M,), labels (N, C) float of 0/1."""
+    """Labelled notes: what the reader loaded of their chunks, their mask (M, T), whose each chunk is (M,), labels (N, C)."""
 
-    tokens: Tensor
+    inputs: Tensor
     mask: Tensor
     note: Tensor
     labels: Tensor
@@ -95,7 +96,7 @@ class LabelledNotes:
     labels: NDArray[np.bool_]
     batch_size: int
     seed: int
-    pad_id: int
+    reader: Reader
     device: torch.device
 
     def order(self, epoch: int) -> list[list[int]]:
@@ -111,9 +112,9 @@ class LabelledNotes:
     def load(self, rows: Sequence[int]) -> NoteBatch:
         """The notes of these numbers."""
         chunks, note = flat([self.encoded[row] for row in rows])
-        tokens, mask = pad(chunks, self.pad_id, self.device)
+        inputs, mask = self.reader.load(chunks)
         labels = torch.from_numpy(self.labels[list(rows)].astype(np.float32)).to(self.device)
-        return NoteBatch(tokens, mask, torch.tensor(note, device=self.device), labels)
+        return NoteBatch(inputs, mask, torch.tensor(note, device=self.device), labels)
 
     def note_ids(self, rows: Sequence[int]) -> list[str]:
         """The ids of these notes."""

@@ -7,6 +7,8 @@ once, after that. Where nothing inside the stack trains, every note is read once
 import csv
 import hashlib
 import io
+from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,8 +25,10 @@ from clinstack.errors import BadInput
 from clinstack.metrics.scorecard import KINDS, Scorecard, probabilities, scorecard, selection_score
 from clinstack.models.adapter_files import save_adapter
 from clinstack.models.classifier import Classifier
+from clinstack.models.features import features_used, open_reader
 from clinstack.models.note_classifier import NoteClassifier, Pooled, save_head
 from clinstack.models.window import Encoded, Window
+from clinstack.runs.array_store import ArrayStore
 from clinstack.runs.atomic import atomic_file, write_json, write_text
 from clinstack.runs.card import write_card
 from clinstack.runs.folder import RunFolder
@@ -90,8 +94,9 @@ def train(options: TrainOptions, witness: Witness | None = None, *, only_train: 
     classifier = NoteClassifier(stack, head.to(backbone.device), task.name, task.kind, task.classes, window)
 
     def work(run: RunFolder) -> dict[str, Any]:
-        run_of = _Training(options, task, classifier, run, origin, witness)
-        return run_of.trained() if only_train else run_of.result()
+        with ExitStack() as held:
+            run_of = _Training(options, task, classifier, run, origin, witness, held)
+            return run_of.trained() if only_train else run_of.result()
 
     return finish_run(options, origin, witness, work)
 
@@ -107,9 +112,10 @@ class _Training:
         run: RunFolder,
         origin: dict[str, Any],
         witness: Witness,
+        held: ExitStack,
     ):
         self.options, self.task, self.classifier, self.run = options, task, classifier, run
-        self.origin, self.witness = origin, witness
+        self.origin, self.witness, self.held = origin, witness, held
         self.stack, self.head = classifier.stack, classifier.head
         self.device = self.stack.backbone.device
         self.weights = self.stack.weights_total
@@ -124,9 +130,13 @@ class _Training:
         self.head.expect(frequencies(train.labels, self.task.kind, weights))
         self.start = self.stack.snapshot()
         self.few = self.notes["valid"].encoded[:_PROOF_NOTES]
+        # A proof switches adapters off, so it never reads what was kept.
         prove_loaded(self.stack, lambda: torch.from_numpy(self.classifier.logits(self.few)))
         cost: dict[str, Any] = {}
         with measured(cost, "train", str(self.device)):
+            chunks = [chunk for one in self.notes.values() for note in one.encoded for chunk in note]
+            self.reader = self.held.enter_context(open_reader(self.stack, self.head, _store(self.options), chunks))
+            self.reading = replace(self.classifier, reader=self.reader)
             fitted, name = self._fit(train, self.notes["valid"])
         self._complete_cost(cost["train"], fitted, train)
         head = sum(p.numel() for p in self.head.parameters())
@@ -149,7 +159,7 @@ class _Training:
             scored = {"valid": self.notes["valid"]}
             if self.task.counts["test"]["notes"]:
                 scored["test"] = _Notes(self.task, "test", self.classifier)
-            logits = {split: self.classifier.logits(one.encoded) for split, one in scored.items()}
+            logits = {split: self.reading.logits(one.encoded) for split, one in scored.items()}
         cost["evaluate"] |= reading_cost(self.weights, sum(one.tokens for one in scored.values()))
         return self._save(training, proof, scored, logits)
 
@@ -161,20 +171,20 @@ class _Training:
             train.labels,
             self.options.batch_size,
             self.options.seed,
-            self.stack.backbone.tokenizer.pad,
+            self.reader,
             self.device,
         )
         parameters = self.stack.trainable() | {f"head/{name}": p for name, p in self.head.named_parameters()}
         autocast = choose_autocast(self.options.precision, str(self.device))
         inside_trains = bool(self.stack.trainable())
-        valid_pooled = None if inside_trains else self.classifier.pooled(valid.encoded)
+        valid_pooled = None if inside_trains else self.reading.pooled(valid.encoded)
 
         def score() -> Score:
             if valid_pooled is None:
-                logits = self.classifier.logits(valid.encoded)
+                logits = self.reading.logits(valid.encoded)
                 self.stack.train(True)
             else:
-                logits = self.classifier.score(valid_pooled)
+                logits = self.reading.score(valid_pooled)
             return Score(*selection_score(self.task.kind, logits, valid.labels))
 
         name = KINDS[self.task.kind].selects_by
@@ -184,7 +194,7 @@ class _Training:
         if inside_trains:
             self.stack.train(True)
             return fit(parameters, labelled, self._loss, score, plan, self.run.layout.checkpoints, told), name
-        once = PooledNotes(labelled, self.classifier.pooled(train.encoded))
+        once = PooledNotes(labelled, self.reading.pooled(train.encoded))
         return fit(parameters, once, self._loss, score, plan, self.run.layout.checkpoints, told), name
 
     def _loss(self, batch: NoteBatch | PooledBatch) -> Loss:
@@ -193,16 +203,14 @@ class _Training:
         if isinstance(batch, PooledBatch):
             pooled, tokens = batch.pooled, notes
         else:
-            states = self.stack.backbone.encode(batch.tokens, batch.mask)
+            states = self.reader.encode(batch.inputs, batch.mask)
             pooled = Pooled(self.head.pool(states, batch.mask), batch.note, notes)
             tokens = int(batch.mask.sum())
         total, weight = self.label_loss(self.head(pooled.chunks, pooled.note, notes).float(), batch.labels)
         return Loss(total, weight, tokens)
 
     def _prove(self, few: Encoded, train: _Notes, start: Snapshot) -> dict[str, AdapterProof]:
-        notes = LabelledNotes(
-            train.note_ids, train.encoded, train.labels, _PROOF_NOTES, 0, self.stack.backbone.tokenizer.pad, self.device
-        )
+        notes = LabelledNotes(train.note_ids, train.encoded, train.labels, _PROOF_NOTES, 0, self.reader, self.device)
         batch = notes.load(range(min(_PROOF_NOTES, len(train.encoded))))
         return prove(
             self.stack,
@@ -212,7 +220,7 @@ class _Training:
         )
 
     def _complete_cost(self, cost: dict[str, Any], fitted: Fitted, train: _Notes) -> None:
-        """Adds tokens and operations; where nothing inside the stack trains, the notes were read once for all epochs."""
+        """Adds tokens and operations; what nothing trains in was read once for all epochs, or found in the feature store."""
         cost |= training_cost(cost, fitted, *self.stack.weights_per_token, through_frozen=True)
         if not self.stack.trainable():
             cost |= reading_cost(self.weights, train.tokens)
@@ -264,6 +272,7 @@ class _Training:
                 split: int((~notes.labels.any(axis=0)).sum()) for split, notes in {**self.notes, **scored}.items()
             },
             "stack_proof": proof,
+            "features": features_used(self.reader),
             **training,
         }
         lineage = {
@@ -280,6 +289,12 @@ class _Training:
         write_card(layout.card, result, lineage)
         write_json(layout.result, result)
         return result
+
+
+def _store(options: TrainOptions) -> ArrayStore | None:
+    if options.feature_store is None:
+        return None
+    return ArrayStore(options.feature_store, int(options.feature_gigabytes * 2**30))
 
 
 def _label_table(task: Task, notes: dict[str, _Notes], test: Scorecard | None) -> str:

@@ -20,7 +20,7 @@ from clinstack.errors import BadInput
 from clinstack.metrics.bits import bits_per_byte, perplexity
 from clinstack.metrics.intervals import Interval, Weights, bootstrap
 from clinstack.models.backbone import Backbone
-from clinstack.models.note_classifier import pad
+from clinstack.models.reading import pad
 from clinstack.training.batches import PackedBlocks, spread_blocks
 from clinstack.training.objective import objective_of
 

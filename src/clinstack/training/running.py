@@ -14,7 +14,15 @@ from clinstack.training.checkpointed_layers import checkpoint_layers
 from clinstack.training.loop import Fitted, Recipe, Watcher
 from clinstack.training.machine import choose_autocast, reading_flops, training_flops
 
-_NOT_THE_RUN = ("out", "device", "checkpoint_seconds", "gradient_checkpointing", "method_options")
+_NOT_THE_RUN = (
+    "out",
+    "device",
+    "checkpoint_seconds",
+    "gradient_checkpointing",
+    "method_options",
+    "feature_store",
+    "feature_gigabytes",
+)
 """Options that do not decide which run it is; those of the method are written flat beside the others."""
 
 

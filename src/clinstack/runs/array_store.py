@@ -1,0 +1,146 @@
+"""Arrays by key on the disk, memory-mapped, shared by processes, within a budget.
+
+A shelf holds the arrays of one identity (say, one layer of one base) in an LMDB database of its own: readers need no lock,
+writers take turns, a process killed at any moment leaves it whole. When the budget is used up, the shelf that was not opened
+for the longest time goes, unless some process has it open; if none can go, what is new is not kept.
+"""
+
+import fcntl
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import lmdb
+import numpy as np
+from numpy.typing import NDArray
+
+from clinstack.errors import BadInput
+from clinstack.runs.atomic import disk_errors, read_json, wait_for_turn, write_json
+from clinstack.runs.layout import ShelfLayout, StoreLayout
+
+Floats = NDArray[np.float32]
+
+_PAGE = 4096
+
+
+class ArrayStore:
+    """Shelves below a folder. budget_bytes: of all of them together."""
+
+    def __init__(self, root: Path, budget_bytes: int):
+        self.layout, self.budget_bytes = StoreLayout(root), budget_bytes
+
+    @contextmanager
+    def shelf(self, identity: Mapping[str, Any]) -> Iterator["Shelf"]:
+        """The shelf of an identity, made if there is none, held open for as long as the block lasts.
+
+        Raises BadInput if what lies there is damaged or of another identity.
+        """
+        text = json.dumps(identity, sort_keys=True)
+        layout = self.layout.shelf(hashlib.sha256(text.encode()).hexdigest()[:16])
+        with wait_for_turn(self.layout.root):
+            with disk_errors(layout.root):
+                layout.root.mkdir(parents=True, exist_ok=True)
+            if not layout.about.is_file():
+                write_json(layout.about, dict(identity))
+            elif read_json(layout.about) != json.loads(text):
+                raise BadInput(
+                    f"{layout.about} says that the features beside it are of something else. Remove {layout.root}; it is made "
+                    "again when it is needed."
+                )
+            os.utime(layout.about)
+            held = _hold(layout.held, fcntl.LOCK_SH)
+        try:
+            environment = lmdb.open(str(layout.arrays), map_size=max(self.budget_bytes, 2**20), max_readers=512)
+        except lmdb.Error as error:
+            os.close(held)
+            raise BadInput(
+                f"The features in {layout.arrays} cannot be read ({type(error).__name__}). Remove {layout.root}; it is made "
+                "again when it is needed."
+            ) from error
+        try:
+            yield Shelf(environment, self, layout)
+        finally:
+            environment.close()
+            os.close(held)
+
+    def make_room(self, wanted: int) -> bool:
+        """Whether there is room for so many more bytes, if need be after others have gone."""
+        with wait_for_turn(self.layout.root):
+            shelves = sorted(self.layout.shelves(), key=lambda one: one.about.stat().st_mtime_ns)
+            while sum(map(_size, shelves)) + wanted > self.budget_bytes:
+                gone = next((one for one in shelves if _remove_unless_held(one)), None)
+                if gone is None:
+                    return False
+                shelves.remove(gone)
+        return True
+
+
+class Shelf:
+    """Arrays (rows, width) float32 by key."""
+
+    def __init__(self, environment: Any, store: ArrayStore, layout: ShelfLayout):
+        self._environment, self._store, self._layout = environment, store, layout
+        self.full = False
+
+    @property
+    def root(self) -> Path:
+        """Its folder."""
+        return self._layout.root
+
+    def get(self, keys: Sequence[bytes], width: int) -> list[Floats | None]:
+        """A copy of each array, None where there is none."""
+        found: list[Floats | None] = []
+        with self._environment.begin(buffers=True) as read:
+            for key in keys:
+                held = read.get(key)
+                found.append(None if held is None else np.frombuffer(held, np.float32).reshape(-1, width).copy())
+        return found
+
+    def __contains__(self, key: bytes) -> bool:
+        with self._environment.begin(buffers=True) as read:
+            return read.get(key) is not None
+
+    def put(self, arrays: Mapping[bytes, Floats]) -> None:
+        """Keeps arrays, whole or not at all; from the first that find no room on, `full` is set and nothing more is kept."""
+        wanted = sum(-(-array.nbytes // _PAGE) * _PAGE for array in arrays.values())
+        if self.full or not self._store.make_room(wanted):
+            self.full = True
+            return
+        try:
+            with disk_errors(self._layout.arrays), self._environment.begin(write=True) as write:
+                for key, array in arrays.items():
+                    write.put(key, np.ascontiguousarray(array, np.float32).tobytes(), overwrite=False)
+        except lmdb.MapFullError:
+            self.full = True
+
+
+def _hold(file: Path, how: int) -> int:
+    """An open handle with a lock on a file. Raises BlockingIOError if another process has it otherwise."""
+    handle = os.open(file, os.O_RDWR | os.O_CREAT, 0o644)
+    try:
+        fcntl.flock(handle, how | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(handle)
+        raise
+    return handle
+
+
+def _remove_unless_held(shelf: ShelfLayout) -> bool:
+    try:
+        handle = _hold(shelf.held, fcntl.LOCK_EX)
+    except BlockingIOError:
+        return False
+    try:
+        shutil.rmtree(shelf.root, ignore_errors=True)
+    finally:
+        os.close(handle)
+    return True
+
+
+def _size(shelf: ShelfLayout) -> int:
+    return sum(file.stat().st_blocks * 512 for file in shelf.arrays.glob("data.mdb"))
