@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from clinstack.errors import BadInput, CannotWrite, ClinstackError, Interrupted, ProofFailed, WrongParents
 
 if TYPE_CHECKING:
-    from clinstack.models.note_classifier import NoteClassifier
+    from clinstack.models.text_classifier import TextClassifier
     from clinstack.training.estimator import StackClassifier
 
 __all__ = [
@@ -59,7 +59,7 @@ def evaluate(**options: Any) -> dict[str, Any]:
     return run(make_options(EvaluateOptions, options))
 
 
-def load(run: str, base: str | None = None, device: str = "cpu") -> "NoteClassifier":
+def load(run: str, base: str | None = None, device: str = "cpu") -> "TextClassifier":
     """A saved step-2 run, every hash checked, ready for `predict_proba(texts)`: (N, C) in the order of `.classes`."""
     from clinstack.models.note_classifier import load as read
 

@@ -56,9 +56,17 @@ class _Output:
 
 
 def _command(
-    where: App, name: str, options: type[config.Chosen], positional: tuple[str, ...] = (), *, method: bool = False
+    where: App,
+    name: str | None,
+    options: type[config.Chosen],
+    positional: tuple[str, ...] = (),
+    *,
+    method: bool = False,
 ) -> Callable[[Callable[[config.Chosen], Any]], Callable[[config.Chosen], Any]]:
-    """Registers a function of one options class as a command whose flags are the class's fields."""
+    """Registers a function of one options class as a command whose flags are the class's fields.
+
+    name: None for what the group does with what is none of its commands.
+    """
 
     def register(run: Callable[[config.Chosen], Any]) -> Callable[[config.Chosen], Any]:
         def command(*args: Any, **given: Any) -> Any:
@@ -74,7 +82,10 @@ def _command(
             parameters += _method_parameters()
         command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
         command.__annotations__ = {one.name: one.annotation for one in parameters}
-        where.command(command, name=name)
+        if name is None:
+            where.default(command)
+        else:
+            where.command(command, name=name)
         return run
 
     return register
@@ -279,6 +290,16 @@ def _search(options: config.SearchAdaptOptions | config.SearchTrainOptions) -> N
     with Terminal() as terminal:
         found = search(options, terminal)
     _print(found, lambda: show_search(found, options.out))
+
+
+@_command(study, None, config.StudyOptions, ("grid",))
+def _study(options: config.StudyOptions) -> None:
+    from clinstack.studies.study import study as run
+    from clinstack.terminal import Terminal, show_study
+
+    with Terminal() as terminal:
+        found = run(options, terminal)
+    _print(found, lambda: show_study(found))
 
 
 @_command(study, "table2", config.Table2Options)

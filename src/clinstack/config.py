@@ -7,7 +7,7 @@ they come from the method's own class and travel in `method_options`.
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from clinstack.errors import BadInput, did_you_mean
 
@@ -98,11 +98,31 @@ class AdaptOptions(TrainingOptions):
     """Options of the method, such as rank."""
 
 
+_DESCRIBED: dict[str, Any] = {
+    "max_tokens": 128,
+    "learning_rate": 5e-5,
+    "head_rate": 1.0,
+    "warmup_ratio": 0.06,
+    "schedule": "linear",
+    "batch_size": 10,
+    "accumulation": 10,
+    "epochs": 10,
+    "class_weights": "balanced",
+}
+PROFILES: dict[str, dict[str, Any]] = {
+    "correct": {},
+    "as-described": _DESCRIBED,
+    # A ratio given as a number of steps is no warm-up; the second adapter stays switched off; the last epoch is tested.
+    "as-released": {**_DESCRIBED, "warmup_ratio": 0.0, "inert_task_adapter": True, "select": "last"},
+}
+"""What a profile of step 2 changes of the defaults (Gema et al. 2023, and their released code); what is given beats it."""
+
+
 class TrainOptions(TrainingOptions):
     """Step 2: stacks a task adapter and a head on the base (and its clinical adapter) for one task."""
 
     base: str
-    """Base model: a folder, a hub id, or tiny-base."""
+    """Base model: a folder, a hub id, or tiny-base; or a baseline: majority, tf-idf."""
     task: Path
     """Task folder, made by `clinstack data`."""
     out: Path
@@ -116,7 +136,9 @@ class TrainOptions(TrainingOptions):
     pooling: Literal["last", "mean", "first"] = "last"
     """Which token states the head reads."""
     class_weights: Literal["none", "balanced", "root"] = "none"
-    """Rare classes (and rare labels) weigh more in the loss, as inverse frequency or its square root."""
+    """Of one class a note: rare classes weigh more in the loss, as inverse frequency or its square root."""
+    label_weights: Literal["none", "balanced", "root"] = "none"
+    """Of several labels a note: having a rare label weighs more in the loss, likewise."""
     loss: Literal["plain", "asymmetric"] = "plain"
     """Of several labels a note: binary cross-entropy, or one that passes over labels that are surely absent."""
     epochs: int = Field(default=5, ge=1)
@@ -139,10 +161,19 @@ class TrainOptions(TrainingOptions):
     """What the feature store may take; what was not used for the longest time goes first."""
     resamples: int = Field(default=1000, ge=100)
     """Bootstrap resamples of the patients for the intervals."""
-    profile: Literal["correct"] = "correct"
-    """How the published comparison is followed."""
+    select: Literal["best", "last"] = "best"
+    """Which epoch is kept: the best by validation AUROC, or the last."""
+    inert_task_adapter: bool = False
+    """Add a task adapter on a clinical one and never switch it on, as the released code does; to compare with it."""
+    profile: Literal["correct", "as-described", "as-released"] = "correct"
+    """Defaults: ours, those that the published study describes, or those of its released code, with its faults."""
     method_options: dict[str, Any] = {}
     """Options of the task adapter's method, such as rank."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _follow_profile(cls, given: dict[str, Any]) -> dict[str, Any]:
+        return {**PROFILES.get(str(given.get("profile")), {}), **given}
 
 
 class SearchOptions(Options):
@@ -213,6 +244,17 @@ class Table2Options(Options):
     """auto, cpu, cuda or cuda:N."""
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     """Arithmetic of training; auto takes bfloat16 where the processor has it. Evaluation is always float32."""
+
+
+class StudyOptions(Options):
+    """Trains every combination of a grid that a TOML file gives, and writes one table and page of all."""
+
+    grid: Path
+    """TOML file of the grid."""
+    out: Path
+    """Study folder to write; the same command goes on with an interrupted study."""
+    workers: int = Field(default=0, ge=0)
+    """Processes that train cells at the same time; 0 takes as many as cores and memory allow."""
 
 
 class SyntheticOptions(Options):

@@ -196,6 +196,16 @@ def show_plan_check(found: dict[str, Any]) -> None:
     Console(highlight=False).print(table)
 
 
+def show_study(found: dict[str, Any]) -> None:
+    """Prints what became of a study's cells on stdout."""
+    console = Console(highlight=False)
+    console.print(f"{found['finished']} of {found['cells']} cells finished")
+    for name, reason in found["failed"].items():
+        console.print(f"failed: {name}: {reason}", markup=False)
+    if found["report"]:
+        console.print(f"report {found['report']}")
+
+
 def _size(number: float) -> str:
     return f"{number / 2**30:,.2f} GiB" if number >= 2**28 else f"{number / 2**20:,.1f} MiB"
 

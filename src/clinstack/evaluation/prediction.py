@@ -18,7 +18,8 @@ from clinstack.data.mistakes import Mistakes
 from clinstack.data.notes import shown
 from clinstack.data.rows import read_columns, read_rows
 from clinstack.errors import BadInput
-from clinstack.models.note_classifier import NoteClassifier, load
+from clinstack.models.note_classifier import load
+from clinstack.models.text_classifier import TextClassifier
 from clinstack.runs.atomic import atomic_file
 from clinstack.training.machine import choose_device
 
@@ -84,7 +85,7 @@ def _chunks(rows: Iterator[Any]) -> Iterator[list[Any]]:
 
 
 @contextmanager
-def _csv(file: Path, classifier: NoteClassifier) -> Iterator[Write]:
+def _csv(file: Path, classifier: TextClassifier) -> Iterator[Write]:
     with file.open("w", encoding="utf-8", newline="") as out:
         lines = csv.writer(out)
         lines.writerow(["note_id", *classifier.classes])
@@ -98,13 +99,13 @@ def _csv(file: Path, classifier: NoteClassifier) -> Iterator[Write]:
 
 
 @contextmanager
-def _json_lines(file: Path, classifier: NoteClassifier) -> Iterator[Write]:
+def _json_lines(file: Path, classifier: TextClassifier) -> Iterator[Write]:
     with file.open("w", encoding="utf-8") as out:
         yield lambda note_ids, probabilities: _write_json_lines(out, classifier, note_ids, probabilities)
 
 
 def _write_json_lines(
-    out: IO[str], classifier: NoteClassifier, note_ids: list[str], probabilities: NDArray[np.float64]
+    out: IO[str], classifier: TextClassifier, note_ids: list[str], probabilities: NDArray[np.float64]
 ) -> None:
     for note_id, row in zip(note_ids, probabilities.tolist(), strict=True):
         answer = {
@@ -116,7 +117,7 @@ def _write_json_lines(
 
 
 @contextmanager
-def _parquet(file: Path, classifier: NoteClassifier) -> Iterator[Write]:
+def _parquet(file: Path, classifier: TextClassifier) -> Iterator[Write]:
     schema = pa.schema([("note_id", pa.string()), *((name, pa.float64()) for name in classifier.classes)])
     with parquet.ParquetWriter(file, schema, compression="zstd") as out:
         yield lambda note_ids, probabilities: out.write_table(

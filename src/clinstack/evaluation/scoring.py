@@ -12,7 +12,8 @@ from clinstack.data.notes import SPLITS
 from clinstack.data.task import Task, open_task
 from clinstack.errors import BadInput
 from clinstack.metrics.scorecard import scorecard
-from clinstack.models.note_classifier import NoteClassifier, load
+from clinstack.models.note_classifier import load
+from clinstack.models.text_classifier import TextClassifier
 from clinstack.runs.atomic import read_json
 from clinstack.runs.layout import RunLayout
 from clinstack.runs.lineage import hash_files
@@ -30,7 +31,7 @@ def evaluate(options: EvaluateOptions) -> dict[str, Any]:
     _require_same_classes(task, classifier)
     table = task.read(options.split)
     patients: list[str] = table.column("patient_id").to_pylist()
-    logits = classifier.logits(classifier.encode(table.column("text").to_pylist()), options.batch_size)
+    logits = classifier.score_texts(table.column("text").to_pylist(), options.batch_size)
     card = scorecard(task.kind, logits, task.label_matrix(table), patients, options.resamples)
     return {
         "run": str(options.run),
@@ -61,7 +62,7 @@ def _own_task(run: Path) -> Task:
     return task
 
 
-def _require_same_classes(task: Task, classifier: NoteClassifier) -> None:
+def _require_same_classes(task: Task, classifier: TextClassifier) -> None:
     if task.kind != classifier.kind or task.classes != classifier.classes:
         raise BadInput(
             f"{task.folder} is a {task.kind} task of {len(task.classes)} classes, and the run answers a {classifier.kind} "

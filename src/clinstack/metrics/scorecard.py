@@ -17,7 +17,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from clinstack.errors import BadInput, did_you_mean
 from clinstack.metrics import calibration, decisions, ranking
-from clinstack.metrics.intervals import RESAMPLES, Interval, Statistic, Statistics, bootstrap_all
+from clinstack.metrics.intervals import RESAMPLES, Interval, Statistic, Statistics, bootstrap, bootstrap_all
 
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
@@ -85,6 +85,18 @@ def scorecard(
             by_class.setdefault(figure[1], {})[figure[0]] = _as_json(interval)
     metrics = {figure: _as_json(interval) for figure, interval in found.items() if isinstance(figure, str)}
     return Scorecard(metrics, int(both_values.sum()), by_class)
+
+
+def auroc_as_released(
+    logits: ArrayLike, labels: ArrayLike, patient_ids: Sequence[str], resamples: int = RESAMPLES, seed: int = 0
+) -> dict[str, float | None]:
+    """The macro AUROC of several labels as the released code of Gema et al. 2023 takes it, with its interval.
+
+    It ranks each label by a softmax over all labels, of a model that was trained with a sigmoid for each: so what a note says
+    of one label moves its place in every other label's ranking.
+    """
+    scores, truths = _softmax(_finite(logits)), np.asarray(labels).astype(bool)
+    return _as_json(bootstrap(_mean_of_classes(scores, truths), patient_ids, resamples, seed))
 
 
 def statistics(kind: str, logits: ArrayLike, labels: ArrayLike) -> Statistics[Figure]:

@@ -21,9 +21,11 @@ from clinstack.errors import BadInput, WrongParents
 from clinstack.metrics.scorecard import probabilities
 from clinstack.models.adapter_files import load_adapter, whole_weights
 from clinstack.models.backbone import load_backbone
+from clinstack.models.baseline import BaselineClassifier, load_baseline
 from clinstack.models.classifier import Classifier
 from clinstack.models.reading import Reader, WholeReader
 from clinstack.models.stack import Slot, Stack
+from clinstack.models.text_classifier import TextClassifier
 from clinstack.models.window import Encoded, Window
 from clinstack.runs.atomic import atomic_file, read_json
 from clinstack.runs.layout import RunLayout
@@ -66,7 +68,11 @@ class NoteClassifier:
 
     def predict_proba(self, texts: Sequence[str], batch_size: int = 32) -> NDArray[np.float64]:
         """Probabilities (N, C) of texts, in the order of `classes`."""
-        return probabilities(self.kind, self.logits(self.encode(texts), batch_size))
+        return probabilities(self.kind, self.score_texts(texts, batch_size))
+
+    def score_texts(self, texts: Sequence[str], batch_size: int = 32) -> NDArray[np.float32]:
+        """Logits (N, C) of texts."""
+        return self.logits(self.encode(texts), batch_size)
 
     def encode(self, texts: Sequence[str]) -> list[list[list[int]]]:
         """The chunks of token ids of each text."""
@@ -110,13 +116,16 @@ def _hash_head(weights: Mapping[str, Tensor], about: Mapping[str, str]) -> str:
     return hash_arrays({name: tensor.numpy() for name, tensor in weights.items()}, about)
 
 
-def load(run: str | Path, base: str | None = None, device: str = "cpu") -> NoteClassifier:
+def load(run: str | Path, base: str | None = None, device: str = "cpu") -> TextClassifier:
     """The finished step-2 run in a folder, ready to predict; every hash is checked.
 
     base: where the base is now, if not where it was when the run was made.
     Raises BadInput if the folder is no finished step-2 run; WrongParents if a piece is missing, changed, or of another base.
     """
     layout, result, lineage = finished_step_2(Path(run))
+    if lineage["stack"] is None:
+        model = load_baseline(layout, lineage["head"])
+        return BaselineClassifier(model, result["task"], result["kind"], tuple(result["classes"]))
     backbone = load_backbone(base or lineage["base"]["path"], device)
     if backbone.hash != lineage["base"]["hash"]:
         raise WrongParents(
@@ -153,7 +162,7 @@ def _saved_slot(layout: RunLayout, recorded: dict[str, Any]) -> Slot:
         raise WrongParents(
             f"{folder} holds adapter {adapter.hash}, and the run was made with {recorded['hash']}. Restore that one."
         )
-    return Slot(adapter, frozen=True, merged=recorded["merged"])
+    return Slot(adapter, frozen=True, merged=recorded["merged"], inert=recorded["inert"])
 
 
 def _load_head(file: Path, lineage: dict[str, str], width: int, classes: int) -> Classifier:

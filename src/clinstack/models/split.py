@@ -91,7 +91,7 @@ def _path_of_layers(backbone: Backbone) -> str:
     """Where the base model keeps its layers."""
     for path, module in backbone.model.base_model.named_modules():
         if isinstance(module, nn.ModuleList) and len(module) == backbone.layers:
-            return path
+            return str(path)
     raise BadInput(f"Base {backbone.name} keeps its layers in no list, so it cannot be cut between two.")
 
 

@@ -43,11 +43,13 @@ class Slot:
     """An adapter's place in a stack.
 
     merged: its effect is folded into the base's weights, at no cost in time; what is merged is frozen and lies below the rest.
+    inert:  it is attached and never switched on, as in the released code for two-step adaptation; only to compare with that.
     """
 
     adapter: Adapter
     frozen: bool = False
     merged: bool = False
+    inert: bool = False
 
     def __post_init__(self) -> None:
         assert self.frozen or not self.merged, "what is merged is frozen"
@@ -88,7 +90,7 @@ class Stack:
                 self._merged_configs[adapter.name] = adapter.method.peft_config(self.backbone, adapter.name)
                 self._parameters[adapter.name] = self._merge(slot)
         self.backbone.model.to(self.backbone.device)
-        self._activate(names)
+        self._activate(self._switched_on)
         self.train(False)
 
     def parameters(self, adapter: str) -> dict[str, Parameter]:
@@ -138,12 +140,16 @@ class Stack:
         frozen = sum(count for key, count in (own | added).items() if key not in trained)
         return frozen, sum(trained.values())
 
+    @property
+    def _switched_on(self) -> list[str]:
+        return [slot.adapter.name for slot in self.slots if not slot.inert]
+
     def trainable(self) -> dict[str, Parameter]:
-        """Every weight of the slots that are not frozen, as `<adapter>/<name>`."""
+        """Every weight of the slots that are neither frozen nor inert, as `<adapter>/<name>`."""
         return {
             f"{slot.adapter.name}/{name}": parameter
             for slot in self.slots
-            if not slot.frozen
+            if not slot.frozen and not slot.inert
             for name, parameter in self._parameters[slot.adapter.name].items()
         }
 
@@ -164,11 +170,11 @@ class Stack:
         names = [slot.adapter.name for slot in self.slots]
         if adapter not in names:
             raise BadInput(f"No adapter {adapter!r} in this stack; it has {', '.join(names) or 'none'}.")
-        self._activate([name for name in names if name != adapter])
+        self._activate([name for name in self._switched_on if name != adapter])
         try:
             yield
         finally:
-            self._activate(names)
+            self._activate(self._switched_on)
 
     def snapshot(self) -> dict[str, dict[str, Tensor]]:
         """A copy of every adapter's weights as they are now."""
@@ -205,7 +211,7 @@ class Stack:
             method.activate(self.backbone, names)
         for slot in self.slots:
             for parameter in self._parameters[slot.adapter.name].values():
-                parameter.requires_grad_(not slot.frozen)
+                parameter.requires_grad_(not slot.frozen and not slot.inert)
 
 
 def _require_decoder(method: Method, backbone: Backbone) -> None:

@@ -85,7 +85,7 @@ def _refuse_other(layout: RunLayout, root: Path, config: Mapping[str, Any], orig
     if root.is_file():
         raise CannotWrite(f"{root} is a file, and a run folder is to be written there. Choose another --out.")
     if not layout.config.is_file():
-        started = {".lock", layout.lineage.name}
+        started = {".lock", layout.lineage.name, layout.failure.name}
         if root.is_dir() and any(
             entry.name not in started and not entry.name.startswith(".") for entry in root.iterdir()
         ):

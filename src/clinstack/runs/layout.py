@@ -108,6 +108,11 @@ class RunLayout:
         return self.root / "result.json"
 
     @property
+    def failure(self) -> Path:
+        """Why a cell of a study failed."""
+        return self.root / "failure.json"
+
+    @property
     def checkpoints(self) -> Path:
         """What an interrupted run goes on from."""
         return self.root / "checkpoints"
@@ -125,6 +130,16 @@ class RunLayout:
     def head(self) -> Path:
         """Pooling and linear classifier."""
         return self.root / "head.safetensors"
+
+    @property
+    def baseline(self) -> Path:
+        """What a baseline consists of besides its arrays."""
+        return self.root / "baseline.json"
+
+    @property
+    def baseline_arrays(self) -> Path:
+        """A baseline's arrays."""
+        return self.root / "baseline.safetensors"
 
     @property
     def lineage(self) -> Path:
@@ -211,6 +226,43 @@ class StudyLayout:
     def markdown(self) -> Path:
         """The same for a document."""
         return self.root / "table.md"
+
+    @property
+    def grid(self) -> Path:
+        """What is compared, as it was given."""
+        return self.root / "study.toml"
+
+    @property
+    def cells(self) -> Path:
+        """Name and key of every cell."""
+        return self.root / "cells.json"
+
+    @property
+    def turn(self) -> Path:
+        """Held while a study takes the folder."""
+        return self.root / "turn"
+
+    @property
+    def runs(self) -> Path:
+        """The folder of the cells."""
+        return self.root / "runs"
+
+    def run(self, key: str) -> Path:
+        """The run folder of a cell."""
+        return self.runs / key
+
+    @property
+    def features(self) -> Path:
+        """What the cells share of states that no training changes."""
+        return self.root / "features"
+
+    def claim(self, key: str) -> Path:
+        """Held by the worker that trains a cell."""
+        return self.root / "claims" / key
+
+    def working(self, number: int) -> Path:
+        """Which cell a worker is at."""
+        return self.root / "claims" / f"worker-{number}.json"
 
 
 @dataclass(frozen=True)

@@ -7,16 +7,12 @@ of the trial, so what is proposed depends on the record alone: killed and starte
 gone. Several workers share a record, a folder and a turn-taking lock.
 """
 
-import os
 import random
 import shutil
-import signal
 import tomllib
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
-from multiprocessing import get_context
 from typing import TYPE_CHECKING, Any, Literal
 
 import tomli_w
@@ -32,7 +28,7 @@ from clinstack.config import (
 from clinstack.data.corpus import open_corpus
 from clinstack.data.notes import SPLITS
 from clinstack.data.task import open_task
-from clinstack.errors import BadInput, CannotWrite, Interrupted
+from clinstack.errors import BadInput, CannotWrite
 from clinstack.models.backbone import find_base, hash_base
 from clinstack.models.method import gather_method_options, make_method, method_fields, methods
 from clinstack.runs.atomic import only_writer, read_json, wait_for_turn, write_json, write_text
@@ -42,6 +38,7 @@ from clinstack.runs.lineage import hash_files, short
 from clinstack.studies.search_record import Record, open_record
 from clinstack.studies.search_report import write_search_report
 from clinstack.studies.space import Range, Space, choices, points, read_space
+from clinstack.studies.workers import Voice, count_lost, work_together
 from clinstack.training.classification import train
 from clinstack.training.language import adapt
 from clinstack.training.loop import Diverged, Halted
@@ -69,7 +66,7 @@ def search(options: AnySearch, witness: Witness | None = None, *, only_select: b
     whole = _Search(options, witness)
     whole.claim()
     if options.workers > 1:
-        _work_together(options, witness)
+        work_together(_work, (options,), options.workers, count_lost(witness))
     with whole.record() as record:
         whole.work(record)  # alone, or what workers have left behind
         return whole.finish(record, only_select)
@@ -347,59 +344,8 @@ def _shown(one: Any) -> Any:
     return vars(one) if isinstance(one, Range) else list(one.values)
 
 
-@dataclass(frozen=True)
-class _Told(Silent):
-    """A worker's voice: whole lines on stderr, no bar."""
-
-    number: int
-
-    def says(self, what: str) -> None:
-        """A line that says who speaks."""
-        os.write(2, f"[worker {self.number}] {what}\n".encode())
-
-
-def _work_together(options: AnySearch, witness: Witness) -> None:
-    """Runs the workers and waits for them. Raises Interrupted if they were asked to stop."""
-    threads = max(1, (os.cpu_count() or 1) // options.workers)
-    before = os.environ.get("OMP_NUM_THREADS")
-    os.environ["OMP_NUM_THREADS"] = str(threads)  # busy threads of several processes on one core wait for each other
-    workers = [
-        get_context("spawn").Process(target=_work, args=(options, number)) for number in range(1, options.workers + 1)
-    ]
-    try:
-        for worker in workers:
-            worker.start()
-        for worker in workers:
-            worker.join()
-    except KeyboardInterrupt:
-        for worker in workers:
-            if worker.is_alive():
-                worker.terminate()
-        for worker in workers:
-            worker.join()
-        raise Interrupted("Interrupted; the same command goes on from here.") from None
-    finally:
-        if before is None:
-            del os.environ["OMP_NUM_THREADS"]
-        else:
-            os.environ["OMP_NUM_THREADS"] = before
-    if any(worker.exitcode == Interrupted.exit_code for worker in workers):
-        raise Interrupted("Interrupted; the same command goes on from here.")
-    lost = sum(worker.exitcode != 0 for worker in workers)
-    if lost:
-        witness.says(f"{lost} of {len(workers)} workers ended early; what they left is done here")
-
-
 def _work(options: AnySearch, number: int) -> None:
-    """A worker's life. Ctrl-C in a terminal reaches the whole group; the one who waits for the workers passes it on, once."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    told = _Told(number)
-    try:
-        mine = _Search(options, told)
-        with mine.record() as record:
-            mine.work(record)
-    except (Interrupted, KeyboardInterrupt):
-        os._exit(Interrupted.exit_code)
-    except Exception as error:
-        told.says(f"{type(error).__name__}: {error}" if isinstance(error, BadInput) else type(error).__name__)
-        os._exit(1)
+    """A worker's part of a search."""
+    mine = _Search(options, Voice(number))
+    with mine.record() as record:
+        mine.work(record)

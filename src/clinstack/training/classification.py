@@ -4,39 +4,35 @@
 once, after that. Where nothing inside the stack trains, every note is read once and only the head's training repeats.
 """
 
-import csv
 import hashlib
-import io
 from contextlib import ExitStack
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 import torch
 from numpy.typing import NDArray
-from pyarrow import parquet
 
 from clinstack.config import TrainOptions
 from clinstack.data.notes import SPLITS
 from clinstack.data.task import Task, open_task
 from clinstack.errors import BadInput
-from clinstack.metrics.scorecard import KINDS, Scorecard, probabilities, scorecard, selection_score
+from clinstack.metrics.scorecard import KINDS, selection_score
 from clinstack.models.adapter_files import save_adapter
+from clinstack.models.baseline import baselines
 from clinstack.models.classifier import Classifier
 from clinstack.models.features import features_used, open_reader
 from clinstack.models.note_classifier import NoteClassifier, Pooled, save_head
 from clinstack.models.window import Encoded, Window
 from clinstack.runs.array_store import ArrayStore
-from clinstack.runs.atomic import atomic_file, write_json, write_text
-from clinstack.runs.card import write_card
 from clinstack.runs.folder import RunFolder
-from clinstack.runs.lineage import hash_files, versions
+from clinstack.runs.lineage import hash_files
+from clinstack.training.baseline_run import train_baseline
 from clinstack.training.batches import LabelledNotes, NoteBatch, PooledBatch, PooledNotes
 from clinstack.training.label_loss import class_weights, frequencies, label_loss
 from clinstack.training.loop import Fitted, Loss, Score, fit
 from clinstack.training.machine import choose_autocast, choose_device, measured
+from clinstack.training.outcome import SplitNotes, write_outcome
 from clinstack.training.proof import AdapterProof, Snapshot, prove, prove_loaded
 from clinstack.training.running import (
     Silent,
@@ -55,15 +51,12 @@ from clinstack.training.variants import make_slots, variant_name
 _PROOF_NOTES = 8
 
 
-class _Notes:
+class _Notes(SplitNotes):
     """One split of a task, encoded."""
 
     def __init__(self, task: Task, split: str, classifier: NoteClassifier):
-        table = task.read(split)
-        self.note_ids: list[str] = table.column("note_id").to_pylist()
-        self.patient_ids: list[str] = table.column("patient_id").to_pylist()
-        self.labels: NDArray[np.bool_] = task.label_matrix(table)
-        self.encoded: Encoded = classifier.encode(table.column("text").to_pylist())
+        super().__init__(task, split)
+        self.encoded: Encoded = classifier.encode(self.texts)
         self.tokens = sum(len(chunk) for note in self.encoded for chunk in note)
 
 
@@ -78,6 +71,8 @@ def train(options: TrainOptions, witness: Witness | None = None, *, only_train: 
     device = choose_device(options.device)
     task = open_task(options.task)
     _require_two_classes(task)
+    if options.base in baselines():
+        return train_baseline(options, task, witness, only_train=only_train)
     slots = make_slots(options)
     backbone = prepare_base(options, device, witness)
     origin = {
@@ -125,7 +120,8 @@ class _Training:
         self.witness.says("Reading the notes")
         self.notes = {split: _Notes(self.task, split, self.classifier) for split in ("train", "valid")}
         train = self.notes["train"]
-        weights = class_weights(train.labels, self.task.kind, self.options.class_weights).to(self.device)
+        how = self.options.label_weights if self.task.kind == "multilabel" else self.options.class_weights
+        weights = class_weights(train.labels, self.task.kind, how).to(self.device)
         self.label_loss = label_loss(self.task.kind, self.options.loss, weights)
         self.head.expect(frequencies(train.labels, self.task.kind, weights))
         self.start = self.stack.snapshot()
@@ -156,12 +152,12 @@ class _Training:
         proof = self._prove(self.few, self.notes["train"], self.start)
         self.witness.says("Predicting validation and test notes")
         with measured(cost, "evaluate", str(self.device)):
-            scored = {"valid": self.notes["valid"]}
             if self.task.counts["test"]["notes"]:
-                scored["test"] = _Notes(self.task, "test", self.classifier)
-            logits = {split: self.reading.logits(one.encoded) for split, one in scored.items()}
-        cost["evaluate"] |= reading_cost(self.weights, sum(one.tokens for one in scored.values()))
-        return self._save(training, proof, scored, logits)
+                self.notes["test"] = _Notes(self.task, "test", self.classifier)
+            scored = [split for split in self.notes if split != "train"]
+            logits = {split: self.reading.logits(self.notes[split].encoded) for split in scored}
+        cost["evaluate"] |= reading_cost(self.weights, sum(self.notes[split].tokens for split in scored))
+        return self._save(training, proof, logits)
 
     def _fit(self, train: _Notes, valid: _Notes) -> tuple[Fitted, str]:
         """What the loop did, and the name of the score that selects."""
@@ -189,7 +185,7 @@ class _Training:
 
         name = KINDS[self.task.kind].selects_by
         rates = {"head": self.options.head_rate}
-        plan = recipe(self.options, autocast if inside_trains else None, 1, rates)
+        plan = recipe(self.options, autocast if inside_trains else None, 1, rates, self.options.select)
         told = watcher(self.run, self.witness)
         if inside_trains:
             self.stack.train(True)
@@ -226,11 +222,7 @@ class _Training:
             cost |= reading_cost(self.weights, train.tokens)
 
     def _save(
-        self,
-        training: dict[str, Any],
-        proof: dict[str, AdapterProof],
-        scored: dict[str, _Notes],
-        logits: dict[str, NDArray[np.float32]],
+        self, training: dict[str, Any], proof: dict[str, AdapterProof], logits: dict[str, NDArray[np.float32]]
     ) -> dict[str, Any]:
         layout, backbone, options, task = self.run.layout, self.stack.backbone, self.options, self.task
         terms = sorted({*task.terms, *(term for slot in self.stack.slots for term in slot.adapter.terms)})
@@ -244,96 +236,30 @@ class _Training:
                     **{key: saved[key] for key in ("name", "method", "hash", "parents")},
                     "frozen": slot.frozen,
                     "merged": slot.merged,
+                    "inert": slot.inert,
                 }
             )
             parents = (*parents, saved["hash"])
         stack_hash = "sha256:" + hashlib.sha256("\n".join([backbone.hash, *parents]).encode()).hexdigest()
         head_hash = save_head(layout.head, self.head, stack_hash)
-        write_predictions(layout.predictions, task, scored, logits)
-        with_intervals = {
-            split: scorecard(task.kind, logits[split], notes.labels, notes.patient_ids, options.resamples)
-            for split, notes in scored.items()
-        }
-        result = {
-            "step": 2,
-            "task": task.name,
-            "kind": task.kind,
-            "classes": list(task.classes),
+        about = {
             "variant": variant_name(options.clinical, options.clinical_mode, options.task_adapter),
-            "profile": options.profile,
-            "seed": options.seed,
             "base": {"name": backbone.name, "hash": backbone.hash},
             "max_tokens": options.max_tokens,
             "truncation": options.truncation,
             "chunks": options.chunks,
-            "metrics": {split: card.metrics for split, card in with_intervals.items()},
-            "labels_scored": {split: card.labels_scored for split, card in with_intervals.items()},
-            "labels_absent": {
-                split: int((~notes.labels.any(axis=0)).sum()) for split, notes in {**self.notes, **scored}.items()
-            },
             "stack_proof": proof,
             "features": features_used(self.reader),
             **training,
         }
-        lineage = {
-            **self.origin,
-            "stack": stack_hash,
-            "head": head_hash,
-            "adapters": adapters,
-            "versions": versions(),
-            "seed": options.seed,
-            "terms": terms,
-        }
-        write_json(layout.lineage, lineage)
-        write_text(layout.labels, _label_table(task, {**self.notes, **scored}, with_intervals.get("test")))
-        write_card(layout.card, result, lineage)
-        write_json(layout.result, result)
-        return result
+        lineage = {**self.origin, "stack": stack_hash, "head": head_hash, "adapters": adapters, "terms": terms}
+        return write_outcome(layout, task, options, self.notes, logits, about, lineage)
 
 
 def _store(options: TrainOptions) -> ArrayStore | None:
     if options.feature_store is None:
         return None
     return ArrayStore(options.feature_store, int(options.feature_gigabytes * 2**30))
-
-
-def _label_table(task: Task, notes: dict[str, _Notes], test: Scorecard | None) -> str:
-    """CSV: every class, how many notes of each split have it, and its figures on test; empty where one does not exist."""
-    figures = ("auroc", "auprc")
-    out = io.StringIO()
-    lines = csv.writer(out, lineterminator="\n")
-    names = [f"{figure}{limit}" for figure in figures for limit in ("", "_low", "_high")]
-    lines.writerow(["class", *(f"notes_{split}" for split in notes), *names])
-    counts = [one.labels.sum(axis=0) for one in notes.values()]
-    for column, name in enumerate(task.classes):
-        found = test.by_class.get(column, {}) if test else {}
-        limits = [found.get(figure, {}).get(key) for figure in figures for key in ("value", "low", "high")]
-        lines.writerow([name, *(int(count[column]) for count in counts), *limits])
-    return out.getvalue()
-
-
-def write_predictions(
-    file: Path, task: Task, scored: dict[str, _Notes], logits: dict[str, NDArray[np.float32]]
-) -> None:
-    """Writes the scored notes with their logits and probabilities, classes in the task's order."""
-    names = np.array(task.classes, dtype=object)
-    tables = [
-        pa.table(
-            {
-                "note_id": notes.note_ids,
-                "patient_id": notes.patient_ids,
-                "split": [split] * len(notes.note_ids),
-                "labels": pa.array([names[row].tolist() for row in notes.labels], pa.list_(pa.string())),
-                "probabilities": pa.array(
-                    list(probabilities(task.kind, logits[split]).astype(np.float32)), pa.list_(pa.float32())
-                ),
-                "logits": pa.array(list(logits[split]), pa.list_(pa.float32())),
-            }
-        )
-        for split, notes in scored.items()
-    ]
-    with atomic_file(file) as partial:
-        parquet.write_table(pa.concat_tables(tables), partial, compression="zstd")
 
 
 def _require_two_classes(task: Task) -> None:

@@ -24,7 +24,8 @@ from clinstack.data.splits import by_hash, cut
 from clinstack.data.task import TaskWriter
 from clinstack.errors import BadInput
 from clinstack.models.method import gather_method_options, method_fields
-from clinstack.models.note_classifier import NoteClassifier, load
+from clinstack.models.note_classifier import load
+from clinstack.models.text_classifier import TextClassifier
 from clinstack.training.classification import train
 
 _NOT_PARAMETERS = ("task", "method_options")
@@ -97,7 +98,7 @@ class StackClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
                         [[names[column] for column in np.flatnonzero(labels[at])] for at in rows],
                     )
             self.result_ = train(options)
-            self.model_: NoteClassifier = load(out / "run", device=options.device)
+            self.model_: TextClassifier = load(out / "run", device=options.device)
         self.classes_ = classes
         self._kind = kind
         return self

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, Generic, Literal, Protocol, TypeVar
 
 import torch
 from safetensors.torch import load_file
@@ -76,7 +76,8 @@ class Score:
 class Recipe:
     """The numbers of one training; none of them knows what is trained.
 
-    rates: name's first part -> factor on the learning rate of parameters so named; 1 where it is not given.
+    rates:  name's first part -> factor on the learning rate of parameters so named; 1 where it is not given.
+    select: which validation's weights are kept; the last one's only to compare with work that does so.
     """
 
     epochs: int
@@ -89,13 +90,14 @@ class Recipe:
     clip_norm: float = 1.0
     patience: int = 0
     validations_per_epoch: int = 1
+    select: Literal["best", "last"] = "best"
     checkpoint_seconds: float = 60.0
     autocast: torch.dtype | None = None
 
 
 @dataclass
 class Fitted:
-    """What a training did. The parameters hold the weights of the best validation when `fit` returns."""
+    """What a training did. The parameters hold the weights of the selected validation when `fit` returns."""
 
     best_step: int = 0
     best_epoch: float = 0.0
@@ -276,7 +278,7 @@ def _validate(
     watcher: Watcher,
 ) -> None:
     """Notes a score, keeps the weights if it is the best so far, and decides whether to stop early."""
-    improved = score.beats(position.best_score)
+    improved = math.isfinite(score.value) if recipe.select == "last" else score.beats(position.best_score)
     if improved:
         save_tensors(dict(parameters), best)
         position.best_score, position.best_step, position.checks_without_gain = score.value, position.step, 0

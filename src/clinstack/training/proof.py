@@ -2,7 +2,8 @@
 
 An adapter that was added but never switched on changes nothing, receives no gradient and raises no error; so each run measures,
 for each adapter in its stack: how much the logits move when it alone is switched off, the norm of its gradient, and how far its
-weights have moved since the start of the run. What must be zero must be exactly zero, and what must not be must be more.
+weights have moved since the start of the run. What must be zero must be exactly zero, and what must not be must be more. A slot
+that is declared inert, to compare with released code, must be just that.
 """
 
 from collections.abc import Callable
@@ -52,7 +53,8 @@ def prove(
         )
         for slot in stack.slots
     }
-    faults = [fault for name, measured in found.items() for fault in _faults(name, measured)]
+    inert = {slot.adapter.name for slot in stack.slots if slot.inert}
+    faults = [fault for name, measured in found.items() for fault in _faults(name, measured, name in inert)]
     if faults:
         raise ProofFailed("The stack is not what it says. " + " ".join(faults))
     return found
@@ -63,14 +65,17 @@ def prove_loaded(stack: Stack, logits: Callable[[], Tensor]) -> None:
     stack.train(False)
     for slot in stack.slots:
         name = slot.adapter.name
-        if slot.adapter.weights is not None and _logit_change(stack, name, logits) == 0:
+        if slot.adapter.weights is not None and not slot.inert and _logit_change(stack, name, logits) == 0:
             raise ProofFailed(f"The stack is not what it says. {_INERT.format(name=name)}")
 
 
 _INERT = "Adapter {name!r} is inert: switching it off changes no logit."
 
 
-def _faults(name: str, measured: AdapterProof) -> list[str]:
+def _faults(name: str, measured: AdapterProof, inert: bool) -> list[str]:
+    if inert:
+        moved = measured["logit_change"] or measured["gradient_norm"] or measured["weight_change"]
+        return [f"Adapter {name!r} is to be inert and is at work."] if moved else []
     faults = []
     if not measured["logit_change"] > 0:
         faults.append(_INERT.format(name=name))

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import torch
 
@@ -110,6 +110,7 @@ def recipe(
     autocast: torch.dtype | None,
     validations_per_epoch: int,
     rates: Mapping[str, float] | None = None,
+    select: Literal["best", "last"] = "best",
 ) -> Recipe:
     """The loop's numbers from a command's options."""
     return Recipe(
@@ -123,6 +124,7 @@ def recipe(
         clip_norm=options.clip_norm,
         patience=options.patience,
         validations_per_epoch=validations_per_epoch,
+        select=select,
         checkpoint_seconds=options.checkpoint_seconds,
         autocast=autocast,
     )

@@ -38,7 +38,8 @@ def make_slots(options: TrainOptions) -> tuple[Slot, ...]:
     if options.clinical_mode == "continued":
         return (_continued(options, clinical),)
     frozen = options.clinical_mode != "trainable"
-    return (Slot(clinical, frozen=frozen, merged=options.clinical_mode == "merged"), *_task_slot(options))
+    upper = [replace(slot, inert=options.inert_task_adapter) for slot in _task_slot(options)]
+    return (Slot(clinical, frozen=frozen, merged=options.clinical_mode == "merged"), *upper)
 
 
 def _task_slot(options: TrainOptions) -> tuple[Slot, ...]:

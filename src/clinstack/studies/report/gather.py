@@ -148,7 +148,8 @@ def _run_folders(folder: Path) -> Iterator[Path]:
         here, depth = waiting.pop(0)
         seen += 1
         layout = RunLayout(here)
-        if layout.result.is_file() or (layout.config.is_file() and layout.events.is_file()):
+        begun = layout.config.is_file() and layout.events.is_file()
+        if layout.result.is_file() or layout.failure.is_file() or begun:
             yield here
             continue
         if depth < DEEPEST:
@@ -160,6 +161,8 @@ def _run_folders(folder: Path) -> Iterator[Path]:
 
 
 def _read(name: str, layout: RunLayout) -> Run | Unfinished:
+    if not layout.result.is_file() and layout.failure.is_file():
+        return Unfinished(name, f"failed: {read_json(layout.failure).get('reason')}")
     if not layout.result.is_file():
         events = read_events(layout.events)
         reached = f"reached step {events[-1].get('step', 0)}" if events else "wrote no event"

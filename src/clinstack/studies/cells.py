@@ -1,0 +1,158 @@
+"""Trains the cells of a grid: each once, in any order that respects what lies below it, and none at the cost of the others.
+
+A cell is a run folder, so one that was interrupted goes on, and a finished one is never done again. What fails leaves its
+reason in its folder and is tried again by the next command; a process that is killed, as by a system out of memory, failed.
+"""
+
+import json
+import os
+import signal
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass
+
+from clinstack.config import AdaptOptions
+from clinstack.errors import CannotWrite, ClinstackError, Interrupted
+from clinstack.runs.atomic import only_writer, read_json, write_json
+from clinstack.runs.layout import RunLayout, StudyLayout
+from clinstack.studies.grid import Cell, Grid
+from clinstack.studies.workers import Voice, work_together
+from clinstack.training.classification import train
+from clinstack.training.language import adapt
+from clinstack.training.running import Silent, Witness
+
+_PATIENCE = 0.2
+"""Seconds between two looks whether what a cell waits for is finished."""
+
+
+@dataclass(frozen=True)
+class Work:
+    """A grid in its folder."""
+
+    grid: Grid
+    layout: StudyLayout
+
+    def finished(self, key: str) -> bool:
+        """Whether a cell's run is whole."""
+        return RunLayout(self.layout.run(key)).result.is_file()
+
+    def reason(self, key: str) -> str | None:
+        """Why a cell failed, if it did."""
+        file = RunLayout(self.layout.run(key)).failure
+        return str(read_json(file)["reason"]) if file.is_file() else None
+
+    def fail(self, key: str, reason: str) -> None:
+        """Notes why a cell failed."""
+        write_json(RunLayout(self.layout.run(key)).failure, {"reason": reason})
+
+    def forget_failures(self) -> None:
+        """Lets what failed be tried again."""
+        for cell in self.grid.cells:
+            RunLayout(self.layout.run(cell.key)).failure.unlink(missing_ok=True)
+
+
+def work_local(work: Work, workers: int, witness: Witness) -> None:
+    """Trains all cells in processes of this machine, or in this one if one is enough. Raises Interrupted."""
+    if workers == 1:
+        work_through(work, witness)
+        return
+
+    def lost(number: int, code: int) -> bool:
+        what = signal.Signals(-code).name if code < 0 else f"exit code {code}"
+        held = work.layout.working(number)
+        if not held.is_file():
+            return False
+        key = json.loads(held.read_text())["key"]
+        held.unlink()
+        if not work.finished(key):
+            work.fail(key, f"Its process ended with {what}, as where memory runs out. Use fewer --workers.")
+        return True
+
+    work_together(_work, (work,), workers, lost)
+
+
+def _work(work: Work, number: int) -> None:
+    """A worker's part of a study; what it works on stands on the disk while it does."""
+    held = work.layout.working(number)
+
+    def begins(cell: Cell) -> None:
+        write_json(held, {"key": cell.key})
+
+    work_through(work, Voice(number), begins)
+    held.unlink(missing_ok=True)
+
+
+def work_through(work: Work, witness: Witness, begins: Callable[[Cell], None] = lambda cell: None) -> None:
+    """Trains cells that nobody else trains, until none is left. begins: told of each cell before it is trained."""
+    while True:
+        left = [cell for cell in work.grid.cells if not work.finished(cell.key) and work.reason(cell.key) is None]
+        if not left:
+            return
+        if not any(_claimed(work, cell, witness, begins) for cell in left):
+            time.sleep(_PATIENCE)  # what is left waits for, or is held by, another worker
+
+
+def _claimed(work: Work, cell: Cell, witness: Witness, begins: Callable[[Cell], None]) -> bool:
+    """Trains a cell if that can be done now and nobody does it; whether it did."""
+    if cell.after is not None and not work.finished(cell.after):
+        if work.reason(cell.after) is not None:
+            work.fail(cell.key, "Its clinical adapter failed.")
+            return True
+        return False
+    with ExitStack() as held:
+        try:
+            held.enter_context(only_writer(work.layout.claim(cell.key)))
+        except CannotWrite:  # another worker has it
+            return False
+        if not work.finished(cell.key) and work.reason(cell.key) is None:
+            begins(cell)
+            run_cell(work, cell, witness)
+        return True
+
+
+def run_cell(work: Work, cell: Cell, witness: Witness) -> None:
+    """Trains one cell; whatever stops it but a request to stop is noted as its failure."""
+    done = sum(work.finished(one.key) for one in work.grid.cells)
+    witness.says(f"{done + 1} of {len(work.grid.cells)}: {cell.name}")
+    try:
+        if isinstance(cell.options, AdaptOptions):
+            adapt(cell.options, _Quiet(witness))
+        else:
+            kept = cell.options.feature_store or work.layout.features
+            train(cell.options.model_copy(update={"feature_store": kept}), _Quiet(witness))
+    except Interrupted:
+        raise
+    except ClinstackError as error:
+        work.fail(cell.key, str(error))
+    except MemoryError:
+        work.fail(cell.key, "Memory ran out. Lower --batch-size or --max-tokens.")
+    except Exception as error:  # its text may hold a note's
+        work.fail(cell.key, f"{type(error).__name__}; train it alone with --debug to see where.")
+    reason = work.reason(cell.key)
+    if reason is not None:
+        witness.says(f"  failed: {reason}")
+
+
+class _Quiet(Silent):
+    """Passes on steps and what is unusual: forty cells would each say the same."""
+
+    def __init__(self, witness: Witness):
+        self._witness = witness
+
+    def says(self, what: str) -> None:
+        """What is unusual alone."""
+        if what.startswith(("Memory", "Going on")):
+            self._witness.says(f"  {what}")
+
+    def steps(self, done: int, of: int, tokens_per_second: float, loss: float) -> None:
+        """Passes it on."""
+        self._witness.steps(done, of, tokens_per_second, loss)
+
+
+def fitting_workers(grid: Grid, peak_bytes: Callable[[Cell], float]) -> int:
+    """As many workers as there are cores, and as fit the memory that is free. peak_bytes: of a cell, as planned."""
+    trained = {(cell.options.base, cell.name.partition(",")[0]): cell for cell in grid.cells}
+    largest = max(map(peak_bytes, trained.values()))
+    free = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    return max(1, min(os.cpu_count() or 1, len(grid.cells), int(0.8 * free / largest)))

@@ -1,0 +1,69 @@
+"""A run of step 2 that trains no network: a baseline (`models.baselines`) on the same notes, scored and saved the same way."""
+
+from typing import Any
+
+from clinstack.config import TrainOptions
+from clinstack.data.notes import SPLITS
+from clinstack.data.task import Task
+from clinstack.errors import BadInput
+from clinstack.metrics.scorecard import selection_score
+from clinstack.models.baseline import Baseline, LabelledTexts, baselines, save_baseline
+from clinstack.runs.folder import RunFolder
+from clinstack.runs.lineage import hash_files
+from clinstack.training.machine import measured
+from clinstack.training.outcome import SplitNotes, write_outcome
+from clinstack.training.running import Witness, finish_run
+
+BASELINE = "baseline"
+"""The variant's name in every table."""
+
+
+def train_baseline(options: TrainOptions, task: Task, witness: Witness, *, only_train: bool) -> dict[str, Any]:
+    """Fits the baseline that stands where a base does; result and errors as `train`'s."""
+    if options.clinical or options.method_options:
+        raise BadInput(f"Baseline {options.base} has no layers to adapt. Leave out --clinical and options of methods.")
+    origin = {
+        "base": {"name": options.base, "hash": f"{BASELINE}:{options.base}", "path": options.base},
+        "data": {"name": task.name, "hash": hash_files(task.path(split) for split in SPLITS)},
+        "clinical": None,
+    }
+    return finish_run(options, origin, witness, lambda run: _work(options, task, run, origin, witness, only_train))
+
+
+def _work(
+    options: TrainOptions, task: Task, run: RunFolder, origin: dict[str, Any], witness: Witness, only_train: bool
+) -> dict[str, Any]:
+    witness.says(f"Fitting {options.base}")
+    notes = {split: SplitNotes(task, split) for split in ("train", "valid")}
+    train, valid = (LabelledTexts(one.texts, one.labels) for one in notes.values())
+    cost: dict[str, Any] = {}
+    with measured(cost, "train", "cpu"):
+        model = baselines()[options.base].fit(task.kind, train, valid, options.seed)
+    name, score = selection_score(task.kind, model.logits(valid.texts), valid.labels)
+    training = {
+        "validation": {"name": name, "value": score, "lower_is_better": False},
+        "best_epoch": None,
+        "stopped_early": False,
+        "parameters": {"total": _weights(model), "trainable": _weights(model)},
+        "cost": cost,
+    }
+    if only_train:
+        return training
+    if task.counts["test"]["notes"]:
+        notes["test"] = SplitNotes(task, "test")
+    with measured(cost, "evaluate", "cpu"):
+        logits = {split: model.logits(one.texts) for split, one in notes.items() if split != "train"}
+    content_hash = save_baseline(run.layout, options.base, model)
+    about = {
+        "variant": BASELINE,
+        "base": {"name": options.base, "hash": origin["base"]["hash"]},
+        "stack_proof": {},
+        "features": None,
+        **training,
+    }
+    lineage = {**origin, "stack": None, "head": content_hash, "adapters": [], "terms": sorted(task.terms)}
+    return write_outcome(run.layout, task, options, notes, logits, about, lineage)
+
+
+def _weights(model: Baseline) -> int:
+    return sum(array.size for array in model.state()[0].values())

@@ -1,0 +1,252 @@
+"""A study: every cell once, whatever is killed or fails, and one table of all."""
+
+import contextlib
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from clinstack import cli
+from clinstack.config import StudyOptions
+from clinstack.errors import BadInput, CannotWrite
+from clinstack.runs.layout import RunLayout, StudyLayout
+from clinstack.studies.grid import read_grid
+from clinstack.studies.study import study
+
+GRID = """
+title = "Does it work?"
+
+[all]
+epochs = 1
+learning-rate = 5e-3
+max-tokens = 48
+resamples = 100
+device = "cpu"
+precision = "float32"
+
+[clinical]
+corpus = "{corpus}"
+rank = 2
+max-tokens = 48
+device = "cpu"
+precision = "float32"
+
+[grid]
+base = ["{base}"]
+task = ["{task}"]
+variant = {variants}
+seed = {seeds}
+
+{more}
+"""
+
+
+@pytest.fixture
+def grid(small_base, small_corpus, small_task, tmp_path):
+    """Writes a grid file."""
+
+    def write(
+        name: str = "grid", variants=("head-only", "clinical-frozen+task"), seeds=(1, 2), more: str = "", task=None
+    ):
+        file = tmp_path / f"{name}.toml"
+        names = json.dumps(list(variants))
+        task = task or small_task("binary")
+        file.write_text(
+            GRID.format(base=small_base, corpus=small_corpus, task=task, variants=names, seeds=list(seeds), more=more)
+        )
+        return file
+
+    return write
+
+
+def rows(out: Path) -> list[dict]:
+    return json.loads((out / "table.json").read_text())
+
+
+def test_every_combination_is_a_run_and_one_clinical_adapter_lies_below_those_that_need_one(grid, tmp_path):
+    found = study(StudyOptions(grid=grid(more='[baselines]\nnames = ["majority"]'), out=tmp_path / "study", workers=1))
+    assert (found["cells"], found["finished"], found["failed"]) == (6, 6, {})
+    table = rows(tmp_path / "study")
+    assert sorted(str(row.get("variant", "step 1")) for row in table) == [
+        "baseline", "clinical-frozen+task", "clinical-frozen+task", "head-only", "head-only", "step 1"
+    ]  # fmt: skip
+    assert len({row["clinical_hash"] for row in table if row.get("variant") == "clinical-frozen+task"}) == 1
+    page = (tmp_path / "study" / "report.html").read_text()
+    assert "Does it work?" in page
+    heads = [row for row in table if row.get("variant") == "head-only"]
+    assert {row["seed"] for row in heads} == {1, 2}
+
+
+def test_what_is_finished_is_never_done_again_and_a_grid_may_grow(grid, tmp_path):
+    out = tmp_path / "study"
+    study(StudyOptions(grid=grid(seeds=[1]), out=out, workers=1))
+    before = {file: file.stat().st_mtime_ns for file in out.glob("runs/*/result.json")}
+    found = study(StudyOptions(grid=grid(seeds=[1, 2]), out=out, workers=1))
+    assert found["finished"] == 5
+    assert {file: file.stat().st_mtime_ns for file in before} == before
+    with pytest.raises(CannotWrite) as caught:
+        study(StudyOptions(grid=grid(seeds=[2]), out=out, workers=1))
+    assert "holds another study: 2 of its cells are not in this grid, such as head-only, small, binary, seed 1." in str(
+        caught.value
+    )
+
+
+def test_several_workers_give_the_same_runs_as_one(grid, tmp_path):
+    file = grid()
+    one = study(StudyOptions(grid=file, out=tmp_path / "one", workers=1))
+    two = study(StudyOptions(grid=file, out=tmp_path / "two", workers=2))
+    assert one["finished"] == two["finished"] == 5
+
+    def heads(out: Path) -> dict[str, bytes]:
+        found = {}
+        for result in out.glob("runs/*/result.json"):
+            content = json.loads(result.read_text())
+            if content["step"] == 2:
+                found[content["variant"], content["seed"]] = RunLayout(result.parent).head.read_bytes()
+        return found
+
+    # A head is bound to its stack by hash; those are equal where the same clinical adapter came out.
+    assert heads(tmp_path / "one") == heads(tmp_path / "two")
+
+
+def test_a_cell_that_fails_is_shown_with_its_reason_and_stops_nothing(grid, tmp_path, small_task):
+    more = '[variants."too long"]\nmax-tokens = 5000\n'
+    file = grid(variants=["head-only", "too long"], more=more)
+    found = study(StudyOptions(grid=file, out=tmp_path / "study", workers=1))
+    reason = "--max-tokens 5000 is more than base small can read (256). Choose at most that."
+    assert found["failed"] == {f"too long, small, binary, seed {seed}": reason for seed in (1, 2)}
+    assert found["finished"] == 2
+    assert [row["reason"] for row in rows(tmp_path / "study") if row["status"] == "unfinished"] == [
+        f"failed: {reason}"
+    ] * 2
+    assert reason in (tmp_path / "study" / "report.html").read_text()
+
+
+def test_where_the_clinical_adapter_fails_so_does_what_needs_it(grid, tmp_path):
+    file = grid()
+    file.write_text(file.read_text().replace("rank = 2", 'rank = 2\ntargets = "nowhere"'))
+    found = study(StudyOptions(grid=file, out=tmp_path / "study", workers=2))
+    assert found["finished"] == 2
+    assert sorted(found["failed"].values())[0] == "Its clinical adapter failed."
+    assert any("finds no layers" in reason for reason in found["failed"].values())
+
+
+def test_a_study_that_is_killed_at_any_time_goes_on_and_ends_the_same(grid, tmp_path):
+    file, out = grid(seeds=[1, 2, 3]), tmp_path / "killed"
+    chance, kills = random.Random(5), 0
+    for _ in range(4):
+        process = subprocess.Popen(
+            [sys.executable, "-m", "clinstack.cli", "study", str(file), "--out", str(out), "--workers", "2"],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+        begun = len(list(out.glob("runs/*/metrics.jsonl")))
+        until = time.monotonic() + 60
+        while (
+            process.poll() is None and len(list(out.glob("runs/*/metrics.jsonl"))) <= begun and time.monotonic() < until
+        ):
+            time.sleep(0.02)
+        time.sleep(chance.uniform(0, 0.5))
+        kills += process.poll() is None
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+    assert kills >= 2
+    found = study(StudyOptions(grid=file, out=out, workers=1))
+    whole = study(StudyOptions(grid=file, out=tmp_path / "whole", workers=1))
+    assert found["finished"] == whole["finished"] == 7
+
+    def figures(folder: Path) -> list:
+        return sorted(
+            (
+                str(row.get("variant")),
+                row["seed"],
+                row.get("test_auroc"),
+                row.get("task_hash"),
+                row.get("clinical_hash"),
+            )
+            for row in rows(folder)
+        )
+
+    assert figures(out) == figures(tmp_path / "whole")
+
+
+def test_a_worker_that_is_killed_fails_its_cell_alone(grid, tmp_path):
+    file, out = grid(seeds=[1, 2, 3], variants=["head-only", "task"]), tmp_path / "study"
+    process = subprocess.Popen(
+        [sys.executable, "-m", "clinstack.cli", "study", str(file), "--out", str(out), "--workers", "2", "--json"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+    )
+    layout = StudyLayout(out)
+    until = time.monotonic() + 60
+    while not layout.working(1).is_file() and time.monotonic() < until:
+        time.sleep(0.01)
+    children = subprocess.run(
+        ["pgrep", "-P", str(process.pid)], capture_output=True, text=True, check=True
+    ).stdout.split()
+    victim = next(
+        int(child)
+        for child in children
+        if "spawn_main" in Path(f"/proc/{child}/cmdline").read_text().replace("\0", " ")
+    )
+    os.kill(victim, signal.SIGKILL)
+    found = json.loads(process.communicate(timeout=120)[0])
+    assert found["finished"] == 5
+    (reason,) = found["failed"].values()
+    assert reason == "Its process ended with SIGKILL, as where memory runs out. Use fewer --workers."
+    assert study(StudyOptions(grid=file, out=out, workers=1))["finished"] == 6
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "expected"),
+    [
+        ("[all]", "[al]", "Unknown table 'al'. Did you mean 'all'?"),
+        ("epochs = 1", "epoch = 1", "Unknown option 'epoch'. Did you mean 'epochs'?"),
+        ('"head-only"', '"head-onli"', "Unknown variant 'head-onli'. Did you mean 'head-only'?"),
+        ("epochs = 1", "epochs = 0", "--epochs: Input should be greater than or equal to 1."),
+        ("seed = [1, 2]", "seed = [1, 1]", "[grid] seed names a value twice."),
+        ("seed = [1, 2]", "seed = 1", "[grid] seed must be a list with at least one value."),
+        ("[grid]", "[baselines]\nname = []\n[grid]", "Unknown option of [baselines] 'name'."),
+        ("[grid]", '[baselines]\nnames = ["tfidf"]\n[grid]', "Unknown baseline 'tfidf'. Did you mean 'tf-idf'?"),
+        ("[grid]", "[grid", "is not valid TOML"),
+        ("rank = 2", "rang = 2", "Unknown option 'rang'."),
+    ],
+)
+def test_a_mistake_in_a_grid_is_found_before_anything_is_trained(old, new, expected, grid, tmp_path):
+    file = grid()
+    file.write_text(file.read_text().replace(old, new, 1))
+    with pytest.raises(BadInput) as caught:
+        read_grid(file, tmp_path / "runs")
+    assert str(caught.value).startswith(str(file))
+    assert expected in str(caught.value)
+    assert not (tmp_path / "runs").exists()
+
+
+def test_a_variant_that_needs_step_1_says_so_and_may_be_given_a_run(grid, clinical_run, tmp_path):
+    file = grid()
+    text = file.read_text()
+    head, tail = text.split("[clinical]")[0], "[grid]" + text.split("[grid]")[1]
+    file.write_text(head + tail)
+    with pytest.raises(BadInput) as caught:
+        read_grid(file, tmp_path / "runs")
+    assert "Variant 'clinical-frozen+task' needs a clinical adapter." in str(caught.value)
+    file.write_text(f'{head}[clinical]\nrun = "{clinical_run}"\n{tail}')
+    assert len(read_grid(file, tmp_path / "runs").cells) == 4
+
+
+def test_the_command_says_what_became_of_the_cells(grid, tmp_path, capsys):
+    file = grid(variants=["head-only"], seeds=[1])
+    with pytest.raises(SystemExit) as end:
+        cli.main(["study", str(file), "--out", str(tmp_path / "study"), "--workers", "1"])
+    assert end.value.code == 0
+    shown = capsys.readouterr().out
+    assert "1 of 1 cells finished" in shown
+    assert "report.html" in shown
