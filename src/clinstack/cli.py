@@ -42,6 +42,9 @@ app.command(searching)
 study = App(name="study", help="Makes the tables of published comparisons, resumable.", help_epilogue=_GLOBAL_HELP)
 app.command(study)
 
+shelf = App(name="library", help="Keeps the runs in use: versions, checks, what answers.", help_epilogue=_GLOBAL_HELP)
+app.command(shelf)
+
 _OPTIONS = Group("Options", sort_key=0)
 _METHOD = Group("Options of the PEFT method", sort_key=2)
 _MACHINE = Group("Training and machine", sort_key=1)
@@ -372,6 +375,85 @@ def _predict(options: config.PredictOptions) -> None:
 
     done = predict(options)
     _print(done, f"{done['output']}: {done['notes']:,} notes, task {done['task']}")
+
+
+@_command(shelf, "add", config.LibraryAddOptions, ("run",))
+def _library_add(options: config.LibraryAddOptions) -> None:
+    from clinstack.serving.library import Library
+
+    added = Library(options.library).add(options.run, options.name, options.base)
+    _print({"version": added.name, **added.about}, f"added {added.name}; it answers once it is promoted")
+
+
+@_command(shelf, "list", config.LibraryListOptions)
+def _library_list(options: config.LibraryListOptions) -> None:
+    from clinstack.serving.library import Library
+    from clinstack.terminal import show_library
+
+    entries = Library(options.library).entries()
+    rows = [{"version": one.name, "promoted": one.promoted, **one.about} for one in entries]
+    _print({"versions": rows}, lambda: show_library(rows))
+
+
+@_command(shelf, "show", config.LibraryShowOptions, ("version",))
+def _library_show(options: config.LibraryShowOptions) -> None:
+    from clinstack.runs.layout import RunLayout
+    from clinstack.serving.library import Library, parse_entry
+
+    library = Library(options.library)
+    entry = library.entry(*parse_entry(options.version))
+    card = RunLayout(library.run(entry)).card.read_text(encoding="utf-8")
+    _print({"version": entry.name, "promoted": entry.promoted, **entry.about}, card)
+
+
+@_command(shelf, "verify", config.LibraryVerifyOptions)
+def _library_verify(options: config.LibraryVerifyOptions) -> None:
+    from clinstack.serving.library import Library, parse_entry
+
+    library = Library(options.library)
+    chosen = [library.entry(*parse_entry(options.version))] if options.version else library.entries()
+    for entry in chosen:
+        library.verify(entry, options.base)
+    said = f"{len(chosen)} versions are what was added" if len(chosen) != 1 else f"{chosen[0].name} is what was added"
+    _print({"verified": [one.name for one in chosen]}, said)
+
+
+@_command(shelf, "promote", config.LibraryPromoteOptions, ("version",))
+def _library_promote(options: config.LibraryPromoteOptions) -> None:
+    from clinstack.serving.library import Library, parse_entry
+
+    task, version = parse_entry(options.version)
+    if version is None:
+        raise BadInput(f"Say which version of {task} is to answer: {task}@VERSION.")
+    library = Library(options.library)
+    library.promote(library.entry(task, version))
+    _print({"promoted": f"{task}@{version}"}, f"{task}@{version} answers now")
+
+
+@_command(shelf, "rollback", config.LibraryRollbackOptions, ("task",))
+def _library_rollback(options: config.LibraryRollbackOptions) -> None:
+    from clinstack.serving.library import Library
+
+    back = Library(options.library).rollback(options.task)
+    _print({"promoted": back.name}, f"{back.name} answers again")
+
+
+@_command(shelf, "export", config.LibraryExportOptions, ("version",))
+def _library_export(options: config.LibraryExportOptions) -> None:
+    from clinstack.models.export import export_run
+    from clinstack.serving.library import Library, parse_entry
+
+    library = Library(options.library)
+    entry = library.entry(*parse_entry(options.version))
+    terms = entry.about["terms"]
+    if terms and not options.accept_terms:
+        raise BadInput(
+            f"{entry.name} was trained on data under these terms: {'; '.join(terms)}. If they allow its weights to be "
+            "passed on, say so with --accept-terms."
+        )
+    library.verify(entry, options.base)
+    about = export_run(library.run(entry), options.out, options.form, options.base)
+    _print(about, f"{options.out}: {entry.name}, {options.form}; README.md says how to use it")
 
 
 @_command(app, "report", config.ReportOptions, ("folder",))

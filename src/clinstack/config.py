@@ -439,6 +439,81 @@ class PredictOptions(Options):
     """Notes read at once."""
 
 
+class LibraryAddOptions(Options):
+    """Copies a finished step-2 run into a library, as the next version of a task; everything is verified first."""
+
+    run: Path
+    """Run folder of a step-2 run."""
+    library: Path
+    """Library folder; made if there is none."""
+    name: str
+    """The task's name in the library."""
+    base: str | None = None
+    """Where the base is now, if not where it was."""
+
+
+class LibraryListOptions(Options):
+    """Lists the tasks of a library, their versions, and which of them answers."""
+
+    library: Path
+    """Library folder."""
+
+
+class LibraryShowOptions(Options):
+    """Shows a version: figures with intervals, lineage, data-use terms."""
+
+    version: str
+    """TASK, for the promoted version, or TASK@VERSION."""
+    library: Path
+    """Library folder."""
+
+
+class LibraryVerifyOptions(Options):
+    """Makes sure that versions are what was added: every file, every hash, every parent."""
+
+    library: Path
+    """Library folder."""
+    version: str | None = None
+    """TASK or TASK@VERSION; all of them without it."""
+    base: str | None = None
+    """Where the base is now, if not where it was."""
+
+
+class LibraryPromoteOptions(Options):
+    """Lets a version answer for its task, once it is verified."""
+
+    version: str
+    """TASK@VERSION."""
+    library: Path
+    """Library folder."""
+
+
+class LibraryRollbackOptions(Options):
+    """Lets the version answer that did before the promoted one."""
+
+    task: str
+    """The task."""
+    library: Path
+    """Library folder."""
+
+
+class LibraryExportOptions(Options):
+    """Writes a version for plain peft and transformers, with equal logits and a program that shows it."""
+
+    version: str
+    """TASK, for the promoted version, or TASK@VERSION."""
+    library: Path
+    """Library folder."""
+    out: Path
+    """Folder to write."""
+    form: Literal["fused", "merged"] = "fused"
+    """One adapter that does what the stack does, or a copy of the base with the adapters folded in."""
+    base: str | None = None
+    """Where the base is now, if not where it was."""
+    accept_terms: bool = False
+    """You may pass these weights on under the data-use terms that they carry."""
+
+
 class ReportOptions(Options):
     """Writes one self-contained HTML file about all runs below a folder."""
 

@@ -206,6 +206,20 @@ def show_study(found: dict[str, Any]) -> None:
         console.print(f"report {found['report']}")
 
 
+def show_library(rows: list[dict[str, Any]]) -> None:
+    """Prints the versions of a library on stdout, a line each."""
+    table = Table(box=None, pad_edge=False)
+    for name in ("version", "answers", "variant", "test"):
+        table.add_column(name, no_wrap=True)
+    for row in rows:
+        metric = headline(row["kind"])
+        test = row["metrics"].get("test", {}).get(metric)
+        figure = f"{metric} {interval_text(test)}" if test else "not tested"
+        answers = "yes" if row["promoted"] else ""
+        table.add_row(row["version"], answers, row["variant"], figure)
+    Console(highlight=False).print(table if rows else "The library is empty.")
+
+
 def _size(number: float) -> str:
     return f"{number / 2**30:,.2f} GiB" if number >= 2**28 else f"{number / 2**20:,.1f} MiB"
 

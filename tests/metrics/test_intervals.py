@@ -144,3 +144,46 @@ def test_a_run_is_not_distinguishable_from_itself():
     same = intervals.paired_difference(auroc_of(scores, labels), auroc_of(scores, labels), ids, resamples=50)
     assert same == intervals.Interval(0.0, 0.0, 0.0)
     assert not same.excludes(0)
+
+
+def test_the_difference_of_two_aurocs_has_the_variance_of_its_definition_by_pairs():
+    random = np.random.default_rng(3)
+    labels = random.random(60) < 0.4
+    first = (labels + random.normal(size=60)).round(1)
+    second = (0.5 * labels + random.normal(size=60)).round(1)
+
+    def structural(scores):
+        pairs = np.sign(scores[labels][:, None] - scores[~labels][None, :]) / 2 + 0.5
+        return pairs.mean(axis=1), pairs.mean(axis=0)
+
+    (above_1, below_1), (above_2, below_2) = structural(first), structural(second)
+    covariance = np.cov(above_1, above_2) / labels.sum() + np.cov(below_1, below_2) / (~labels).sum()
+    deviation = np.sqrt(covariance[0, 0] + covariance[1, 1] - 2 * covariance[0, 1])
+    found, p_value = intervals.delong_difference(first, second, labels)
+    value = ranking.auroc(first, labels) - ranking.auroc(second, labels)
+    assert found.value == pytest.approx(value)
+    assert (found.low, found.high) == pytest.approx(
+        (value - 1.959964 * deviation, value + 1.959964 * deviation), abs=1e-6
+    )
+    assert p_value == pytest.approx(2 * NormalDist().cdf(-abs(value) / deviation))
+
+
+def test_no_difference_is_called_one_in_twenty_times():
+    random = np.random.default_rng(4)
+    called = []
+    for _ in range(800):
+        labels = random.random(100) < 0.4
+        shared = labels + random.normal(size=100)
+        first, second = (shared + random.normal(size=100) for _ in range(2))
+        called.append(intervals.delong_difference(first, second, labels)[1] < 0.05)
+    assert 0.03 < np.mean(called) < 0.075
+
+
+def test_a_run_differs_from_itself_by_nothing():
+    labels = np.array([True, False, True, False])
+    assert intervals.delong_difference([3, 1, 2, 2], [30, 10, 20, 20], labels) == (
+        intervals.Interval(0.0, 0.0, 0.0),
+        1.0,
+    )
+    found, p_value = intervals.delong_difference([3, 1], [1, 2], [True, True])
+    assert np.isnan([found.value, p_value]).all()

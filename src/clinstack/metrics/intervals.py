@@ -119,6 +119,28 @@ def delong(scores: ArrayLike, labels: ArrayLike, level: float = LEVEL) -> Interv
     return Interval(value, float(low), float(high))
 
 
+def delong_difference(
+    first: ArrayLike, second: ArrayLike, labels: ArrayLike, level: float = LEVEL
+) -> tuple[Interval, float]:
+    """The difference of two AUROCs on the same notes (N,), first minus second, and the p-value that there is none.
+
+    For notes of different patients only. The covariance of the two is DeLong, DeLong and Clarke-Pearson 1988's; the
+    interval and the two-sided p-value are normal. NaN where `delong_variance` is, p = 1 where the two rank alike.
+    """
+    truths = np.asarray(labels).astype(bool)
+    parts = [_placements(np.asarray(scores, dtype=np.float64), truths) for scores in (first, second)]
+    if parts[0] is None or parts[1] is None:
+        return Interval(float("nan"), float("nan"), float("nan")), float("nan")
+    above, below = (parts[0][side] - parts[1][side] for side in (0, 1))
+    value = float(above.mean())
+    if len(above) < 2 or len(below) < 2:
+        return Interval(value, float("nan"), float("nan")), float("nan")
+    deviation = float(np.sqrt(above.var(ddof=1) / len(above) + below.var(ddof=1) / len(below)))
+    reach = NormalDist().inv_cdf(0.5 + level / 2) * deviation
+    p_value = 1.0 if deviation == 0 else 2 * NormalDist().cdf(-abs(value) / deviation)
+    return Interval(value, value - reach, value + reach), p_value
+
+
 def delong_variance(scores: ArrayLike, labels: ArrayLike) -> tuple[float, float]:
     """The AUROC and the variance of its estimate.
 
@@ -126,17 +148,26 @@ def delong_variance(scores: ArrayLike, labels: ArrayLike) -> tuple[float, float]
     """
     values = np.asarray(scores, dtype=np.float64)
     truths = np.asarray(labels).astype(bool)
+    placed = _placements(values, truths)
+    if placed is None:
+        return float("nan"), float("nan")
+    above_negatives, below_positives = placed
+    value = float(above_negatives.mean())
+    if len(above_negatives) < 2 or len(below_positives) < 2:
+        return value, float("nan")
+    variance = above_negatives.var(ddof=1) / len(above_negatives) + below_positives.var(ddof=1) / len(below_positives)
+    return value, float(variance)
+
+
+def _placements(values: Floats, truths: NDArray[np.bool_]) -> tuple[Floats, Floats] | None:
+    """Of each positive the share of negatives below it, of each negative the share of positives above it; ties count half."""
     positive, negative = values[truths], values[~truths]
     if not len(positive) or not len(negative):
-        return float("nan"), float("nan")
+        return None
     ranks = _midranks(values)
     above_negatives = (ranks[truths] - _midranks(positive)) / len(negative)
     below_positives = 1 - (ranks[~truths] - _midranks(negative)) / len(positive)
-    value = float(above_negatives.mean())
-    if len(positive) < 2 or len(negative) < 2:
-        return value, float("nan")
-    variance = above_negatives.var(ddof=1) / len(positive) + below_positives.var(ddof=1) / len(negative)
-    return value, float(variance)
+    return np.asarray(above_negatives), np.asarray(below_positives)
 
 
 def _midranks(values: Floats) -> Floats:

@@ -165,12 +165,21 @@ def _saved_slot(layout: RunLayout, recorded: dict[str, Any]) -> Slot:
     return Slot(adapter, frozen=True, merged=recorded["merged"], inert=recorded["inert"])
 
 
-def _load_head(file: Path, lineage: dict[str, str], width: int, classes: int) -> Classifier:
+def hash_of_head(file: Path) -> str:
+    """The content hash of a saved head. Raises BadInput if the file is missing or cut."""
+    return _hash_head(*_read_head(file))
+
+
+def _read_head(file: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     if not file.is_file():
         raise BadInput(f"{file} is missing, so the run cannot predict. Restore it, or train again.")
     with whole_weights(file), safe_open(file, "pt") as content:
-        about = json.loads(content.metadata()["head"])
         weights = {name: content.get_tensor(name) for name in content.keys()}  # noqa: SIM118 (the file is no mapping)
+        return weights, json.loads(content.metadata()["head"])
+
+
+def _load_head(file: Path, lineage: dict[str, str], width: int, classes: int) -> Classifier:
+    weights, about = _read_head(file)
     if about["stack"] != lineage["stack"]:
         raise WrongParents(f"{file} belongs to the stack {about['stack']}, and the run holds {lineage['stack']}.")
     if (content_hash := _hash_head(weights, about)) != lineage["head"]:

@@ -108,6 +108,21 @@ class RunLayout:
         return self.root / "result.json"
 
     @property
+    def entry(self) -> Path:
+        """In a library: what the version is, for lists and answers."""
+        return self.root / "entry.json"
+
+    @property
+    def manifest(self) -> Path:
+        """In a library: the hash of every other file."""
+        return self.root / "manifest.json"
+
+    @property
+    def scores(self) -> Path:
+        """In a library: labels and logits of the validation and test notes, without ids."""
+        return self.root / "scores.parquet"
+
+    @property
     def failure(self) -> Path:
         """Why a cell of a study failed."""
         return self.root / "failure.json"
@@ -335,6 +350,63 @@ class StoreLayout:
     def shelves(self) -> list[ShelfLayout]:
         """Every shelf that there is."""
         return [ShelfLayout(one) for one in self.root.iterdir() if ShelfLayout(one).about.is_file()]
+
+
+@dataclass(frozen=True)
+class ExportLayout:
+    """A run for programs that know nothing of clinstack."""
+
+    root: Path
+
+    @property
+    def model(self) -> Path:
+        """The base with what is merged into it, as transformers has it."""
+        return self.root / "model"
+
+    @property
+    def adapter(self) -> Path:
+        """One adapter, as peft has it."""
+        return self.root / "adapter"
+
+    @property
+    def head(self) -> Path:
+        """Weight and bias of the classifier."""
+        return self.root / "head.safetensors"
+
+    @property
+    def about(self) -> Path:
+        """Classes, tokens, and logits to check against."""
+        return self.root / "export.json"
+
+    @property
+    def card(self) -> Path:
+        """How to use it."""
+        return self.root / "README.md"
+
+
+@dataclass(frozen=True)
+class LibraryLayout:
+    """A library: versions of tasks, the adapters they share, and which version answers."""
+
+    root: Path
+
+    @property
+    def state(self) -> Path:
+        """What is promoted, what was before, and when it changed."""
+        return self.root / "library.json"
+
+    def version(self, task: str, number: int) -> Path:
+        """The run folder of a version."""
+        return self.root / "tasks" / task / f"{number:04d}"
+
+    def versions(self) -> list[tuple[str, int]]:
+        """Every task and number that there is, in order."""
+        found = (self.root / "tasks").glob("*/[0-9][0-9][0-9][0-9]/entry.json")
+        return sorted((one.parent.parent.name, int(one.parent.name)) for one in found)
+
+    def adapter(self, content_hash: str) -> Path:
+        """An adapter that versions share."""
+        return self.root / "adapters" / content_hash.removeprefix("sha256:")[:16]
 
 
 @dataclass(frozen=True)

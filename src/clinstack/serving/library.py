@@ -1,0 +1,250 @@
+"""The library: the runs in use, every version of every task, and which of them answers.
+
+A version is a copy of a finished run that is whole, verified and never changed again; adapters that several versions share lie
+on the disk once. What is promoted is one small file, written whole or not at all. Processes take turns at changing a library;
+readers need no turn. A copy holds no note and no id of a note or patient; it holds the scores that thresholds come from.
+"""
+
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from pyarrow import parquet
+
+from clinstack.errors import BadInput, WrongParents, did_you_mean
+from clinstack.models.adapter_files import load_adapter
+from clinstack.models.backbone import find_base, hash_base
+from clinstack.models.baseline import load_baseline
+from clinstack.models.note_classifier import finished_step_2, hash_of_head
+from clinstack.runs.atomic import atomic_file, atomic_folder, read_json, wait_for_turn, write_json
+from clinstack.runs.layout import LibraryLayout, RunLayout
+from clinstack.runs.lineage import hash_files, short
+
+_NAME = frozenset("abcdefghijklmnopqrstuvwxyz0123456789-_.")
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A version of a task. promoted: whether it is the one that answers."""
+
+    task: str
+    version: int
+    promoted: bool
+    about: dict[str, Any]
+
+    @property
+    def name(self) -> str:
+        """As people write it."""
+        return f"{self.task}@{self.version}"
+
+
+class Library:
+    """A library in a folder; an absent one is empty."""
+
+    def __init__(self, root: Path):
+        self.layout = LibraryLayout(root)
+
+    def add(self, run: Path, task: str, base: str | None = None) -> Entry:
+        """Copies a finished step-2 run in as the next version of a task.
+
+        base: where the base is now, if not where it was; it must be the run's, by content.
+        Raises BadInput or WrongParents if the run is not whole, has been changed, lacks a parent, or is of another base.
+        """
+        if not task or not set(task) <= _NAME or task.startswith("."):
+            raise BadInput(f"{task!r} is no name for a task. Use lower-case letters, digits, and - _ . between them.")
+        check_run(run, base)
+        with self._turn():
+            version = 1 + max((one.version for one in self.entries(task)), default=0)
+            with atomic_folder(self.layout.version(task, version)) as partial:
+                self._copy(RunLayout(run), RunLayout(partial))
+                write_json(RunLayout(partial).manifest, _manifest(partial))
+            return self.entry(task, version)
+
+    def entries(self, task: str | None = None) -> list[Entry]:
+        """Every version of every task, or of one, in order."""
+        promoted = self._state()["promoted"]
+        found = []
+        for name, version in self.layout.versions():
+            if task in (None, name):
+                about = read_json(RunLayout(self.layout.version(name, version)).entry)
+                found.append(Entry(name, version, promoted.get(name) == version, about))
+        return found
+
+    def entry(self, task: str, version: int | None = None) -> Entry:
+        """One version; the promoted one if None. Raises BadInput if there is none."""
+        mine = self.entries(task)
+        if not mine:
+            known = sorted({one.task for one in self.entries()})
+            offer = did_you_mean(task, known) if known else "It is empty."
+            raise BadInput(f"Library {self.layout.root} has no task {task!r}. {offer}")
+        wanted = [one for one in mine if (one.promoted if version is None else one.version == version)]
+        if not wanted and version is None:
+            raise BadInput(f"No version of {task} is promoted. Promote one of {', '.join(one.name for one in mine)}.")
+        if not wanted:
+            raise BadInput(f"Task {task} has no version {version}. It has {', '.join(one.name for one in mine)}.")
+        return wanted[0]
+
+    def run(self, entry: Entry) -> Path:
+        """The run folder of a version."""
+        return self.layout.version(entry.task, entry.version)
+
+    def verify(self, entry: Entry, base: str | None = None) -> None:
+        """Raises WrongParents or BadInput, naming the file, if anything of a version is not what was added."""
+        root = self.run(entry)
+        noted = read_json(RunLayout(root).manifest)
+        now = _manifest(root)
+        for file in sorted({*noted, *now}):
+            if file not in now:
+                raise WrongParents(f"{entry.name}: {root / file} is missing. Restore it, or add the run again.")
+            if noted.get(file) != now[file]:
+                raise WrongParents(
+                    f"{entry.name}: {root / file} has been changed since it was added. Add the run again."
+                )
+        check_run(root, base)
+
+    def promote(self, entry: Entry) -> None:
+        """Lets a version answer, once it is verified. The one that did so far is kept for `rollback`."""
+        self.verify(entry)
+        with self._turn():
+            state = self._state()
+            before = state["promoted"].get(entry.task)
+            if before == entry.version:
+                return
+            if before is not None:
+                state["history"].setdefault(entry.task, []).append(before)
+            state["promoted"][entry.task] = entry.version
+            self._write(state, "promote", entry.name)
+
+    def rollback(self, task: str) -> Entry:
+        """Lets the version answer that did before the promoted one. Raises BadInput if there was none."""
+        self.entry(task)
+        with self._turn():
+            state = self._state()
+            earlier = state["history"].get(task, [])
+            if not earlier:
+                raise BadInput(
+                    f"There is nothing to go back to: no other version of {task} was promoted before this one."
+                )
+            back = self.entry(task, earlier.pop())
+            self.verify(back)
+            state["promoted"][task] = back.version
+            self._write(state, "rollback", back.name)
+        return self.entry(task)
+
+    def _copy(self, run: RunLayout, copy: RunLayout) -> None:
+        result, lineage = read_json(run.result), read_json(run.lineage)
+        for file in (
+            run.config,
+            run.result,
+            run.lineage,
+            run.card,
+            run.labels,
+            run.head,
+            run.baseline,
+            run.baseline_arrays,
+        ):
+            if file.is_file():
+                shutil.copyfile(file, copy.root / file.name)
+        for adapter in lineage["adapters"]:
+            shared = self.layout.adapter(adapter["hash"])
+            if not shared.is_dir():
+                with atomic_folder(shared) as partial:
+                    shutil.copytree(run.adapter(adapter["name"]), partial, dirs_exist_ok=True)
+            shutil.copytree(shared, copy.adapter(adapter["name"]), copy_function=os.link)
+        scores = parquet.read_table(run.predictions, columns=["split", "labels", "logits"])
+        with atomic_file(copy.scores) as partial:
+            parquet.write_table(scores, partial, compression="zstd")
+        write_json(
+            copy.entry,
+            {
+                "added": datetime.now(UTC).isoformat(timespec="seconds"),
+                **{key: result[key] for key in ("task", "kind", "variant", "base", "seed", "metrics", "parameters")},
+                "classes": len(result["classes"]),
+                "terms": lineage["terms"],
+                "lineage": {
+                    "base": lineage["base"]["hash"],
+                    "adapters": {one["name"]: one["hash"] for one in lineage["adapters"]},
+                    "head": lineage["head"],
+                    "data": lineage["data"]["hash"],
+                },
+            },
+        )
+
+    @contextmanager
+    def _turn(self) -> Iterator[None]:
+        with wait_for_turn(self.layout.root):
+            yield
+
+    def _state(self) -> dict[str, Any]:
+        if not self.layout.state.is_file():
+            return {"promoted": {}, "history": {}, "log": []}
+        return dict(read_json(self.layout.state))
+
+    def _write(self, state: dict[str, Any], what: str, name: str) -> None:
+        state["log"].append({"time": datetime.now(UTC).isoformat(timespec="seconds"), "what": what, "version": name})
+        write_json(self.layout.state, state)
+
+
+def check_run(run: Path, base: str | None = None) -> None:
+    """Raises BadInput or WrongParents if a step-2 run is not finished, whole, unchanged, and of its base.
+
+    base: where the base is now; where it was without it, and not looked at if it is no longer there.
+    """
+    layout, _, lineage = finished_step_2(run)
+    parents: list[str] = []
+    for recorded in lineage["adapters"]:
+        folder = layout.adapter(recorded["name"])
+        if not folder.is_dir():
+            raise WrongParents(f"{run} lacks its adapter {recorded['name']!r} ({recorded['hash']}). Restore {folder}.")
+        adapter = load_adapter(folder)
+        if adapter.hash != recorded["hash"]:
+            raise WrongParents(
+                f"{folder} holds adapter {adapter.hash}, and the run was made with {recorded['hash']}. Restore that one."
+            )
+        if adapter.base != lineage["base"]["hash"]:
+            raise WrongParents(f"{folder} was made for the base {adapter.base}, the run for {lineage['base']['hash']}.")
+        if missing := [one for one in adapter.parents if one not in parents]:
+            raise WrongParents(f"{folder} needs adapter {missing[0]} below it, which the run does not hold.")
+        parents.append(str(adapter.hash))
+    if lineage["stack"] is None:
+        load_baseline(layout, lineage["head"])
+        return
+    if (found := hash_of_head(layout.head)) != lineage["head"]:
+        raise WrongParents(
+            f"{layout.head} has been changed: its content is {found}, the lineage says {lineage['head']}."
+        )
+    _check_base(run, lineage["base"], base)
+
+
+def _check_base(run: Path, recorded: dict[str, str], base: str | None) -> None:
+    try:
+        path = find_base(base or recorded["path"])
+    except BadInput:
+        if base is not None:
+            raise
+        return  # it may be on another machine; whoever loads the run meets it
+    if (found := hash_base(path)) != recorded["hash"]:
+        raise WrongParents(
+            f"{run} was made on the base {short(recorded['hash'])} and {base or recorded['path']} is {short(found)}. Give the "
+            "base it was made on with --base."
+        )
+
+
+def _manifest(root: Path) -> dict[str, str]:
+    """Content hashes of a version's files but the manifest itself, by their place."""
+    own = RunLayout(root).manifest
+    files = sorted(file for file in root.rglob("*") if file.is_file() and file != own)
+    return {file.relative_to(root).as_posix(): hash_files([file]) for file in files}
+
+
+def parse_entry(word: str) -> tuple[str, int | None]:
+    """TASK or TASK@VERSION. Raises BadInput for anything else."""
+    task, at, version = word.partition("@")
+    if at and not version.isdigit():
+        raise BadInput(f"{word!r} is neither a task nor TASK@VERSION, such as mortality@2.")
+    return task, int(version) if at else None

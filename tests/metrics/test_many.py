@@ -1,0 +1,54 @@
+"""Many comparisons: Holm against its definition, and the chance of a false alarm counted."""
+
+import math
+from itertools import combinations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from clinstack.metrics.many import holm, p_of_draws
+
+p_values = st.lists(st.floats(0, 1), min_size=1, max_size=6)
+
+
+@given(p_values)
+def test_holm_is_the_closed_test_of_bonferroni(values):
+    # A hypothesis is rejected if every set that holds it is, by Bonferroni within the set.
+    adjusted = holm(dict(enumerate(values)))
+    for one in range(len(values)):
+        others = [other for other in range(len(values)) if other != one]
+        sets = [{one, *more} for size in range(len(values)) for more in combinations(others, size)]
+        expected = max(min(1.0, len(group) * min(values[i] for i in group)) for group in sets)
+        assert adjusted[one] == pytest.approx(expected)
+
+
+def test_what_has_no_p_value_does_not_count():
+    adjusted = holm({"a": 0.02, "b": math.nan, "c": 0.03})
+    assert (adjusted["a"], adjusted["c"]) == (0.04, 0.04)
+    assert math.isnan(adjusted["b"])
+
+
+def test_a_family_of_nothing_raises_a_false_alarm_in_one_of_twenty():
+    random = np.random.default_rng(0)
+    alarms = [min(holm(dict(enumerate(random.random(10)))).values()) < 0.05 for _ in range(4000)]
+    assert 0.035 < np.mean(alarms) < 0.06
+
+
+def test_the_p_value_of_draws_is_small_where_they_lie_on_one_side_and_one_where_they_straddle():
+    assert p_of_draws(np.full(999, 0.5)) == p_of_draws(np.full(999, -0.5)) == 2 / 1000
+    assert p_of_draws(np.array([-1.0, 1.0])) == 1.0
+    assert p_of_draws(np.zeros(100)) == 1.0
+    assert math.isnan(p_of_draws(np.array([math.nan])))
+
+
+def test_p_values_of_a_bootstrapped_mean_are_uniform_where_there_is_no_difference():
+    random = np.random.default_rng(1)
+    found = []
+    for _ in range(400):
+        sample = random.normal(size=60)
+        draws = sample[random.integers(0, 60, (500, 60))].mean(axis=1)
+        found.append(p_of_draws(draws))
+    assert 0.03 < np.mean(np.array(found) < 0.05) < 0.09
+    assert 0.42 < np.mean(np.array(found) < 0.5) < 0.58

@@ -1,0 +1,229 @@
+"""The library: what goes in is whole, stays as it was, and one version answers, whoever else is writing."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+
+import numpy as np
+import pytest
+from pyarrow import parquet
+
+from clinstack import cli
+from clinstack.config import TrainOptions
+from clinstack.errors import BadInput, WrongParents
+from clinstack.models.note_classifier import load
+from clinstack.serving.library import Library, check_run, parse_entry
+from clinstack.training.classification import train
+
+
+@pytest.fixture(scope="module")
+def runs(small_base, small_task, clinical_run, tmp_path_factory):
+    """Two stacked runs of one task that share a frozen clinical adapter, and a baseline."""
+    root = tmp_path_factory.mktemp("runs")
+    shared = {"task": small_task("binary"), "resamples": 100, "epochs": 1, "max_tokens": 48, "device": "cpu"}
+    for seed in (1, 2):
+        train(TrainOptions(base=str(small_base), out=root / f"seed-{seed}", clinical=clinical_run, seed=seed, **shared))
+    train(TrainOptions(base="majority", out=root / "majority", **shared))
+    return root
+
+
+@pytest.fixture
+def library(tmp_path):
+    return Library(tmp_path / "library")
+
+
+def test_versions_are_counted_promoted_and_rolled_back(library, runs):
+    first, second = library.add(runs / "seed-1", "mortality"), library.add(runs / "seed-2", "mortality")
+    assert [first.name, second.name] == ["mortality@1", "mortality@2"]
+    with pytest.raises(BadInput) as caught:
+        library.entry("mortality")
+    assert str(caught.value) == "No version of mortality is promoted. Promote one of mortality@1, mortality@2."
+    library.promote(first)
+    library.promote(second)
+    library.promote(second)
+    assert library.entry("mortality").name == "mortality@2"
+    assert library.rollback("mortality").name == "mortality@1"
+    with pytest.raises(BadInput) as caught:
+        library.rollback("mortality")
+    assert str(caught.value) == (
+        "There is nothing to go back to: no other version of mortality was promoted before this one."
+    )
+    assert [one["what"] for one in json.loads(library.layout.state.read_text())["log"]] == [
+        "promote",
+        "promote",
+        "rollback",
+    ]
+    assert [(one.name, one.promoted) for one in library.entries()] == [("mortality@1", True), ("mortality@2", False)]
+
+
+def test_a_version_predicts_the_bits_of_its_run_and_holds_no_note_and_no_id(library, runs):
+    entry = library.add(runs / "seed-1", "mortality")
+    texts = ["patient is stable", "woman with shock and pain"]
+    assert np.array_equal(load(library.run(entry)).score_texts(texts), load(runs / "seed-1").score_texts(texts))
+    assert parquet.read_table(library.run(entry) / "scores.parquet").column_names == ["split", "labels", "logits"]
+    assert not (library.run(entry) / "predictions.parquet").exists()
+    for file in library.run(entry).rglob("*"):
+        if file.suffix in (".json", ".toml", ".md", ".csv", ".jsonl"):
+            assert "test-p0" not in file.read_text()
+    library.verify(library.add(runs / "majority", "mortality"))
+
+
+def test_an_adapter_that_versions_share_lies_on_the_disk_once(library, runs):
+    folders = [library.run(library.add(runs / f"seed-{seed}", "mortality")) for seed in (1, 2)]
+    places = [(one / "adapters/clinical/adapter_model.safetensors").stat() for one in folders]
+    assert places[0].st_ino == places[1].st_ino
+    assert len(list((library.layout.root / "adapters").iterdir())) == 3  # one clinical, two task
+
+
+def damage(run, what: str) -> None:
+    if what == "a changed weight":
+        file = run / "adapters/task/adapter_model.safetensors"
+        content = bytearray(file.read_bytes())
+        content[-3] ^= 1
+        file.write_bytes(content)
+    elif what == "a missing parent":
+        shutil.rmtree(run / "adapters/clinical")
+    elif what == "a changed head":
+        file = run / "head.safetensors"
+        content = bytearray(file.read_bytes())
+        content[-3] ^= 1
+        file.write_bytes(content)
+    elif what == "half a file":
+        file = run / "adapters/task/adapter_model.safetensors"
+        file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
+    elif what == "no result":
+        (run / "result.json").unlink()
+
+
+DAMAGES = {
+    "a changed weight": "adapters/task has been changed",
+    "a missing parent": "lacks its adapter 'clinical'",
+    "a changed head": "head.safetensors has been changed",
+    "half a file": "is not a whole safetensors file",
+    "no result": "is not finished: run its command again.",
+}
+
+
+@pytest.mark.parametrize("what", DAMAGES)
+def test_a_run_that_is_not_whole_is_refused_and_leaves_nothing(what, library, runs, tmp_path):
+    shutil.copytree(runs / "seed-1", tmp_path / "run")
+    damage(tmp_path / "run", what)
+    with pytest.raises((BadInput, WrongParents)) as caught:
+        library.add(tmp_path / "run", "mortality")
+    assert DAMAGES[what] in str(caught.value)
+    assert library.entries() == []
+    assert not (library.layout.root / "tasks").exists()
+
+
+@pytest.mark.parametrize("what", DAMAGES)
+def test_a_version_that_was_changed_later_is_noticed_and_never_promoted(what, library, runs):
+    first, entry = library.add(runs / "seed-2", "mortality"), library.add(runs / "seed-1", "mortality")
+    damage(library.run(entry), what)
+    with pytest.raises((BadInput, WrongParents)):
+        library.verify(entry)
+    with pytest.raises((BadInput, WrongParents)):
+        library.promote(entry)
+    library.promote(first)
+    assert library.entry("mortality") == library.entry("mortality", 1)
+
+
+def test_another_base_is_refused(library, runs, other_base):
+    with pytest.raises(WrongParents) as caught:
+        library.add(runs / "seed-1", "mortality", base=str(other_base))
+    assert "was made on the base" in str(caught.value)
+    assert "Give the base it was made on with --base." in str(caught.value)
+
+
+ADDS = textwrap.dedent(
+    """
+    import sys
+    from pathlib import Path
+    from clinstack.serving.library import Library
+    library = Library(Path(sys.argv[1]))
+    print("ready", flush=True)
+    for _ in range(int(sys.argv[3])):
+        entry = library.add(Path(sys.argv[2]), "mortality")
+        library.promote(entry)
+    """
+)
+
+
+def test_two_processes_that_write_at_once_lose_nothing(library, runs):
+    words = [sys.executable, "-c", ADDS, str(library.layout.root)]
+    writers = [subprocess.Popen([*words, str(runs / f"seed-{seed}"), "6"]) for seed in (1, 2)]
+    assert [writer.wait(timeout=120) for writer in writers] == [0, 0]
+    entries = library.entries()
+    assert [one.version for one in entries] == list(range(1, 13))
+    assert sum(one.promoted for one in entries) == 1
+    for one in entries:
+        library.verify(one)
+    log = json.loads(library.layout.state.read_text())["log"]
+    assert sorted(int(one["version"].split("@")[1]) for one in log) == list(range(1, 13))
+
+
+def test_a_writer_that_is_killed_leaves_the_library_whole(library, runs):
+    words = [sys.executable, "-c", ADDS, str(library.layout.root), str(runs / "seed-1"), "1000"]
+    for wait in (0.05, 0.2, 0.4):
+        writer = subprocess.Popen(words, stdout=subprocess.PIPE)
+        writer.stdout.readline()
+        time.sleep(wait)
+        os.kill(writer.pid, signal.SIGKILL)
+        writer.wait()
+        writer.stdout.close()
+        for one in library.entries():
+            library.verify(one)
+    added = library.add(runs / "seed-2", "mortality")
+    assert [one.version for one in library.entries()] == list(range(1, added.version + 1))
+    library.promote(added)
+    assert library.entry("mortality").name == added.name
+
+
+def test_names_and_versions_are_checked(library, runs):
+    with pytest.raises(BadInput) as caught:
+        library.add(runs / "seed-1", "../mortality")
+    assert str(caught.value) == (
+        "'../mortality' is no name for a task. Use lower-case letters, digits, and - _ . between them."
+    )
+    library.add(runs / "seed-1", "mortality")
+    for task, version, expected in (
+        ("mortalty", None, "has no task 'mortalty'. Did you mean 'mortality'?"),
+        ("mortality", 7, "Task mortality has no version 7. It has mortality@1."),
+    ):
+        with pytest.raises(BadInput) as caught:
+            library.entry(task, version)
+        assert expected in str(caught.value)
+    assert parse_entry("mortality@2") == ("mortality", 2)
+    with pytest.raises(BadInput):
+        parse_entry("mortality@two")
+    check_run(runs / "seed-1")
+
+
+def test_the_commands_add_list_promote_verify_and_refuse_to_export_against_terms(runs, tmp_path, capsys):
+    def says(*words: str) -> tuple[int, str, str]:
+        with pytest.raises(SystemExit) as end:
+            cli.main(["library", *words])
+        out, err = capsys.readouterr()
+        return end.value.code, out, err
+
+    shelf = str(tmp_path / "library")
+    assert says("add", str(runs / "seed-1"), "--library", shelf, "--name", "mortality")[0] == 0
+    assert says("promote", "mortality@1", "--library", shelf)[1] == "mortality@1 answers now\n"
+    listed = says("list", "--library", shelf)[1]
+    assert "mortality@1" in listed
+    assert "clinical-frozen+task" in listed
+    assert says("verify", "--library", shelf)[1] == "mortality@1 is what was added\n"
+    assert "# made-up-binary (binary), clinical-frozen+task" in says("show", "mortality", "--library", shelf)[1]
+    code, _, error = says("export", "mortality", "--library", shelf, "--out", str(tmp_path / "export"))
+    assert code == 2
+    assert "mortality@1 was trained on data under these terms: for tests only." in error
+    assert not (tmp_path / "export").exists()
+    code, _, _ = says("export", "mortality", "--library", shelf, "--out", str(tmp_path / "export"), "--accept-terms")
+    assert code == 0
+    assert (tmp_path / "export" / "README.md").is_file()
+    code, _, error = says("rollback", "mortality", "--library", shelf)
+    assert (code, "nothing to go back to" in error) == (2, True)
