@@ -203,7 +203,7 @@ def show_study(found: dict[str, Any]) -> None:
     for name, reason in found["failed"].items():
         console.print(f"failed: {name}: {reason}", markup=False)
     if found["report"]:
-        console.print(f"report {found['report']}")
+        print(f"report {found['report']}")
 
 
 def show_library(rows: list[dict[str, Any]]) -> None:

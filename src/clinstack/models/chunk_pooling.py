@@ -51,7 +51,9 @@ def _sums(rows: Tensor, note: Tensor, notes: int) -> Tensor:
 
 def _largest(rows: Tensor, note: Tensor, notes: int) -> Tensor:
     places = note.unsqueeze(1).expand_as(rows)
-    return rows.new_empty(notes, rows.shape[1]).scatter_reduce(0, places, rows, "amax", include_self=False)
+    # Not include_self=False (torch 2.13): on the way back what lay in the memory before would count as one of the largest.
+    lowest = rows.new_full((notes, rows.shape[1]), -torch.inf)
+    return lowest.scatter_reduce(0, places, rows, "amax")
 
 
 CHUNK_POOLINGS: dict[ChunkPooling, Callable[[int], nn.Module]] = {
