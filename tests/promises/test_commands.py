@@ -26,6 +26,18 @@ COMMANDS = [
     ["data", "mimic4"],
     ["data", "table"],
     ["data", "describe"],
+    ["search", "adapt"],
+    ["search", "train"],
+    ["study"],
+    ["study", "table2"],
+    ["plan"],
+    ["library", "add"],
+    ["library", "list"],
+    ["library", "show"],
+    ["library", "verify"],
+    ["library", "promote"],
+    ["library", "rollback"],
+    ["library", "export"],
 ]
 CANARY = "zebrafinch"
 
