@@ -201,9 +201,9 @@ def show_study(found: dict[str, Any]) -> None:
     console = Console(highlight=False)
     console.print(f"{found['finished']} of {found['cells']} cells finished")
     for name, reason in found["failed"].items():
-        console.print(f"failed: {name}: {reason}", markup=False)
+        console.print(f"failed: {name}: {reason}", markup=False, soft_wrap=True)
     if found["report"]:
-        print(f"report {found['report']}")
+        console.print(f"report {found['report']}", soft_wrap=True)
 
 
 def show_library(rows: list[dict[str, Any]]) -> None:
