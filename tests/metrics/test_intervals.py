@@ -187,3 +187,50 @@ def test_a_run_differs_from_itself_by_nothing():
     )
     found, p_value = intervals.delong_difference([3, 1], [1, 2], [True, True])
     assert np.isnan([found.value, p_value]).all()
+
+
+def test_one_run_over_its_seeds_is_the_run():
+    random = np.random.default_rng(0)
+    run = intervals.Draws(0.7, random.normal(0.7, 0.05, 500))
+    again = intervals.over_seeds([run])
+    assert again.value == run.value
+    assert np.array_equal(again.draws, run.draws)
+
+
+def test_seeds_are_drawn_with_the_patients_and_figures_that_do_not_exist_are_passed_over():
+    runs = [intervals.Draws(value, np.full(4000, value)) for value in (0.6, 0.7, 0.8)]
+    found = intervals.over_seeds(runs, seed=3)
+    assert found.value == pytest.approx(0.7)
+    # Every mean of three draws from three values, as often as chance has it: 27 ways, the extremes one each.
+    assert np.mean(np.isclose(found.draws, 0.6)) == pytest.approx(1 / 27, abs=0.012)
+    assert np.mean(np.isclose(found.draws, 0.7)) == pytest.approx(7 / 27, abs=0.03)
+    absent = intervals.Draws(float("nan"), np.full(4000, np.nan))
+    assert intervals.over_seeds([*runs[:1], absent]).value == 0.6
+    drawn = intervals.over_seeds([*runs[:1], absent]).draws
+    assert set(np.unique(drawn[~np.isnan(drawn)])) == {0.6}
+    assert np.mean(np.isnan(drawn)) == pytest.approx(1 / 4, abs=0.03)
+
+
+def test_an_interval_over_seeds_and_patients_covers_where_one_over_patients_alone_does_not():
+    random = np.random.default_rng(5)
+    covered = {"both": 0, "patients": 0}
+    for trial in range(300):
+        patients = random.normal(0, 1, 80)
+        runs = []
+        for _ in range(8):
+            of_seed = random.normal(0, 0.2)
+            resampled = patients[np.random.default_rng(trial).integers(0, 80, (300, 80))].mean(axis=1)
+            runs.append(intervals.Draws(patients.mean() + of_seed, resampled + of_seed))
+        both = intervals.over_seeds(runs, trial).interval()
+        covered["both"] += both.low <= 0 <= both.high
+        one = runs[0].interval()
+        covered["patients"] += one.low <= 0 <= one.high
+    assert covered["both"] / 300 > 0.9
+    assert covered["patients"] / 300 < 0.88
+
+
+def test_a_difference_of_draws_is_taken_resample_by_resample():
+    first, second = intervals.Draws(0.8, np.array([0.7, 0.9])), intervals.Draws(0.5, np.array([0.6, 0.4]))
+    found = first.minus(second)
+    assert found.value == pytest.approx(0.3)
+    assert found.draws == pytest.approx([0.1, 0.5])

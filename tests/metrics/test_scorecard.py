@@ -10,6 +10,7 @@ from clinstack.errors import BadInput
 from clinstack.metrics import calibration, decisions, ranking
 from clinstack.metrics.scorecard import (
     KINDS,
+    calibration_error,
     headline,
     headline_statistic,
     probabilities,
@@ -81,6 +82,13 @@ def test_every_figure_and_interval_equals_the_slow_bootstrap(kind, slow_resample
         low, high = np.nanquantile([each[name] for each in drawn], [0.025, 0.975])
         found = card.metrics[name]
         assert (found["value"], found["low"], found["high"]) == pytest.approx((value, low, high), abs=1e-12), name
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_calibration_error_alone_is_the_scorecards(kind):
+    logits, labels, ids = notes_of(kind)
+    alone = calibration_error(kind, logits, labels, ids, resamples=50, seed=2)
+    assert alone == scorecard(kind, logits, labels, ids, resamples=50, seed=2).metrics["ece"]
 
 
 @pytest.mark.parametrize("kind", KINDS)

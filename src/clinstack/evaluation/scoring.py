@@ -11,7 +11,7 @@ from clinstack.config import EvaluateOptions
 from clinstack.data.notes import SPLITS
 from clinstack.data.task import Task, open_task
 from clinstack.errors import BadInput
-from clinstack.metrics.scorecard import scorecard
+from clinstack.metrics.scorecard import calibration_error, scorecard
 from clinstack.models.note_classifier import load
 from clinstack.models.text_classifier import TextClassifier
 from clinstack.runs.atomic import read_json
@@ -32,7 +32,10 @@ def evaluate(options: EvaluateOptions) -> dict[str, Any]:
     table = task.read(options.split)
     patients: list[str] = table.column("patient_id").to_pylist()
     logits = classifier.score_texts(table.column("text").to_pylist(), options.batch_size)
-    card = scorecard(task.kind, logits, task.label_matrix(table), patients, options.resamples)
+    labels = task.label_matrix(table)
+    card = scorecard(task.kind, logits, labels, patients, options.resamples)
+    scaled = logits / read_json(RunLayout(options.run).result)["temperature"]
+    card.metrics["ece_scaled"] = calibration_error(task.kind, scaled, labels, patients, options.resamples)
     return {
         "run": str(options.run),
         "task": task.name,

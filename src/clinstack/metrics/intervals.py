@@ -42,6 +42,46 @@ class Interval:
         return bool(self.low > value or self.high < value)
 
 
+@dataclass(frozen=True)
+class Draws:
+    """A figure, and what it is in each resample (B,), NaN where it does not exist."""
+
+    value: float
+    draws: Floats
+
+    def interval(self, level: float = LEVEL) -> Interval:
+        """Its percentile interval."""
+        defined = self.draws[~np.isnan(self.draws)]
+        dropped = len(self.draws) - len(defined)
+        if not len(defined) or np.isnan(self.value):
+            return Interval(self.value, float("nan"), float("nan"), dropped)
+        low, high = np.quantile(defined, [(1 - level) / 2, (1 + level) / 2])
+        return Interval(self.value, float(low), float(high), dropped)
+
+    def minus(self, other: "Draws") -> "Draws":
+        """The difference, resample by resample."""
+        return Draws(self.value - other.value, self.draws - other.draws)
+
+
+def over_seeds(runs: Sequence[Draws], seed: int = 0) -> Draws:
+    """The mean of runs that differ in their seed alone; in each resample as many of them are drawn, with replacement.
+
+    So the interval holds the chance of training beside that of the patients; of one run it holds the patients' alone. With few
+    seeds it is somewhat too narrow, as every bootstrap of few things is. Figures that do not exist are passed over.
+    """
+    table = np.stack([one.draws for one in runs])
+    chosen = np.random.default_rng([seed, len(runs)]).integers(0, len(runs), table.shape)
+    drawn = np.take_along_axis(table, chosen, axis=0)
+    return Draws(float(_mean_defined(np.array([[one.value] for one in runs]))[0]), _mean_defined(drawn))
+
+
+def _mean_defined(table: Floats) -> Floats:
+    defined = ~np.isnan(table)
+    count = defined.sum(axis=0)
+    total = np.where(defined, table, 0.0).sum(axis=0)
+    return np.asarray(np.divide(total, count, out=np.full(table.shape[1], np.nan), where=count > 0))
+
+
 def patient_weights(patient_ids: Sequence[str], resamples: int = RESAMPLES, seed: int = 0) -> Iterator[Weights]:
     """How often each note counts in each resample of patients: blocks of (B, N), `resamples` rows in all.
 
@@ -70,12 +110,21 @@ def bootstrap_all(
     patient_ids: (N,) whose each note is.
     Raises BadInput if there are no notes.
     """
+    found = bootstrap_draws(statistics, patient_ids, resamples, seed)
+    return {name: draws.interval(level) for name, draws in found.items()}
+
+
+def bootstrap_draws(
+    statistics: Statistics[Key], patient_ids: Sequence[str], resamples: int = RESAMPLES, seed: int = 0
+) -> dict[Key, Draws]:
+    """The statistics in each resample, for what is made of several of them; see `bootstrap_all`."""
     if not len(patient_ids):
         raise BadInput("There are no notes to score.")
     values = statistics(np.ones((1, len(patient_ids)), dtype=np.int32))
     blocks = [statistics(weights) for weights in patient_weights(patient_ids, resamples, seed)]
     return {
-        name: _percentiles(float(value[0]), [block[name] for block in blocks], level) for name, value in values.items()
+        name: Draws(float(value[0]), np.concatenate([block[name] for block in blocks]))
+        for name, value in values.items()
     }
 
 
@@ -174,13 +223,3 @@ def _midranks(values: Floats) -> Floats:
     """Ranks from 1, tied values sharing their mean rank."""
     _, group, sizes = np.unique(values, return_inverse=True, return_counts=True)
     return np.asarray((np.cumsum(sizes) - (sizes - 1) / 2)[group])
-
-
-def _percentiles(value: float, blocks: list[Floats], level: float) -> Interval:
-    drawn = np.concatenate(blocks) if blocks else np.empty(0)
-    defined = drawn[~np.isnan(drawn)]
-    dropped = len(drawn) - len(defined)
-    if not len(defined) or np.isnan(value):
-        return Interval(value, float("nan"), float("nan"), dropped)
-    low, high = np.quantile(defined, [(1 - level) / 2, (1 + level) / 2])
-    return Interval(value, float(low), float(high), dropped)

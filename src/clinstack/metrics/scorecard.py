@@ -52,6 +52,7 @@ class Kind:
     selection: Callable[[Floats, Bools], float]
     headline: str
     headline_statistic: Callable[[Floats, Bools], Statistic]
+    binned: Callable[[Floats, Bools], calibration.BinnedNotes]
 
 
 def probabilities(kind: str, logits: ArrayLike) -> Floats:
@@ -85,6 +86,22 @@ def scorecard(
             by_class.setdefault(figure[1], {})[figure[0]] = _as_json(interval)
     metrics = {figure: _as_json(interval) for figure, interval in found.items() if isinstance(figure, str)}
     return Scorecard(metrics, int(both_values.sum()), by_class)
+
+
+def calibration_error(
+    kind: str,
+    logits: ArrayLike,
+    labels: ArrayLike,
+    patient_ids: Sequence[str],
+    resamples: int = RESAMPLES,
+    seed: int = 0,
+) -> dict[str, float | None]:
+    """The expected calibration error with its interval, as the scorecard has it: of the positive class, of the decided one, or
+    of every label.
+    """
+    chosen = _kind(kind)
+    binned = chosen.binned(chosen.probabilities(_finite(logits)), np.asarray(labels).astype(bool))
+    return _as_json(bootstrap(binned.error, patient_ids, resamples, seed))
 
 
 def auroc_as_released(
@@ -143,7 +160,7 @@ def _binary(scores: Floats, values: Floats, truths: Bools) -> Statistics[Figure]
     ranked = ranking.Ranked(scores[:, 1], label)
     right = decisions.right(label, decided).astype(np.float64)
     squared = calibration.squared_error(positive, label)
-    binned = calibration.BinnedNotes(positive[:, None], label[:, None])
+    binned = _of_positive(values, truths)
 
     def compute(weights: Weights) -> dict[Figure, Floats]:
         areas = ranked.areas(weights)
@@ -166,9 +183,7 @@ def _multiclass(scores: Floats, values: Floats, truths: Bools) -> Statistics[Fig
     pairs, classes = ranking.rank_pairs(scores, truths), ranking.rank_classes(scores, truths)
     right = decisions.right(truths, decided).astype(np.float64)
     squared = calibration.squared_error(values, truths).sum(axis=1)
-    binned = calibration.BinnedNotes(
-        values.max(axis=1, keepdims=True), right[:, None]
-    )  # of the decided class, as usual
+    binned = _of_decided(values, truths)
 
     def compute(weights: Weights) -> dict[Figure, Floats]:
         areas = [ranked.areas(weights) for ranked in classes]
@@ -190,7 +205,7 @@ def _multilabel(scores: Floats, values: Floats, truths: Bools) -> Statistics[Fig
     decided = values >= 0.5
     classes, micro = ranking.rank_classes(scores, truths), ranking.rank_micro(scores, truths)
     squared = calibration.squared_error(values, truths).mean(axis=1)
-    binned = calibration.BinnedNotes(values, truths)
+    binned = _of_every_label(values, truths)
 
     def compute(weights: Weights) -> dict[Figure, Floats]:
         areas = [ranked.areas(weights) for ranked in classes]
@@ -214,6 +229,19 @@ def _multilabel(scores: Floats, values: Floats, truths: Bools) -> Statistics[Fig
 def _by_class(areas: list[ranking.Areas]) -> dict[Figure, Floats]:
     found: dict[Figure, Floats] = {("auroc", column): area.auroc for column, area in enumerate(areas)}
     return found | {("auprc", column): area.auprc for column, area in enumerate(areas)}
+
+
+def _of_positive(values: Floats, truths: Bools) -> calibration.BinnedNotes:
+    return calibration.BinnedNotes(values[:, 1:], truths[:, 1:])
+
+
+def _of_decided(values: Floats, truths: Bools) -> calibration.BinnedNotes:
+    right = values.argmax(axis=1) == truths.argmax(axis=1)
+    return calibration.BinnedNotes(values.max(axis=1, keepdims=True), right[:, None])
+
+
+def _of_every_label(values: Floats, truths: Bools) -> calibration.BinnedNotes:
+    return calibration.BinnedNotes(values, truths)
 
 
 def _softmax(logits: Floats) -> Floats:
@@ -265,6 +293,7 @@ KINDS = {
         selection=_positive_auroc,
         headline="auroc",
         headline_statistic=_positive,
+        binned=_of_positive,
     ),
     "multiclass": Kind(
         scores=_softmax,
@@ -274,6 +303,7 @@ KINDS = {
         selection=ranking.auroc_ovr_macro,
         headline="auroc_ovo_macro",
         headline_statistic=_mean_of_pairs,
+        binned=_of_decided,
     ),
     "multilabel": Kind(
         scores=_as_they_are,
@@ -283,6 +313,7 @@ KINDS = {
         selection=ranking.auroc_macro,
         headline="auroc_macro",
         headline_statistic=_mean_of_classes,
+        binned=_of_every_label,
     ),
 }
 

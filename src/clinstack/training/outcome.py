@@ -15,7 +15,8 @@ from pyarrow import parquet
 
 from clinstack.config import TrainOptions
 from clinstack.data.task import Task
-from clinstack.metrics.scorecard import Scorecard, auroc_as_released, probabilities, scorecard
+from clinstack.metrics.scorecard import Scorecard, auroc_as_released, calibration_error, probabilities, scorecard
+from clinstack.metrics.temperature import fit_temperature
 from clinstack.runs.atomic import atomic_file, write_json, write_text
 from clinstack.runs.card import write_card
 from clinstack.runs.layout import RunLayout
@@ -46,7 +47,8 @@ def write_outcome(
 ) -> dict[str, Any]:
     """Scores the splits that were predicted and writes all files of a finished run, `result.json` last; returns its content.
 
-    notes: all splits that were read.   logits: of those that were predicted.   about, lineage: what else is to be said.
+    notes: all splits that were read.   logits: of those that were predicted, valid among them.
+    about, lineage: what else is to be said.
     """
     scored = {split: notes[split] for split in logits}
     cards = {
@@ -57,6 +59,11 @@ def write_outcome(
         for split, one in scored.items():
             found = auroc_as_released(logits[split], one.labels, one.patient_ids, options.resamples)
             cards[split].metrics["auroc_macro_as_released"] = found
+    temperature = fit_temperature(task.kind, logits["valid"], notes["valid"].labels)
+    for split, one in scored.items():
+        scaled = logits[split] / temperature
+        found = calibration_error(task.kind, scaled, one.labels, one.patient_ids, options.resamples)
+        cards[split].metrics["ece_scaled"] = found
     result = {
         "step": 2,
         "task": task.name,
@@ -65,6 +72,7 @@ def write_outcome(
         "profile": options.profile,
         "seed": options.seed,
         "metrics": {split: card.metrics for split, card in cards.items()},
+        "temperature": temperature,
         "labels_scored": {split: card.labels_scored for split, card in cards.items()},
         "labels_absent": {split: int((~one.labels.any(axis=0)).sum()) for split, one in notes.items()},
         **about,

@@ -3,20 +3,21 @@
 A *setup* is everything of a step-2 run but its task and seed: base, profile, variant, PEFT methods, and whatever
 settings differ between runs that are otherwise alike (a search's ranks, a study's heads). The figure of a setup is
 the mean over its seeds. Its interval, and that of the difference of two setups, come from one bootstrap over the test
-patients in which every setup is scored on the same drawn patients, so that the difference is paired.
+patients in which every setup is scored on the same drawn patients, so that the difference is paired; where a setup has
+several seeds, they are drawn too.
 """
 
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from clinstack.metrics.intervals import RESAMPLES, Interval, bootstrap_all
-from clinstack.metrics.ranking import mean_defined
+from clinstack.metrics.intervals import RESAMPLES, Draws, Interval, bootstrap_draws, over_seeds
+from clinstack.metrics.many import holm, p_of_draws
 from clinstack.metrics.scorecard import headline, headline_statistic
 from clinstack.models.method import method_fields
 from clinstack.studies.report.gather import Predictions, Run, read_predictions
@@ -97,6 +98,7 @@ class TaskFindings:
     metric: str
     cells: tuple[Cell, ...]
     differences: Mapping[tuple[Setup, Setup], Interval]
+    p_values: Mapping[tuple[Setup, Setup], float]
     notes: int
     patients: int
     resamples: int
@@ -109,6 +111,11 @@ class TaskFindings:
         if (turned := self.differences.get((second, first))) is not None:
             return Interval(-turned.value, -turned.high, -turned.low, turned.dropped)
         return None
+
+    def p_value(self, first: Setup, second: Setup) -> float:
+        """Of no difference between the two, not adjusted; NaN where there is no difference to speak of."""
+        either = self.p_values.get((first, second), self.p_values.get((second, first)))
+        return float("nan") if either is None else either
 
     @property
     def highest(self) -> Cell | None:
@@ -134,6 +141,8 @@ class Answer:
     first: Setup
     second: Setup
     difference: Interval
+    p_value: float
+    """Adjusted for all answers of the report (Holm)."""
 
     @property
     def verdict(self) -> str:
@@ -162,8 +171,10 @@ def answers(findings: Sequence[TaskFindings]) -> list[Answer]:
                 for second in (cell for cell in task.cells if cell.setup.variant == against):
                     difference = task.difference(first.setup, second.setup) if fit(first, second) else None
                     if difference is not None and not np.isnan(difference.value):
-                        found.append(Answer(question, task.task, first.setup, second.setup, difference))
-    return found
+                        p_value = task.p_value(first.setup, second.setup)
+                        found.append(Answer(question, task.task, first.setup, second.setup, difference, p_value))
+    adjusted = holm({place: one.p_value for place, one in enumerate(found)})
+    return [replace(one, p_value=adjusted[place]) for place, one in enumerate(found)]
 
 
 def setup_labels(setups: Sequence[Setup]) -> dict[Setup, str]:
@@ -225,17 +236,17 @@ def _task_findings(groups: Mapping[Setup, list[Run]]) -> TaskFindings:
     kept = {run.name: read_predictions(run) for runs in groups.values() for run in runs}
     shared = _shared_notes(kept)
     complete = [s for s in setups if all(_on(kept[run.name], shared) for run in groups[s])] if shared else []
-    intervals: dict[tuple[Setup, ...], Interval] = {}
+    draws: dict[tuple[Setup, ...], Draws] = {}
     resamples = 0
     if shared and complete:
         runs = sum(len(groups[setup]) for setup in complete)
         resamples = int(np.clip(_MOST_CELLS // (shared.labels.size * runs), 200, RESAMPLES))
         logits = {setup: [_logits(kept[run.name]) for run in groups[setup]] for setup in complete}
-        intervals = _bootstrap(kind, logits, shared, resamples)
+        draws = _bootstrap(kind, logits, shared, resamples)
     cells = []
     for setup in setups:
         ordered = sorted(groups[setup], key=lambda run: (run.seed is None, run.seed, run.name))
-        interval = intervals.get((setup,))
+        interval = draws[setup,].interval() if (setup,) in draws else None
         cells.append(
             Cell(
                 setup,
@@ -251,7 +262,8 @@ def _task_findings(groups: Mapping[Setup, list[Run]]) -> TaskFindings:
         classes=tuple(about["classes"]),
         metric=metric,
         cells=tuple(cells),
-        differences={(key[0], key[1]): interval for key, interval in intervals.items() if len(key) == 2},
+        differences={(key[0], key[1]): found.interval() for key, found in draws.items() if len(key) == 2},
+        p_values={(key[0], key[1]): p_of_draws(found.draws) for key, found in draws.items() if len(key) == 2},
         notes=len(shared.note_ids) if shared else 0,
         patients=len(set(shared.patient_ids)) if shared else 0,
         resamples=resamples,
@@ -261,20 +273,26 @@ def _task_findings(groups: Mapping[Setup, list[Run]]) -> TaskFindings:
 
 def _bootstrap(
     kind: str, logits: Mapping[Setup, list[NDArray[np.float64]]], notes: Predictions, resamples: int
-) -> dict[tuple[Setup, ...], Interval]:
-    """Intervals of each setup, keyed (setup,), and of each difference, keyed (first, second)."""
+) -> dict[tuple[Setup, ...], Draws]:
+    """Each setup, keyed (setup,), and each difference, keyed (first, second), in every resample."""
     statistics = {
-        setup: [headline_statistic(kind, one, notes.labels) for one in many] for setup, many in logits.items()
+        (setup, number): headline_statistic(kind, one, notes.labels)
+        for setup, many in logits.items()
+        for number, one in enumerate(many)
     }
 
-    def compute(weights: NDArray[np.int32]) -> dict[tuple[Setup, ...], NDArray[np.float64]]:
-        values = {setup: mean_defined([one(weights) for one in many]) for setup, many in statistics.items()}
-        found: dict[tuple[Setup, ...], NDArray[np.float64]] = {(setup,): value for setup, value in values.items()}
-        for first, second in combinations(values, 2):
-            found[first, second] = values[first] - values[second]
-        return found
+    def compute(weights: NDArray[np.int32]) -> dict[tuple[Setup, int], NDArray[np.float64]]:
+        return {key: statistic(weights) for key, statistic in statistics.items()}
 
-    return bootstrap_all(compute, notes.patient_ids, resamples)
+    by_run = bootstrap_draws(compute, notes.patient_ids, resamples)
+    by_setup = {
+        setup: over_seeds([by_run[setup, number] for number in range(len(many))], place)
+        for place, (setup, many) in enumerate(logits.items())
+    }
+    found: dict[tuple[Setup, ...], Draws] = {(setup,): draws for setup, draws in by_setup.items()}
+    for first, second in combinations(by_setup, 2):
+        found[first, second] = by_setup[first].minus(by_setup[second])
+    return found
 
 
 def _shared_notes(kept: Mapping[str, Predictions | None]) -> Predictions | None:

@@ -36,8 +36,8 @@ def _of_seeds(tasks: Sequence[TaskFindings]) -> list[str]:
         said.append("Each setup was trained once. How much another seed would change a figure is unknown.")
     elif counts:
         said.append(
-            "A figure is the mean over the seeds of its setup. Its interval holds the chance of the test patients, not "
-            "that of training; the range over seeds is shown beside it."
+            "A figure is the mean over the seeds of its setup. Its interval holds the chance of the test patients and, as "
+            "far as so few seeds tell it, of training; the range over seeds is shown beside it."
         )
     if any(len({run.seed for run in cell.runs}) < len(cell.runs) for task in tasks for cell in task.cells):
         said.append("Some runs share setup, task and seed; they are counted as repetitions.")
@@ -48,9 +48,10 @@ def _of_comparing(found: Gathered, tasks: Sequence[TaskFindings]) -> list[str]:
     said = []
     if any(len(task.cells) > 1 for task in tasks):
         said.append(
-            "“Better” means that the 95 % interval of the paired difference excludes 0. Differences are not corrected for "
-            "their number: among twenty that are nothing, one is expected to look like something. The highest of several "
-            "values is on average somewhat too high."
+            "“Better” means that the 95 % interval of the paired difference excludes 0: among twenty that are nothing, one is "
+            "expected to look like something. The p-values are corrected for their number (Holm): where one is below 0.05, "
+            "the chance that any such difference of this report is none is at most 1 in 20. The highest of several values is "
+            "on average somewhat too high."
         )
     if found.language:
         said.append("Perplexities are comparable only between runs with one tokenizer; bits per byte between any.")

@@ -64,7 +64,7 @@ def headline_table(tasks: Sequence[TaskFindings], names: Mapping[Setup, str]) ->
             row.append(_headline_cell(*at) if at else words.NONE)
         rows.append(row)
     columns = ["Variant", *(f"{task.task}, {words.metric_name(task.metric)}" for task in tasks)]
-    return Table("Test performance by variant and task, with 95 % intervals over patients", columns, rows)
+    return Table("Test performance by variant and task, with 95 % intervals over patients and seeds", columns, rows)
 
 
 def _headline_cell(task: TaskFindings, cell: Cell) -> Measured:
@@ -87,8 +87,9 @@ def answer_table(answered: Sequence[Answer], names: Mapping[Setup, str]) -> Tabl
         group = Group(one.question, f"{names[one.first]} against {names[one.second]}")
         if group not in rows:
             same = [o for o in answered if (o.question, o.first, o.second) == (one.question, one.first, one.second)]
-            rows += [group, *([o.task, _difference(o), o.verdict] for o in same)]
-    return Table("Differences of the test metric, paired by patient", ["Task", "Difference", "Verdict"], rows)
+            rows += [group, *([o.task, _difference(o), words.p_value(o.p_value), o.verdict] for o in same)]
+    columns = ["Task", "Difference", "p (Holm)", "Verdict"]
+    return Table("Differences of the test metric, paired by patient", columns, rows)
 
 
 def _difference(answer: Answer) -> Measured:

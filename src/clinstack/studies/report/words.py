@@ -16,6 +16,8 @@ METRICS = {
     "f1": "F1",
     "accuracy": "accuracy",
     "brier": "Brier score",
+    "ece": "calibration error",
+    "ece_scaled": "calibration error, scaled",
     "bits_per_byte": "bits per byte",
 }
 _AVERAGES = {"macro": "macro", "micro": "micro", "ovo": "one-vs-one", "ovr": "one-vs-rest"}
@@ -50,6 +52,11 @@ def signed_limits(interval: Interval) -> str:
     if not (isfinite(interval.low) and isfinite(interval.high)):
         return NONE
     return f"{signed(interval.low)} to {signed(interval.high)}"
+
+
+def p_value(value: float) -> str:
+    """To three decimals; what is smaller is said to be."""
+    return NONE if not isfinite(value) else "< 0.001" if value < 0.001 else f"{value:.3f}"
 
 
 def small(values: Sequence[Any]) -> str:
