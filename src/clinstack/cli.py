@@ -357,7 +357,7 @@ def _check_plan(options: config.PlanCheckOptions) -> None:
 @_command(app, "evaluate", config.EvaluateOptions, ("run",))
 def _evaluate(options: config.EvaluateOptions) -> None:
     from clinstack.evaluation.scoring import evaluate
-    from clinstack.terminal import show_metrics
+    from clinstack.terminal import show_metrics, show_subgroups
 
     found = evaluate(options)
 
@@ -365,6 +365,8 @@ def _evaluate(options: config.EvaluateOptions) -> None:
         show_metrics(found, found["metrics"], options.split)
         counts = f"{found['notes']:,} notes of {found['patients']:,} patients"
         print(f"{counts}; {found['labels_scored']} of {found['classes']} classes scored")
+        if found["subgroups"]:
+            show_subgroups(found["subgroups"])
 
     _print(found, show)
 

@@ -408,6 +408,10 @@ class EvaluateOptions(Options):
     """Which patients."""
     task: Path | None = None
     """Another task folder with the same classes, such as another hospital's; the run's own without it."""
+    by: list[str] = []
+    """Also the figures of groups: a column, or bands of a column's numbers, as in age:40,65,80; may be given several times."""
+    attributes: Path | None = None
+    """Table with note_id or patient_id and the columns of --by; the task's own columns without it."""
     base: str | None = None
     """Where the base is now, if not where it was."""
     device: str = "auto"

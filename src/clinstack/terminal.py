@@ -90,6 +90,17 @@ def show_metrics(result: dict[str, Any], metrics: dict[str, dict[str, float | No
     Console(highlight=False).print(table)
 
 
+def show_subgroups(rows: list[dict[str, Any]]) -> None:
+    """Prints the figures of groups on stdout, and their gaps to all others."""
+    table = Table(title=f"\n{rows[0]['metric']} by group", title_justify="left", box=None, pad_edge=False)
+    for name in ("group", "notes", "value [95 % interval]", "gap to all others"):
+        table.add_column(name, justify="right" if name == "notes" else "left", no_wrap=True)
+    for row in rows:
+        gap = {"value": row["gap"], "low": row["gap_low"], "high": row["gap_high"]}
+        table.add_row(f"{row['column']} {row['group']}", f"{row['notes']:,}", interval_text(row), interval_text(gap))
+    Console(highlight=False).print(table)
+
+
 def show_language(result: dict[str, Any]) -> None:
     """Prints a step-1 run's perplexity and bits per byte on stdout."""
     table = Table(title=f"{result['method']} on {result['corpus']}", title_justify="left", box=None, pad_edge=False)

@@ -11,6 +11,7 @@ from clinstack.config import EvaluateOptions
 from clinstack.data.notes import SPLITS
 from clinstack.data.task import Task, open_task
 from clinstack.errors import BadInput
+from clinstack.evaluation.subgroups import parse_split, read_attributes, subgroups
 from clinstack.metrics.scorecard import calibration_error, scorecard
 from clinstack.models.note_classifier import load
 from clinstack.models.text_classifier import TextClassifier
@@ -23,13 +24,16 @@ from clinstack.training.machine import choose_device
 def evaluate(options: EvaluateOptions) -> dict[str, Any]:
     """Metrics with 95 % patient-bootstrap intervals of a run on one split.
 
-    Returns {"run", "task", "split", "notes", "patients", "metrics": {name: {value, low, high}}, "labels_scored", "classes"}.
+    Returns {"run", "task", "split", "notes", "patients", "metrics": {name: {value, low, high}}, "labels_scored", "classes",
+    "subgroups": see `subgroups`}.
     Raises BadInput if the task is missing, changed or has other classes; WrongParents as `load`.
     """
     classifier = load(options.run, options.base, choose_device(options.device))
     task = _own_task(options.run) if options.task is None else open_task(options.task)
     _require_same_classes(task, classifier)
     table = task.read(options.split)
+    splits = [parse_split(word) for word in options.by]
+    attributes = read_attributes(table, [split.column for split in splits], options.attributes) if splits else {}
     patients: list[str] = table.column("patient_id").to_pylist()
     logits = classifier.score_texts(table.column("text").to_pylist(), options.batch_size)
     labels = task.label_matrix(table)
@@ -46,6 +50,7 @@ def evaluate(options: EvaluateOptions) -> dict[str, Any]:
         "metrics": card.metrics,
         "labels_scored": card.labels_scored,
         "classes": len(task.classes),
+        "subgroups": subgroups(task.kind, logits, labels, patients, attributes, splits, options.resamples),
     }
 
 
