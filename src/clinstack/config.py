@@ -15,7 +15,8 @@ from clinstack.errors import BadInput, did_you_mean
 class Options(BaseModel):
     """What every command's options share: complete, frozen, and no unknown name."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+    # Built when first used: a command needs one class of twenty, and `--help` none.
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, defer_build=True)
 
 
 Chosen = TypeVar("Chosen", bound=Options)

@@ -284,6 +284,8 @@ def test_workers_end_with_the_search_that_started_them(options, of_a_terminal):
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
+        # What a shell starts in the background ignores Ctrl-C, and so would all that the tests start.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     while len(list(chosen.out.glob("trials/*/metrics.jsonl"))) < 2:
         assert process.poll() is None
