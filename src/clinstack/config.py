@@ -256,6 +256,10 @@ class StudyOptions(Options):
     """Study folder to write; the same command goes on with an interrupted study."""
     workers: int = Field(default=0, ge=0)
     """Processes that train cells at the same time; 0 takes as many as cores and memory allow."""
+    engine: Literal["local", "ray"] = "local"
+    """Where cells are trained: on this machine, or on a Ray cluster that shares the folder (extra ray)."""
+    address: str | None = None
+    """Of --engine ray: a running cluster, such as 10.0.0.1:6379; one on this machine without it."""
 
 
 class SyntheticOptions(Options):

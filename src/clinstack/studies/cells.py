@@ -42,6 +42,21 @@ class Work:
         file = RunLayout(self.layout.run(key)).failure
         return str(read_json(file)["reason"]) if file.is_file() else None
 
+    def settled(self, cell: Cell) -> bool:
+        """Whether a cell has come to its end, well or not."""
+        return self.finished(cell.key) or self.reason(cell.key) is not None
+
+    def left(self) -> list[Cell]:
+        """The cells that have not come to their end; those fail here whose clinical adapter did."""
+        for cell in self.grid.cells:
+            if cell.after is not None and self.reason(cell.after) is not None and not self.settled(cell):
+                self.fail(cell.key, "Its clinical adapter failed.")
+        return [cell for cell in self.grid.cells if not self.settled(cell)]
+
+    def blocked(self, cell: Cell) -> bool:
+        """Whether a cell must wait for the one below it."""
+        return cell.after is not None and not self.finished(cell.after)
+
     def fail(self, key: str, reason: str) -> None:
         """Notes why a cell failed."""
         write_json(RunLayout(self.layout.run(key)).failure, {"reason": reason})
@@ -85,27 +100,19 @@ def _work(work: Work, number: int) -> None:
 
 def work_through(work: Work, witness: Witness, begins: Callable[[Cell], None] = lambda cell: None) -> None:
     """Trains cells that nobody else trains, until none is left. begins: told of each cell before it is trained."""
-    while True:
-        left = [cell for cell in work.grid.cells if not work.finished(cell.key) and work.reason(cell.key) is None]
-        if not left:
-            return
-        if not any(_claimed(work, cell, witness, begins) for cell in left):
+    while left := work.left():
+        if not any(claim_cell(work, cell, witness, begins) for cell in left if not work.blocked(cell)):
             time.sleep(_PATIENCE)  # what is left waits for, or is held by, another worker
 
 
-def _claimed(work: Work, cell: Cell, witness: Witness, begins: Callable[[Cell], None]) -> bool:
-    """Trains a cell if that can be done now and nobody does it; whether it did."""
-    if cell.after is not None and not work.finished(cell.after):
-        if work.reason(cell.after) is not None:
-            work.fail(cell.key, "Its clinical adapter failed.")
-            return True
-        return False
+def claim_cell(work: Work, cell: Cell, witness: Witness, begins: Callable[[Cell], None] = lambda cell: None) -> bool:
+    """Trains a cell unless another process does; whether it is settled now."""
     with ExitStack() as held:
         try:
             held.enter_context(only_writer(work.layout.claim(cell.key)))
         except CannotWrite:  # another worker has it
             return False
-        if not work.finished(cell.key) and work.reason(cell.key) is None:
+        if not work.settled(cell):
             begins(cell)
             run_cell(work, cell, witness)
         return True

@@ -11,6 +11,7 @@ from clinstack.runs.atomic import read_json, wait_for_turn, write_json, write_te
 from clinstack.runs.layout import StudyLayout
 from clinstack.studies.cells import Work, fitting_workers, work_local
 from clinstack.studies.grid import Cell, Grid, read_grid
+from clinstack.studies.ray_engine import work_ray
 from clinstack.studies.report import write_report
 from clinstack.training.running import Silent, Witness
 
@@ -22,20 +23,16 @@ def study(options: StudyOptions, witness: Witness | None = None) -> dict[str, An
     Interrupted, each with the sentence to show; a cell that fails stops nothing.
     """
     layout = StudyLayout(options.out)
-    return run_study(read_grid(options.grid, layout.runs), layout, options.workers, witness)
+    return run_study(read_grid(options.grid, layout.runs), layout, options, witness or Silent())
 
 
-def run_study(grid: Grid, layout: StudyLayout, workers: int, witness: Witness | None = None) -> dict[str, Any]:
-    """What `study` does with a grid that is read. workers: 0 for as many as fit."""
-    witness = witness or Silent()
+def run_study(grid: Grid, layout: StudyLayout, options: StudyOptions, witness: Witness) -> dict[str, Any]:
+    """What `study` does with a grid that is read."""
     _take_folder(grid, layout)
     work = Work(grid, layout)
     work.forget_failures()
-    left = [cell for cell in grid.cells if not work.finished(cell.key)]
-    if left:
-        fitting = workers or fitting_workers(grid, _planned_bytes)
-        witness.says(f"{len(left)} of {len(grid.cells)} cells to train, {min(fitting, len(left))} at a time")
-        work_local(work, min(fitting, len(left)), witness)
+    if left := work.left():
+        _train(work, len(left), options, witness)
     failed = {cell.name: reason for cell in grid.cells if (reason := work.reason(cell.key)) is not None}
     finished = sum(work.finished(cell.key) for cell in grid.cells)
     if finished:
@@ -48,6 +45,17 @@ def run_study(grid: Grid, layout: StudyLayout, workers: int, witness: Witness | 
         "failed": failed,
         "report": str(layout.report) if finished else None,
     }
+
+
+def _train(work: Work, left: int, options: StudyOptions, witness: Witness) -> None:
+    cells = len(work.grid.cells)
+    if options.engine == "ray":
+        witness.says(f"{left} of {cells} cells to train on Ray")
+        work_ray(work, options.address, witness)
+        return
+    workers = min(left, options.workers or fitting_workers(work.grid, _planned_bytes))
+    witness.says(f"{left} of {cells} cells to train, {workers} at a time")
+    work_local(work, workers, witness)
 
 
 def _take_folder(grid: Grid, layout: StudyLayout) -> None:

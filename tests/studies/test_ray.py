@@ -1,0 +1,151 @@
+"""A study on a real two-node Ray cluster on this machine: the same runs as without it, also when a node is killed meanwhile."""
+
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from pyarrow import parquet
+
+from clinstack.config import StudyOptions
+from clinstack.errors import BadInput
+from clinstack.studies.study import study
+
+pytest.importorskip("ray", reason="needs clinstack[ray]")
+
+GRID = """
+[all]
+epochs = 1
+learning-rate = 5e-3
+max-tokens = 48
+resamples = 100
+device = "cpu"
+precision = "float32"
+
+[clinical]
+corpus = "{corpus}"
+rank = 2
+max-tokens = 48
+device = "cpu"
+precision = "float32"
+
+[grid]
+base = ["{base}"]
+task = ["{task}"]
+variant = ["head-only", "clinical-frozen+task"]
+seed = {seeds}
+"""
+
+
+@pytest.fixture
+def grid(small_base, small_corpus, small_task, tmp_path):
+    def write(seeds: list[int]) -> Path:
+        file = tmp_path / "grid.toml"
+        file.write_text(GRID.format(base=small_base, corpus=small_corpus, task=small_task("binary"), seeds=seeds))
+        return file
+
+    return write
+
+
+def free_port() -> int:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return free.getsockname()[1]
+
+
+class Cluster:
+    """Two nodes with one processor each, on loopback addresses of their own."""
+
+    def __init__(self, folder: Path):
+        self.port, self.folder = free_port(), folder
+        self.address = f"127.0.0.1:{self.port}"
+        self.nodes = [
+            self._start("127.0.0.1", "--head", f"--port={self.port}"),
+            self._start("127.0.0.2", f"--address={self.address}"),
+        ]
+
+    def _start(self, address: str, *words: str) -> subprocess.Popen:
+        environment = {**os.environ, "RAY_USAGE_STATS_ENABLED": "0", "OMP_NUM_THREADS": "1"}
+        command = [
+            str(Path(sys.executable).with_name("ray")), "start", *words, f"--node-ip-address={address}", "--num-cpus=1",
+            "--block", "--include-dashboard=false", "--object-store-memory=80000000", "--disable-usage-stats",
+            f"--temp-dir={self.folder / 'ray'}",
+        ]  # fmt: skip
+        if "--head" not in words:
+            command = [word for word in command if not word.startswith("--temp-dir")]
+        log = (self.folder / f"node-{address}.log").open("wb")
+        node = subprocess.Popen(command, stdout=log, stderr=log, env=environment, start_new_session=True)
+        log.close()
+        return node
+
+    def kill(self, number: int) -> None:
+        os.killpg(self.nodes[number].pid, signal.SIGKILL)
+        self.nodes[number].wait()
+
+    def stop(self) -> None:
+        for node in self.nodes:
+            if node.poll() is None:
+                os.killpg(node.pid, signal.SIGTERM)
+                try:
+                    node.wait(timeout=20)
+                except subprocess.TimeoutExpired:
+                    os.killpg(node.pid, signal.SIGKILL)
+                    node.wait()
+
+
+@pytest.fixture
+def cluster():
+    # Sockets have short names, and pytest's folders have long ones.
+    folder = Path("/dev/shm" if Path("/dev/shm").is_dir() else "/var") / f"clinstack-ray-{os.getpid()}"
+    folder.mkdir()
+    made = Cluster(folder)
+    yield made
+    made.stop()
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def run(file: Path, out: Path, cluster: Cluster) -> subprocess.Popen:
+    words = ["study", str(file), "--out", str(out), "--engine", "ray", "--address", cluster.address, "--json"]
+    return subprocess.Popen(
+        [sys.executable, "-m", "clinstack.cli", *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+
+
+def predicted(out: Path) -> dict:
+    found = {}
+    for result in out.glob("runs/*/result.json"):
+        content = json.loads(result.read_text())
+        if content["step"] == 2:
+            table = parquet.read_table(result.parent / "predictions.parquet")
+            found[content["variant"], content["seed"]] = table.column("logits").to_pylist()
+    return found
+
+
+def test_a_cluster_gives_the_runs_of_one_machine_although_a_node_is_killed(grid, cluster, tmp_path):
+    file = grid([1, 2, 3, 4])
+    process = run(file, tmp_path / "ray", cluster)
+    until = time.monotonic() + 240
+    while len(list(tmp_path.glob("ray/runs/*/result.json"))) < 3:
+        assert process.poll() is None, process.communicate()[1]
+        assert time.monotonic() < until
+        time.sleep(0.1)
+    cluster.kill(1)
+    out, err = process.communicate(timeout=300)
+    assert process.returncode == 0, err
+    found = json.loads(out)
+    assert (found["cells"], found["finished"], found["failed"]) == (9, 9, {})
+    study(StudyOptions(grid=file, out=tmp_path / "local", workers=1))
+    assert predicted(tmp_path / "ray") == predicted(tmp_path / "local")
+
+
+def test_a_cluster_that_is_not_there_is_one_sentence(grid, tmp_path):
+    with pytest.raises(BadInput) as caught:
+        study(StudyOptions(grid=grid([1]), out=tmp_path / "study", engine="ray", address=f"127.0.0.1:{free_port()}"))
+    assert "No Ray cluster answers at 127.0.0.1:" in str(caught.value)
+    assert "Start one with ray start." in str(caught.value)
