@@ -106,7 +106,7 @@ def test_the_same_runs_give_the_same_page(study):
 
 def test_the_main_table_has_every_variant_and_task_with_its_mean_over_seeds(full, study):
     header, *rows = full.rows("results")
-    assert header == ["Variant", "diag, macro AUROC", "mor, AUROC"]
+    assert header == ["Variant", "diag, macro AUROC", "mor, AUROC", "mean over tasks"]
     assert [row[0] for row in rows] == [
         "head-only",
         "task",

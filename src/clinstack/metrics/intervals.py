@@ -7,6 +7,7 @@ anew. Intervals are percentiles of the resamples. A resample in which the statis
 dropped and counted.
 """
 
+import hashlib
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import NormalDist
@@ -97,6 +98,22 @@ def patient_weights(patient_ids: Sequence[str], resamples: int = RESAMPLES, seed
         yield drawn[:, patient_of_note]
 
 
+def shared_weights(patient_ids: Sequence[str], resamples: int = RESAMPLES, seed: int = 0) -> Iterator[Weights]:
+    """As `patient_weights`, where a patient's weights depend on its id alone, so that they are the same in every task.
+
+    How often a patient is drawn is Poisson with mean 1 (Hanley and MacGibbon 2006, "Creating non-parametric bootstrap samples
+    using Poisson frequencies"), which is what drawing as many patients as there are comes to when they are many.
+    """
+    patients, patient_of_note = np.unique(np.asarray(patient_ids, dtype=np.str_), return_inverse=True)
+    drawn = np.empty((resamples, len(patients)), dtype=np.int32)
+    for column, patient in enumerate(patients):
+        key = int.from_bytes(hashlib.sha256(f"{seed}\0{patient}".encode()).digest()[:8], "big")
+        drawn[:, column] = np.random.default_rng(key).poisson(1.0, resamples)
+    rows = max(1, BLOCK_CELLS // max(1, len(patient_of_note)))
+    for start in range(0, resamples, rows):
+        yield drawn[start : start + rows, patient_of_note]
+
+
 def bootstrap_all(
     statistics: Statistics[Key],
     patient_ids: Sequence[str],
@@ -115,13 +132,20 @@ def bootstrap_all(
 
 
 def bootstrap_draws(
-    statistics: Statistics[Key], patient_ids: Sequence[str], resamples: int = RESAMPLES, seed: int = 0
+    statistics: Statistics[Key],
+    patient_ids: Sequence[str],
+    resamples: int = RESAMPLES,
+    seed: int = 0,
+    weights: Callable[[Sequence[str], int, int], Iterator[Weights]] = patient_weights,
 ) -> dict[Key, Draws]:
-    """The statistics in each resample, for what is made of several of them; see `bootstrap_all`."""
+    """The statistics in each resample, for what is made of several of them; see `bootstrap_all`.
+
+    weights: how patients are drawn; `shared_weights` for figures of several tasks.
+    """
     if not len(patient_ids):
         raise BadInput("There are no notes to score.")
     values = statistics(np.ones((1, len(patient_ids)), dtype=np.int32))
-    blocks = [statistics(weights) for weights in patient_weights(patient_ids, resamples, seed)]
+    blocks = [statistics(drawn) for drawn in weights(patient_ids, resamples, seed)]
     return {
         name: Draws(float(value[0]), np.concatenate([block[name] for block in blocks]))
         for name, value in values.items()

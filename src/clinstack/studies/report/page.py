@@ -6,6 +6,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from clinstack.studies.report import figures, panels, tables, words
+from clinstack.studies.report.average import average_over_tasks
 from clinstack.studies.report.findings import TaskFindings, answers, setup_labels
 from clinstack.studies.report.gather import Gathered
 from clinstack.studies.report.limits import limits
@@ -23,7 +24,7 @@ def render(found: Gathered, tasks: Sequence[TaskFindings], title: str) -> str:
         title=title,
         css=Markup(loader.get_source(page, "report.css")[0]),
         summary=words.summary(found, tasks, answered, names),
-        headline=tables.headline_table(tasks, names) if tasks else None,
+        headline=tables.headline_table(tasks, names, average_over_tasks(tasks)) if tasks else None,
         legend=[(figures.swatch(looks[setup]), names[setup]) for setup in panels.drawn_setups(tasks)],
         intervals=[panels.interval_figure(task, names, looks) for task in tasks],
         answers=tables.answer_table(answered, names) if answered else None,

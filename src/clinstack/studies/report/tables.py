@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from clinstack.runs.lineage import short
 from clinstack.studies.report import words
+from clinstack.studies.report.average import Average
 from clinstack.studies.report.findings import Answer, Cell, Setup, TaskFindings
 from clinstack.studies.report.gather import Gathered, Run
 
@@ -53,8 +54,8 @@ class Table:
     numbers: bool = True
 
 
-def headline_table(tasks: Sequence[TaskFindings], names: Mapping[Setup, str]) -> Table:
-    """Setups by tasks: the headline metric, its interval and its range over seeds."""
+def headline_table(tasks: Sequence[TaskFindings], names: Mapping[Setup, str], average: Average | None) -> Table:
+    """Setups by tasks, and their mean: the headline metric, its interval and its range over seeds."""
     cells = {(task.task, task.classes, cell.setup): (task, cell) for task in tasks for cell in task.cells}
     rows = []
     for setup, name in names.items():
@@ -62,8 +63,11 @@ def headline_table(tasks: Sequence[TaskFindings], names: Mapping[Setup, str]) ->
         for task in tasks:
             at = cells.get((task.task, task.classes, setup))
             row.append(_headline_cell(*at) if at else words.NONE)
+        if average:
+            row.append(_average_cell(average, setup))
         rows.append(row)
     columns = ["Variant", *(f"{task.task}, {words.metric_name(task.metric)}" for task in tasks)]
+    columns += ["mean over tasks"] if average else []
     return Table("Test performance by variant and task, with 95 % intervals over patients and seeds", columns, rows)
 
 
@@ -77,6 +81,24 @@ def _headline_cell(task: TaskFindings, cell: Cell) -> Measured:
         spread=f"{len(seeds)} seeds: {min(seeds):.3f} to {max(seeds):.3f}" if len(seeds) > 1 else "",
         best=cell is highest and not alike and len(task.cells) > 1,
         near=bool(alike) and (cell is highest or cell in alike),
+    )
+
+
+def _average_cell(average: Average, setup: Setup) -> Any:
+    """The mean over tasks; none where a setup was not trained on all."""
+    if setup not in average.intervals:
+        return words.NONE
+    own = average.intervals[setup]
+    highest = max(average.intervals, key=lambda one: average.intervals[one].value)
+    alike = {
+        other for pair in average.differences if highest in pair for other in pair
+        if other != highest and not average.differences[pair].excludes(0)
+    }  # fmt: skip
+    return Measured(
+        words.figure(own.value),
+        words.limits(own.low, own.high),
+        best=setup == highest and not alike and len(average.intervals) > 1,
+        near=bool(alike) and (setup == highest or setup in alike),
     )
 
 

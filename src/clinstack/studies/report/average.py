@@ -1,0 +1,89 @@
+"""The mean of the headline metric over tasks, for setups that were trained on all of them, from the predictions themselves.
+
+A patient may be in several tasks, so tasks are not independent: in each resample a patient weighs the same in all of them.
+"""
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import combinations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from clinstack.metrics.intervals import RESAMPLES, Draws, Interval, bootstrap_draws, over_seeds, shared_weights
+from clinstack.metrics.scorecard import headline_statistic
+from clinstack.studies.report.findings import Setup, TaskFindings
+from clinstack.studies.report.gather import Run, read_predictions
+
+_MOST_CELLS = 3_000_000_000
+"""Notes x classes x runs x resamples, about 15 s on one core."""
+
+
+@dataclass(frozen=True)
+class Average:
+    """Over which tasks; the mean of each setup, and the difference of any two with its interval."""
+
+    tasks: tuple[str, ...]
+    intervals: Mapping[Setup, Interval]
+    differences: Mapping[tuple[Setup, Setup], Interval]
+
+
+def average_over_tasks(tasks: Sequence[TaskFindings]) -> Average | None:
+    """None if there is one task only, or no setup was trained on all of them and kept its predictions."""
+    if len(tasks) < 2:
+        return None
+    runs: dict[Setup, dict[str, tuple[Run, ...]]] = defaultdict(dict)
+    for task in tasks:
+        for cell in task.cells:
+            if cell.bootstrapped:
+                runs[cell.setup][task.task] = cell.runs
+    complete = {setup: of_task for setup, of_task in runs.items() if len(of_task) == len(tasks)}
+    if not complete:
+        return None
+    cells = sum(task.notes * len(task.classes) for task in tasks) * sum(
+        len(some) for of_task in complete.values() for some in of_task.values()
+    )
+    resamples = int(np.clip(_MOST_CELLS * len(tasks) // max(1, cells), 200, RESAMPLES))
+    means = _means([_draws(task, complete, resamples) for task in tasks])
+    return Average(
+        tasks=tuple(task.task for task in tasks),
+        intervals={setup: draws.interval() for setup, draws in means.items()},
+        differences={
+            (first, second): means[first].minus(means[second]).interval() for first, second in combinations(means, 2)
+        },
+    )
+
+
+def _draws(
+    task: TaskFindings, complete: Mapping[Setup, Mapping[str, tuple[Run, ...]]], resamples: int
+) -> dict[Setup, Draws]:
+    """Each setup on one task, over its seeds."""
+    statistics = {}
+    patients: tuple[str, ...] = ()
+    for setup, runs in complete.items():
+        for number, run in enumerate(runs[task.task]):
+            kept = read_predictions(run)
+            assert kept is not None, "a bootstrapped cell kept its predictions"
+            patients = kept.patient_ids
+            statistics[setup, number] = headline_statistic(task.kind, kept.logits, kept.labels)
+
+    def compute(weights: NDArray[np.int32]) -> dict[tuple[Setup, int], NDArray[np.float64]]:
+        return {key: statistic(weights) for key, statistic in statistics.items()}
+
+    found = bootstrap_draws(compute, patients, resamples, weights=shared_weights)
+    return {
+        setup: over_seeds([found[setup, number] for number in range(len(runs[task.task]))], place)
+        for place, (setup, runs) in enumerate(complete.items())
+    }
+
+
+def _means(by_task: Sequence[Mapping[Setup, Draws]]) -> dict[Setup, Draws]:
+    """The mean over tasks in every resample; NaN where one of them does not exist."""
+    return {
+        setup: Draws(
+            float(np.mean([one[setup].value for one in by_task])),
+            np.mean([one[setup].draws for one in by_task], axis=0),
+        )
+        for setup in by_task[0]
+    }
