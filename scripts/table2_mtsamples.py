@@ -38,7 +38,8 @@ def main() -> None:
     print(
         f"clinstack study table2 --bases tiny-base --bases {arguments.shared}/models/stories260k-llama "
         f"--corpus {arguments.out / 'corpus'} --general {general} --out {arguments.out / 'table'} --max-tokens 256 "
-        "--batch-size 16 --learning-rates 1e-4 3e-2 --search-tokens 150000 --prune-after 75000 --validation-tokens 40000"
+        "--batch-size 16 --learning-rates 1e-4 3e-2 --search-tokens 600000 --prune-after 150000 --validation-tokens 40000 "
+        "--workers 2"
     )
 
 
