@@ -297,6 +297,14 @@ def test_a_multilabel_task_has_no_roc_curve_but_calibration(study):
     page = Page(write_report(study.root))
     assert "roc" not in page.ids
     assert "Expected calibration error" in page.text("calibration")
+    assert 'id="decisions"' not in page.source
+
+
+def test_a_binary_task_shows_what_acting_on_it_is_worth(study):
+    study.train("run", variant="task")
+    page = Page(write_report(study.root))
+    assert "mor: what acting on “dead” is worth" in page.text("decisions")
+    assert "acting on everybody" in page.text("decisions")
 
 
 def test_without_predictions_the_runs_own_intervals_stand(study):

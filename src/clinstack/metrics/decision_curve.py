@@ -1,7 +1,7 @@
 """Net benefit: what acting on a prediction is worth, when a needless action costs a stated share of a missed one.
 
-Vickers and Elkin 2006, "Decision Curve Analysis": who acts from a probability of t on, holds t / (1 - t) needless actions to be
-as bad as one that was missed. A model is of use at t if it beats both acting on everybody and on nobody (0).
+Vickers and Elkin 2006, "Decision Curve Analysis": who acts from a probability of t on holds one that was missed to be as bad as
+(1 - t) / t needless actions. A model is of use at t if it beats both acting on everybody and on nobody (0).
 """
 
 from typing import NamedTuple

@@ -14,7 +14,7 @@ from markupsafe import Markup, escape
 
 WIDTH = 340
 HEIGHT = 250
-_LEFT, _RIGHT, _TOP, _BOTTOM = 44, 10, 10, 40
+_LEFT, _RIGHT, _TOP, _BOTTOM = 52, 14, 10, 40
 
 COLOURS = ("#0b62a4", "#c2500a", "#00735c", "#a3387f", "#6b5400", "#3d3d3d")
 DASHES = ("none", "7 3", "2 3", "9 3 2 3")

@@ -32,6 +32,7 @@ def render(found: Gathered, tasks: Sequence[TaskFindings], title: str) -> str:
         step_one=tables.step_one_table(found.language) if found.language else None,
         roc=[figure for task in tasks for figure in panels.roc_figure(task, names, looks)],
         calibration=[figure for task in tasks for figure in panels.reliability_figure(task, names, looks)],
+        decisions=[figure for task in tasks for figure in panels.decision_figure(task, names, looks)],
         learning=panels.learning_figures(tasks, names, looks),
         adapting=adapting,
         adapting_legend=[(figures.swatch(look), name) for name, look in adapting_lines],

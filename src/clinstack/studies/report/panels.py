@@ -10,8 +10,10 @@ from typing import Any
 
 import numpy as np
 from markupsafe import Markup
+from numpy.typing import NDArray
 
 from clinstack.metrics.calibration import expected_calibration_error, reliability
+from clinstack.metrics.decision_curve import decision_curve
 from clinstack.metrics.ranking import roc_curve
 from clinstack.metrics.scorecard import KINDS, probabilities
 from clinstack.studies.report import figures, words
@@ -110,6 +112,45 @@ def reliability_figure(task: TaskFindings, names: Mapping[Setup, str], looks: Ma
             f"Dotted: perfect. Expected calibration error: {'; '.join(errors)}.",
         )
     ]
+
+
+def decision_figure(task: TaskFindings, names: Mapping[Setup, str], looks: Mapping[Setup, Style]) -> list[Figure]:
+    """Net benefit by threshold of a binary task, beside acting on everybody; nothing for another kind."""
+    series: list[Series] = []
+    for cell, predictions in _drawn(task) if task.kind == "binary" else []:
+        label = predictions.labels[:, 1]
+        if not np.isfinite(predictions.logits).all() or not label.any():
+            continue
+        curve = decision_curve(probabilities("binary", predictions.logits)[:, 1], label, _thresholds(label))
+        if not series:
+            series.append(Series("acting on everybody", _of_use(curve.thresholds, curve.everybody), _EVERYBODY))
+        series.append(Series(names[cell.setup], _of_use(curve.thresholds, curve.model), looks[cell.setup]))
+    if not series:
+        return []
+    axes = Axis("act from this probability on", 0), Axis("net benefit a note")
+    return [
+        Figure(
+            figures.line_panel(
+                f"{task.task}: net benefit", "Net benefit of " + ", ".join(one.label for one in series), series, *axes
+            ),
+            f"{task.task}: what acting on “{task.classes[1]}” is worth{_which_seed(task)}, if who acts from a probability of t "
+            "on holds a missed one to be as bad as (1 − t) / t needless actions. Grey: acting on everybody. On nobody: 0.",
+        )
+    ]
+
+
+def _thresholds(label: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """From 1 % to twice the share of notes with the label, where acting on everybody begins to do harm, and 99 % at most."""
+    return np.linspace(0.01, min(0.99, max(0.1, 2 * float(label.mean()))), 50)
+
+
+def _of_use(thresholds: NDArray[np.float64], benefit: NDArray[np.float64]) -> tuple[tuple[float, float], ...]:
+    """A line that ends a little below 0: how much harm is done further down is of no interest."""
+    floor = -0.1 * float(benefit.max())
+    return tuple(zip(thresholds.tolist(), np.maximum(benefit, floor).tolist(), strict=True))
+
+
+_EVERYBODY = Style("#8a8f98", "", "none")
 
 
 def learning_figures(
