@@ -94,6 +94,8 @@ def reliability_figure(task: TaskFindings, names: Mapping[Setup, str], looks: Ma
         said, labels = probabilities(task.kind, predictions.logits), predictions.labels
         if task.kind == "binary":
             said, labels = said[:, 1], labels[:, 1]
+        elif task.kind == "multiclass":  # as the scorecard has it
+            said, labels = said.max(axis=1), said.argmax(axis=1) == labels.argmax(axis=1)
         table = reliability(said, labels)
         points = tuple(zip(table.mean_probability.tolist(), table.observed_fraction.tolist(), strict=True))
         shares = tuple((table.entries / table.entries.sum()).tolist())
@@ -102,7 +104,9 @@ def reliability_figure(task: TaskFindings, names: Mapping[Setup, str], looks: Ma
     if not series:
         return []
     share = Axis("predicted probability", 0, 1), Axis("observed fraction", 0, 1)
-    said_of = f"of “{task.classes[1]}”" if task.kind == "binary" else "of every class"
+    said_of = {"binary": f"of “{task.classes[-1]}”", "multiclass": "of the decided class"}.get(
+        task.kind, "of every label"
+    )
     return [
         Figure(
             figures.line_panel(
