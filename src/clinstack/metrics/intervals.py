@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from clinstack.errors import BadInput
+from clinstack.metrics.ranking import mean_defined
 
 Floats = NDArray[np.float64]
 Weights = NDArray[np.int32]
@@ -73,14 +74,8 @@ def over_seeds(runs: Sequence[Draws], seed: int = 0) -> Draws:
     table = np.stack([one.draws for one in runs])
     chosen = np.random.default_rng([seed, len(runs)]).integers(0, len(runs), table.shape)
     drawn = np.take_along_axis(table, chosen, axis=0)
-    return Draws(float(_mean_defined(np.array([[one.value] for one in runs]))[0]), _mean_defined(drawn))
-
-
-def _mean_defined(table: Floats) -> Floats:
-    defined = ~np.isnan(table)
-    count = defined.sum(axis=0)
-    total = np.where(defined, table, 0.0).sum(axis=0)
-    return np.asarray(np.divide(total, count, out=np.full(table.shape[1], np.nan), where=count > 0))
+    value = mean_defined([np.array([one.value]) for one in runs])
+    return Draws(float(value[0]), mean_defined(list(drawn)))
 
 
 def patient_weights(patient_ids: Sequence[str], resamples: int = RESAMPLES, seed: int = 0) -> Iterator[Weights]:

@@ -18,12 +18,13 @@ from torch import Tensor
 
 from clinstack.errors import BadInput
 from clinstack.models.backbone import Backbone, load_backbone
+from clinstack.models.injection import plain_config
 from clinstack.models.low_rank import LowRank
 from clinstack.models.method import method_name
 from clinstack.models.note_classifier import NoteClassifier, load
 from clinstack.models.stack import Slot, Stack
 from clinstack.runs.atomic import atomic_folder, write_json, write_text
-from clinstack.runs.layout import ExportLayout
+from clinstack.runs.layout import AdapterLayout, ExportLayout
 from clinstack.runs.lineage import short
 
 Form = Literal["fused", "merged"]
@@ -102,7 +103,7 @@ def fuse(slots: Sequence[Slot], backbone: Backbone) -> tuple[dict[str, Tensor], 
     for place, parts in places.items():
         weights[f"{_PREFIX}{place}{_A}"] = torch.cat([down for down, _ in parts]).contiguous()
         weights[f"{_PREFIX}{place}{_B}"] = torch.cat([up for _, up in parts], dim=1).contiguous()
-    return weights, _plain(config.to_dict())
+    return weights, plain_config(config.to_dict())
 
 
 def _write_fused(classifier: NoteClassifier, layout: ExportLayout, base: str | None) -> str:
@@ -138,17 +139,15 @@ def _write_merged(classifier: NoteClassifier, layout: ExportLayout, base: str | 
     for slot in left:
         name = slot.adapter.name
         _write_adapter(layout, classifier.stack.export(name), classifier.stack.peft_config(name))
-    virtual = left and method_name(left[0].adapter.method) in ("prefix", "prompt", "p-tuning")
-    return "AutoModel" if virtual else _auto_class(backbone)
+    # peft puts virtual tokens before what a bare model reads.
+    return "AutoModel" if classifier.stack.backbone.virtual.active else _auto_class(backbone)
 
 
 def _write_adapter(layout: ExportLayout, weights: dict[str, Tensor], config: dict[str, Any]) -> None:
     layout.adapter.mkdir()
-    save_file(
-        {name: weight.cpu().contiguous() for name, weight in weights.items()},
-        layout.adapter / "adapter_model.safetensors",
-    )
-    write_json(layout.adapter / "adapter_config.json", config)
+    files = AdapterLayout(layout.adapter)
+    save_file({name: weight.cpu().contiguous() for name, weight in weights.items()}, files.weights)
+    write_json(files.config, config)
 
 
 def _auto_class(backbone: Backbone) -> str:
@@ -230,11 +229,3 @@ for example in about["examples"]:
 
 It prints the logits that `export.json` has for its examples, to about 1e-5. Classes are named there, in the logits' order.
 """
-
-
-def _plain(config: dict[str, Any]) -> dict[str, Any]:
-    """peft's configuration as JSON has it; sets are sorted."""
-    return {
-        key: sorted(value) if isinstance(value, (set, frozenset)) else getattr(value, "value", value)
-        for key, value in config.items()
-    }

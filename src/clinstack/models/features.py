@@ -50,8 +50,8 @@ class Features:
     def prepare(self, chunks: Chunks) -> None:
         """Computes and keeps what is not kept yet. Raises BadInput if what is kept is not what the model gives."""
         new = {key: chunk for key, chunk in ((_key(chunk), chunk) for chunk in chunks) if key not in self._ready}
-        missing = [chunk for key, chunk in new.items() if key not in self.shelf]
-        absent = {_key(chunk) for chunk in missing}
+        absent = {key: chunk for key, chunk in new.items() if key not in self.shelf}
+        missing = list(absent.values())
         self._ready |= new.keys()
         self.found += len(new) - len(missing)
         self.computed += len(missing)

@@ -76,7 +76,11 @@ def fold(backbone: "Backbone", adapter: str, kind: type) -> "dict[str, Tensor]":
 
 def peft_dict(backbone: "Backbone", adapter: str) -> dict[str, Any]:
     """peft's configuration of an injected adapter; sets are sorted, so that equal adapters give equal files."""
-    config = dict(backbone.model.peft_config[adapter].to_dict()) | {"inference_mode": True}
+    return plain_config(dict(backbone.model.peft_config[adapter].to_dict()) | {"inference_mode": True})
+
+
+def plain_config(config: dict[str, Any]) -> dict[str, Any]:
+    """peft's configuration as JSON has it; sets are sorted, so that equal ones give equal files."""
     return {
         key: sorted(value) if isinstance(value, (set, frozenset)) else getattr(value, "value", value)
         for key, value in config.items()

@@ -78,8 +78,8 @@ def _settle(ray: Any, one: Any, cell: Cell, work: Work) -> None:
     """Notes a cell as failed whose process was lost more often than it is begun again."""
     try:
         ray.get(one)
-    except (ray.exceptions.RayError, ray.exceptions.RayTaskError) as error:
-        if not work.finished(cell.key) and work.reason(cell.key) is None:
+    except ray.exceptions.RayError as error:
+        if not work.settled(cell):
             work.fail(cell.key, f"Its process was lost {_RETRIES + 1} times ({type(error).__name__}).")
 
 
