@@ -297,12 +297,22 @@ def _search(options: config.SearchAdaptOptions | config.SearchTrainOptions) -> N
 
 @_command(study, None, config.StudyOptions, ("grid",))
 def _study(options: config.StudyOptions) -> None:
-    from clinstack.studies.study import study as run
-    from clinstack.terminal import Terminal, show_study
+    _run_study(options)
+
+
+@_command(study, "table1", config.Table1Options)
+def _table1(options: config.Table1Options) -> None:
+    from clinstack.studies.table1 import table1
+    from clinstack.terminal import Terminal, show_build
 
     with Terminal() as terminal:
-        found = run(options, terminal)
-    _print(found, lambda: show_study(found))
+        found = table1(options, terminal)
+
+    def show() -> None:
+        show_build(found["build"])
+        print(f"\n{found['report']}")
+
+    _print(found, show)
 
 
 @_command(study, "table2", config.Table2Options)
@@ -313,6 +323,25 @@ def _table2(options: config.Table2Options) -> None:
     with Terminal() as terminal:
         found = table2(options, terminal)
     _print(found, lambda: show_table2(found))
+
+
+@_command(study, "table3", config.Table3Options)
+def _table3(options: config.Table3Options) -> None:
+    _run_study(options)
+
+
+@_command(study, "table4", config.Table4Options)
+def _table4(options: config.Table4Options) -> None:
+    _run_study(options)
+
+
+def _run_study(options: config.EngineOptions) -> None:
+    from clinstack.studies.study import study as run
+    from clinstack.terminal import Terminal, show_study
+
+    with Terminal() as terminal:
+        found = run(options, terminal)
+    _print(found, lambda: show_study(found))
 
 
 @app.command(name="plan")

@@ -247,11 +247,9 @@ class Table2Options(Options):
     """Arithmetic of training; auto takes bfloat16 where the processor has it. Evaluation is always float32."""
 
 
-class StudyOptions(Options):
-    """Trains every combination of a grid that a TOML file gives, and writes one table and page of all."""
+class EngineOptions(Options):
+    """What every study of many runs needs: a folder, and who trains."""
 
-    grid: Path
-    """TOML file of the grid."""
     out: Path
     """Study folder to write; the same command goes on with an interrupted study."""
     workers: int = Field(default=0, ge=0)
@@ -260,6 +258,87 @@ class StudyOptions(Options):
     """Where cells are trained: on this machine, or on a Ray cluster that shares the folder (extra ray)."""
     address: str | None = None
     """Of --engine ray: a running cluster, such as 10.0.0.1:6379; one on this machine without it."""
+
+
+class StudyOptions(EngineOptions):
+    """Trains every combination of a grid that a TOML file gives, and writes one table and page of all."""
+
+    grid: Path
+    """TOML file of the grid."""
+
+
+class Table1Options(Options):
+    """Makes the five outcome tasks from MIMIC-III's CSV files, and the table of their sizes beside the published ones."""
+
+    source: Path
+    """Folder of the CSV files, plain or gzipped."""
+    out: Path
+    """Study folder to write; the tasks lie in its folder tasks."""
+    tasks: str = "los,mor,pmv,diag,proc"
+    """Which tasks, joined by commas; pmv needs CHARTEVENTS and four more tables."""
+    profile: Literal["correct", "as-described", "as-released"] = "correct"
+    """Every correction of the rules that make notes and labels, or, for both others, the published rules."""
+    split_lists: Path | None = None
+    """Folder of the published lists of patients, mimic_train.csv, mimic_val.csv and mimic_test.csv."""
+    ventilation_labels: Path | None = None
+    """CSV of pmv's members: hadm_id, label (0 or 1), split (train, val or test)."""
+    ventilation_durations: Path | None = None
+    """CSV of ventilated spells (the ventdurations table), instead of CHARTEVENTS."""
+    seed: int = Field(default=123, ge=0)
+    """Decides the split by patient."""
+    terms: list[str] = []
+    """Data-use terms that travel to every adapter trained on it."""
+
+
+class ComparisonOptions(EngineOptions):
+    """What the tables of step 2 share. What is left out is the profile's."""
+
+    tasks: list[Path]
+    """Task folders, or folders that hold them; may be given several times."""
+    profile: Literal["correct", "as-described", "as-released"] = "correct"
+    """Ours, what the published study describes, or what its released code does, with its faults."""
+    seeds: int = Field(default=5, ge=1)
+    """Train every cell so many times, with the seeds 1, 2, ..."""
+    epochs: int | None = Field(default=None, ge=1)
+    """Times the training part is read."""
+    learning_rate: float | None = Field(default=None, gt=0)
+    """Highest learning rate of heads and adapters."""
+    encoder_learning_rate: float = Field(default=5e-5, gt=0)
+    """Highest learning rate of encoders that are trained in full."""
+    batch_size: int | None = Field(default=None, ge=1)
+    """Notes read at once."""
+    max_tokens: int | None = Field(default=None, ge=3)
+    """Most tokens read of a note."""
+    pooling: Literal["last", "mean", "first"] | None = None
+    """Which token states the head of a stack reads; encoders are read at their first token."""
+    resamples: int | None = Field(default=None, ge=100)
+    """Bootstrap resamples of the patients for the intervals."""
+    settings: Path | None = None
+    """TOML file of further options: tables all, clinical and variants, as in a grid."""
+    device: str | None = None
+    """auto, cpu, cuda or cuda:N."""
+    precision: Literal["auto", "float32", "bfloat16"] | None = None
+    """Arithmetic of training; auto takes bfloat16 where the processor has it. Evaluation is always float32."""
+
+
+class Table3Options(ComparisonOptions):
+    """Trains the six variants of step 2 on each base and task: does step 1 help, does stacking?"""
+
+    bases: list[str]
+    """Base models: folders, hub ids, or tiny-base; may be given several times."""
+    corpus: Path | None = None
+    """Corpus folder, to train a clinical adapter for each base."""
+    clinical: list[Path] = []
+    """Finished step-1 run of each base, in the order of --bases, instead of --corpus."""
+    encoders: list[str] = []
+    """BERT-type bases that are trained in full, for comparison; may be given several times."""
+
+
+class Table4Options(ComparisonOptions):
+    """Trains BERT-type encoders with LoRA and in full on each task."""
+
+    encoders: list[str]
+    """BERT-type bases: folders or hub ids; may be given several times."""
 
 
 class SyntheticOptions(Options):

@@ -153,8 +153,8 @@ def test_the_command_plans_the_command_behind_it(small_base, small_corpus, tmp_p
         ([], "plan needs a command to plan, such as: plan adapt --base tiny-base --corpus CORPUS --out RUN."),
         (
             ["report", "."],
-            "plan knows adapt, train, search adapt, search train, study table2, evaluate and predict: the others ask no model, "
-            "or make their own data first.",
+            "plan knows adapt, train, search adapt, search train, study (a grid or table2 to table4), evaluate and predict: the "
+            "others ask no model, or make their own data first.",
         ),
         (["check"], "plan check needs at least one run folder."),
     ],

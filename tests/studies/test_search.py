@@ -4,6 +4,7 @@ import json
 import os
 import random
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -163,6 +164,22 @@ def test_a_search_that_is_killed_goes_the_way_it_would_have_gone(options):
     assert found["best"]["options"] == expected["best"]["options"]
     weights = [Path(one["best"]["run"]) / "adapters/clinical/adapter_model.safetensors" for one in (found, expected)]
     assert weights[0].read_bytes() == weights[1].read_bytes()
+
+
+@pytest.mark.parametrize("number", [8, 10])  # drawn by chance, and by the Gaussian process
+@pytest.mark.parametrize("written", [0, 1, 2])
+def test_a_proposal_that_is_cut_off_in_its_middle_is_made_again(options, number, written):
+    whole, cut = options("whole", trials=11), options("cut", trials=11)
+    expected = search(whole)
+    shutil.copytree(whole.out, cut.out)
+    journal = cut.out / "search.journal"
+    lines = journal.read_text().splitlines(keepends=True)
+    parameters = [at for at, line in enumerate(lines) if f'"trial_id":{number},"param_name"' in line]
+    assert len(parameters) == 3
+    journal.write_text("".join(lines[: parameters[0] + written]))
+    for file in (cut.out / "result.json", *cut.out.glob("trials/*/result.json")):
+        file.unlink(missing_ok=True)
+    assert way(search(cut)) == way(expected)
 
 
 def test_two_workers_share_a_search_and_try_no_point_twice(options):

@@ -92,7 +92,7 @@ def test_what_is_finished_is_never_done_again_and_a_grid_may_grow(grid, tmp_path
     assert {file: file.stat().st_mtime_ns for file in before} == before
     with pytest.raises(CannotWrite) as caught:
         study(StudyOptions(grid=grid(seeds=[2]), out=out, workers=1))
-    assert "holds another study: 2 of its cells are not in this grid, such as head-only, small, binary, seed 1." in str(
+    assert "2 of its finished cells are not in this grid, such as head-only, small, binary, seed 1." in str(
         caught.value
     )
 
@@ -126,6 +126,34 @@ def test_a_cell_that_fails_is_shown_with_its_reason_and_stops_nothing(grid, tmp_
         f"failed: {reason}"
     ] * 2
     assert reason in (tmp_path / "study" / "report.html").read_text()
+
+
+def test_a_grid_whose_cells_failed_may_be_mended(grid, tmp_path):
+    more = '[variants."too long"]\nmax-tokens = {}\n'
+    out = tmp_path / "study"
+    variants = ["head-only", "too long"]
+    assert (
+        study(StudyOptions(grid=grid(variants=variants, more=more.format(5000)), out=out, workers=1))["finished"] == 2
+    )
+    mended = study(StudyOptions(grid=grid(variants=variants, more=more.format(24)), out=out, workers=1))
+    assert (mended["finished"], mended["failed"]) == (4, {})
+    assert {row["status"] for row in rows(out)} == {"finished"}
+
+
+def test_several_grids_share_a_study_and_options_of_a_method_go_to_those_that_have_one(grid, small_base, tmp_path):
+    file = grid(variants=["head-only", "task"], seeds=[1])
+    text = file.read_text().replace("epochs = 1", "epochs = 1\nrank = 2")
+    second = (
+        f'[[grid]]\nbase = ["{small_base}"]\ntask = {text.split("task = ")[1].splitlines()[0]}\nvariant = ["full"]\n'
+    )
+    file.write_text(text.replace("[grid]", "[[grid]]") + second)
+    cells = read_grid(file, tmp_path / "runs").cells
+    ranks = {cell.name.split(",")[0]: cell.options.method_options for cell in cells}
+    assert ranks == {"head-only": {}, "task": {"rank": 2}, "full": {}}
+    assert study(StudyOptions(grid=file, out=tmp_path / "study", workers=1))["finished"] == 3
+    file.write_text(file.read_text().replace('"full"', '"task"'))
+    with pytest.raises(BadInput, match="Two cells are the same run: task, small, binary, seed 1, and task, small"):
+        read_grid(file, tmp_path / "runs")
 
 
 def test_where_the_clinical_adapter_fails_so_does_what_needs_it(grid, tmp_path):
@@ -217,6 +245,7 @@ def test_a_worker_that_is_killed_fails_its_cell_alone(grid, tmp_path):
         ("[grid]", "[baselines]\nname = []\n[grid]", "Unknown option of [baselines] 'name'."),
         ("[grid]", '[baselines]\nnames = ["tfidf"]\n[grid]', "Unknown baseline 'tfidf'. Did you mean 'tf-idf'?"),
         ("[grid]", "[grid", "is not valid TOML"),
+        ("[all]", 'published = "table5"\n[all]', "Unknown table of published figures 'table5'. Did you mean 'table4'?"),
         ("rank = 2", "rang = 2", "Unknown option 'rang'."),
     ],
 )

@@ -9,7 +9,7 @@ import os
 import signal
 import time
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 
 from clinstack.config import AdaptOptions
@@ -64,7 +64,13 @@ class Work:
     def forget_failures(self) -> None:
         """Lets what failed be tried again."""
         for cell in self.grid.cells:
-            RunLayout(self.layout.run(cell.key)).failure.unlink(missing_ok=True)
+            self.forget_failure(cell.key)
+
+    def forget_failure(self, key: str) -> None:
+        """Takes away why a cell failed, and its folder if it holds nothing else."""
+        RunLayout(self.layout.run(key)).failure.unlink(missing_ok=True)
+        with suppress(OSError):
+            self.layout.run(key).rmdir()
 
 
 def work_local(work: Work, workers: int, witness: Witness) -> None:

@@ -9,7 +9,7 @@
     corpus = "corpus"
     rank = 16
 
-    [grid]                        # every combination is a cell
+    [grid]                        # every combination is a cell; [[grid]], several times, for several grids
     base = ["tiny-base"]
     task = ["tasks/mor", "tasks/los"]
     variant = ["task", "clinical-frozen+task", "top two layers"]
@@ -21,11 +21,12 @@
     [baselines]                   # optional lines that have neither base nor seed
     names = ["majority", "tf-idf"]
 
+`published = "table3"` at the top sets published figures beside the results. Of several bases, `run` is a list in their order.
 Paths are relative to the file. What is not in `VARIANTS` or `[variants]`, and any key that no command knows, is refused.
 """
 
 import tomllib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
@@ -34,8 +35,9 @@ from typing import Any
 from clinstack.config import AdaptOptions, TrainOptions, make_options
 from clinstack.errors import BadInput, did_you_mean
 from clinstack.models.baseline import baselines
-from clinstack.models.method import gather_method_options
+from clinstack.models.method import gather_method_options, method_fields
 from clinstack.runs.folder import hash_config
+from clinstack.studies.published import TABLES
 from clinstack.training.running import run_config
 
 VARIANTS: dict[str, dict[str, Any]] = {
@@ -51,8 +53,8 @@ VARIANTS: dict[str, dict[str, Any]] = {
 }
 """Every variant by name, as options of step 2; those that say what the clinical adapter does have one below them."""
 
-_TABLES = ("title", "all", "clinical", "grid", "variants", "baselines")
-_PATHS = ("task", "corpus", "clinical", "general", "run")
+_TABLES = ("title", "published", "all", "clinical", "grid", "variants", "baselines")
+_PATHS = ("task", "corpus", "clinical", "general")
 
 
 @dataclass(frozen=True)
@@ -67,11 +69,12 @@ class Cell:
 
 @dataclass(frozen=True)
 class Grid:
-    """A whole grid, read and checked. text: what it was read from, for the record."""
+    """A whole grid, read and checked. text: what it was read from, for the record. published: whose figures stand beside."""
 
     title: str
     cells: tuple[Cell, ...]
     text: str
+    published: str | None = None
 
 
 def read_grid(file: Path, runs: Path) -> Grid:
@@ -96,38 +99,39 @@ def read_grid(file: Path, runs: Path) -> Grid:
 def make_grid(given: Mapping[str, Any], text: str, where: Path, runs: Path) -> Grid:
     """The grid of what a TOML file says; see `read_grid`. where: what its paths are relative to."""
     _require_known(given, _TABLES, "table")
-    axes = _axes(given)
+    published = given.get("published")
+    if published is not None:
+        _require_known([published], list(TABLES), "table of published figures")
+    grids = [_axes(one) for one in _several(given.get("grid", {}))]
     own = {name: _options(options, where) for name, options in given.get("variants", {}).items()}
     variants = VARIANTS | own
-    for name in axes["variant"]:
-        if name not in variants:
-            raise BadInput(f"Unknown variant {name!r}. {did_you_mean(str(name), variants)}")
     shared = _options(given.get("all", {}), where)
-    clinical = _Clinical(given.get("clinical"), where, runs)
+    bases = list(dict.fromkeys(_base(str(base), where) for axes in grids for base in axes["base"]))
+    clinical = _Clinical(given.get("clinical"), bases, where, runs)
     cells: dict[str, Cell] = {}
-    order = [axis for axis in axes if axis != "variant"]
-    for values in product(*(axes[axis] for axis in ["variant", *order])):
-        variant, point = str(values[0]), _options(dict(zip(order, values[1:], strict=True)), where)
-        options = {**shared, **point, **variants[variant]}
-        after = None
-        if "clinical_mode" in variants[variant] and "clinical" not in options:
-            below = clinical.of(str(options["base"]), variant)
-            if isinstance(below, Cell):
-                cells.setdefault(below.key, below)
-                options["clinical"], after = below.options.out, below.key
-            else:
-                options["clinical"] = below
-        _add(cells, _cell(TrainOptions, options, variant, runs, after))
-    for cell in _baseline_cells(given.get("baselines", {}), axes, shared, where, runs):
+    for axes in grids:
+        for variant, point in _points(axes, variants, where):
+            options = {**_fitting({**shared, **point}, variants[variant]), **variants[variant]}
+            after = None
+            if "clinical_mode" in variants[variant] and "clinical" not in options:
+                below = clinical.of(str(options["base"]), variant)
+                if isinstance(below, Cell):
+                    cells.setdefault(below.key, below)
+                    options["clinical"], after = below.options.out, below.key
+                else:
+                    options["clinical"] = below
+            _add(cells, _cell(TrainOptions, options, variant, runs, after))
+    tasks = list(dict.fromkeys(str(task) for axes in grids for task in axes["task"]))
+    for cell in _baseline_cells(given.get("baselines", {}), tasks, shared, where, runs):
         _add(cells, cell)
-    return Grid(str(given.get("title", "Study")), tuple(cells.values()), text)
+    return Grid(str(given.get("title", "Study")), tuple(cells.values()), text, published)
 
 
 class _Clinical:
     """Where the clinical adapter of a base comes from: a cell of step 1, or a run that is there already."""
 
-    def __init__(self, given: Mapping[str, Any] | None, where: Path, runs: Path):
-        self._given, self._runs = None if given is None else _options(given, where), runs
+    def __init__(self, given: Mapping[str, Any] | None, bases: Sequence[str], where: Path, runs: Path):
+        self._given, self._runs, self._bases = None if given is None else _options(given, where), runs, bases
 
     def of(self, base: str, variant: str) -> "Cell | Path":
         if self._given is None:
@@ -137,12 +141,24 @@ class _Clinical:
             )
         if "run" in self._given:
             _require_known(self._given, ["run"], "option of [clinical] beside run")
-            return Path(self._given["run"])
+            finished = self._given["run"]
+            if len(finished) > 1 and len(finished) != len(self._bases):
+                raise BadInput(
+                    f"[clinical] run has {len(finished)} runs, but there are {len(self._bases)} bases. Give one for each, in "
+                    "their order."
+                )
+            return Path(finished[self._bases.index(base) if len(finished) > 1 else 0])
         return _cell(AdaptOptions, {**self._given, "base": base}, "step 1", self._runs, None)
 
 
+def _several(given: Any) -> list[Mapping[str, Any]]:
+    """The grids of [grid] or of [[grid]]."""
+    return given if isinstance(given, list) and given else [given or {}]
+
+
 def _axes(given: Mapping[str, Any]) -> dict[str, list[Any]]:
-    found = {key.replace("-", "_"): value for key, value in given.get("grid", {}).items()}
+    """The axes of one grid and their values."""
+    found = {key.replace("-", "_"): value for key, value in given.items()}
     for axis in ("base", "task", "variant"):
         if axis not in found:
             raise BadInput(f"[grid] lacks {axis}. Give a list of what is to be compared, also if it is one.")
@@ -154,12 +170,31 @@ def _axes(given: Mapping[str, Any]) -> dict[str, list[Any]]:
     return {"seed": [1], **found}
 
 
+def _points(
+    axes: Mapping[str, Sequence[Any]], variants: Mapping[str, Any], where: Path
+) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Every combination of a grid: the variant and the options that the axes give."""
+    for name in axes["variant"]:
+        if name not in variants:
+            raise BadInput(f"Unknown variant {name!r}. {did_you_mean(str(name), variants)}")
+    order = [axis for axis in axes if axis != "variant"]
+    for variant, *values in product(axes["variant"], *(axes[axis] for axis in order)):
+        yield str(variant), _options(dict(zip(order, values, strict=True)), where)
+
+
+def _fitting(options: Mapping[str, Any], variant: Mapping[str, Any]) -> dict[str, Any]:
+    """What all cells share, without the options of a PEFT method where a variant has no adapter of its own to take them."""
+    own = {**options, **variant}
+    has_adapter = own.get("task_adapter") not in ("none", "full") and own.get("clinical_mode") != "continued"
+    return {key: value for key, value in options.items() if has_adapter or key not in method_fields()}
+
+
 def _baseline_cells(
-    given: Mapping[str, Any], axes: Mapping[str, Sequence[Any]], shared: Mapping[str, Any], where: Path, runs: Path
+    given: Mapping[str, Any], tasks: Sequence[str], shared: Mapping[str, Any], where: Path, runs: Path
 ) -> Iterator[Cell]:
     _require_known(given, ["names"], "option of [baselines]")
     table = baselines()
-    for name, task in product(given.get("names", []), axes["task"]):
+    for name, task in product(given.get("names", []), tasks):
         if name not in table:
             raise BadInput(f"Unknown baseline {name!r}. {did_you_mean(str(name), table)}")
         kept = {key: value for key, value in shared.items() if key in ("resamples", "profile")}
@@ -189,12 +224,20 @@ def _options(given: Mapping[str, Any], where: Path) -> dict[str, Any]:
     """Options under Python's names, paths found from the file."""
     found = {key.replace("-", "_"): value for key, value in given.items()}
     found |= {key: where / str(found[key]) for key in _PATHS if key in found}
-    if "base" in found and (where / str(found["base"]) / "config.json").is_file():
-        found["base"] = str(where / str(found["base"]))
+    if "run" in found:
+        runs = found["run"] if isinstance(found["run"], list) else [found["run"]]
+        found["run"] = [where / str(run) for run in runs]
+    if "base" in found:
+        found["base"] = _base(str(found["base"]), where)
     return found
 
 
-def _require_known(given: Mapping[str, Any], known: Sequence[str], what: str) -> None:
+def _base(name: str, where: Path) -> str:
+    """A base's folder, found from the file, or its name."""
+    return str(where / name) if (where / name / "config.json").is_file() else name
+
+
+def _require_known(given: Iterable[str], known: Sequence[str], what: str) -> None:
     for key in given:
         if key not in known:
             raise BadInput(f"Unknown {what} {key!r}. {did_you_mean(key, known)}")

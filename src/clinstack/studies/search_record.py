@@ -12,7 +12,7 @@ from typing import Any
 
 import optuna
 from optuna.distributions import BaseDistribution
-from optuna.samplers import GPSampler
+from optuna.samplers import BaseSampler, GPSampler, PartialFixedSampler, RandomSampler
 from optuna.storages import BaseStorage, JournalStorage, RDBStorage
 from optuna.storages.journal import JournalFileBackend
 from optuna.study import StudyDirection
@@ -109,7 +109,7 @@ class Record:
 
     def take_over(self, trial: FrozenTrial, distributions: dict[str, BaseDistribution], seed: int) -> Trial:
         """A trial that somebody has begun; what was not yet written down of its proposal is proposed again, the same."""
-        self._sample_by(seed, trial.number)
+        self.study.sampler = self._proposal(distributions, seed, trial.number)
         taken = Trial(self.study, trial._trial_id)
         for name, one in distributions.items():
             taken._suggest(name, one)  # as Study.ask does; what is on record is given back as it is
@@ -117,16 +117,24 @@ class Record:
 
     def ask(self, distributions: dict[str, BaseDistribution], seed: int) -> Trial:
         """A proposal that depends on the record, the seed and the number of the trial alone."""
-        self._sample_by(seed, self.count())
+        self.study.sampler = self._proposal(distributions, seed, self.count())
         return self.study.ask(distributions)
 
-    def _sample_by(self, seed: int, number: int) -> None:
-        """Makes the sampler of a trial."""
-        draw = 10_000 * seed + number
+    def _proposal(self, distributions: dict[str, BaseDistribution], seed: int, number: int) -> BaseSampler:
+        """A sampler of one point: what the process proposes after the trials before this number.
+
+        It is asked apart from the record, where a trial that was begun and abandoned would sway its own proposal.
+        """
+        apart = optuna.create_study(direction=self.study.direction)
+        apart.add_trials([one for one in self._trials() if one.number < number and one.state != TrialState.WAITING])
         with warnings.catch_warnings():
-            # Optuna 5.0 calls the argument experimental: a run gives the same score each time, and the process should know.
+            # Optuna 5.0 calls both experimental: a run gives the same score each time, which the process should know; and a
+            # sampler of fixed values is how a proposal is handed over.
             warnings.filterwarnings("ignore", message="Argument ``deterministic_objective`` is an experimental feature")
-            self.study.sampler = GPSampler(seed=draw, n_startup_trials=_STARTUP, deterministic_objective=True)
+            warnings.filterwarnings("ignore", message="PartialFixedSampler is experimental")
+            draw = 10_000 * seed + number
+            apart.sampler = GPSampler(seed=draw, n_startup_trials=_STARTUP, deterministic_objective=True)
+            return PartialFixedSampler(apart.ask(distributions).params, RandomSampler(seed=number))
 
     def enqueue(self, drawn: dict[str, Any]) -> None:
         """Makes a point the next proposal."""

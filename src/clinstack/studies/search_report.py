@@ -3,7 +3,6 @@
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from clinstack.runs.atomic import write_json, write_text
@@ -11,6 +10,7 @@ from clinstack.runs.layout import StudyLayout
 from clinstack.studies.report import figures, words
 from clinstack.studies.report.figures import Axis, Bar, Series
 from clinstack.studies.report.panels import Figure
+from clinstack.studies.report.plain_page import Section, render_sections
 from clinstack.studies.report.tables import Table
 
 _STATES = {
@@ -31,19 +31,20 @@ def write_search_report(folder: Path, found: dict[str, Any]) -> None:
 
 def render_search(found: dict[str, Any], name: str) -> str:
     """The page as text."""
-    loader = PackageLoader("clinstack.studies.report", ".")
-    page = Environment(loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     drawn = [_progress(found), *([_importance(found)] if found["importance"] else [])]
-    return page.get_template("search.html.j2").render(
-        title=f"Search for {found['method']}: {name}",
-        css=Markup(loader.get_source(page, "report.css")[0]),
-        summary=_summary(found),
-        figures=drawn,
-        tried=_trial_table(found),
-        best=_best_table(found),
-        space=_space_table(found),
-        run=found["best"]["run"],
-        command=found["command"],
+    run = found["best"]["run"]
+    again = Markup(
+        "Its run folder is <code>{}</code>; <code>clinstack {} --config {}/config.toml --out NEW</code> repeats it."
+    )
+    rows = Markup("The numbers behind this page, one row per proposal, are in <code>table.json</code> beside it.")
+    return render_sections(
+        f"Search for {found['method']}: {name}",
+        [" ".join(_summary(found))],
+        [
+            Section("The best", [_best_table(found)], note=again.format(run, found["command"], run)),
+            Section("In pictures", figures=drawn),
+            Section("What was tried", [_trial_table(found), _space_table(found)], note=rows),
+        ],
     )
 
 

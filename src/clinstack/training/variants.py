@@ -28,13 +28,16 @@ def variant_name(clinical: Path | None, clinical_mode: str, task_adapter: str) -
     return "+".join(parts) or "head-only"
 
 
-def make_slots(options: TrainOptions) -> tuple[Slot, ...]:
-    """The slots of a run. Raises BadInput if the options do not go together, or the clinical adapter is not to be had."""
+def make_slots(options: TrainOptions, clinical: Adapter | None = None) -> tuple[Slot, ...]:
+    """The slots of a run. clinical: the clinical adapter, if it is not to be read from its run.
+
+    Raises BadInput if the options do not go together, or the clinical adapter is not to be had.
+    """
     if options.task_adapter == "none" and options.method_options:
         raise BadInput("--task-adapter none takes no method options; leave them out, or choose a task adapter.")
     if options.clinical is None:
         return _task_slot(options)
-    clinical = load_adapter(find_clinical(options.clinical), CLINICAL)
+    clinical = clinical or load_adapter(find_clinical(options.clinical), CLINICAL)
     if options.clinical_mode == "continued":
         return (_continued(options, clinical),)
     frozen = options.clinical_mode != "trainable"

@@ -5,6 +5,6 @@ configuration), `cost` turns that into memory, disk and operations, `rates` know
 puts them together and sets plans beside finished runs.
 """
 
-from clinstack.studies.plan.forecast import check, plan
+from clinstack.studies.plan.forecast import check, peak_bytes, plan
 
-__all__ = ["check", "plan"]
+__all__ = ["check", "peak_bytes", "plan"]

@@ -7,6 +7,7 @@ from typing import Any
 
 from clinstack.config import (
     AdaptOptions,
+    EngineOptions,
     Options,
     SearchAdaptOptions,
     SearchTrainOptions,
@@ -15,14 +16,19 @@ from clinstack.config import (
     make_options,
 )
 from clinstack.errors import BadInput
+from clinstack.models.baseline import baselines
 from clinstack.models.method import gather_method_options
 from clinstack.models.tokenizer import BYTES_PER_TOKEN
 from clinstack.runs.atomic import read_json
 from clinstack.runs.layout import RunLayout
+from clinstack.studies.comparison import grid_of
+from clinstack.studies.grid import Cell, Grid
 from clinstack.studies.plan.cost import Cost, cost_of
 from clinstack.studies.plan.rates import rates_of
 from clinstack.studies.plan.work import Planned, work_of
 
+_BASELINE_BYTES = 2.0**30
+"""Of a process that counts words: its libraries, and a sparse matrix of the notes."""
 Parts = list[tuple[Cost, int]]
 """Costs of runs, and how many there are of each."""
 
@@ -38,11 +44,13 @@ def plan(options: Options, *, measure: bool = False) -> dict[str, Any]:
         return _report([(_only_training(once), options.trials - 1), (once, 1)], options, measure, said)
     if isinstance(options, Table2Options):
         return _plan_table2(options, measure)
+    if isinstance(options, EngineOptions):
+        return _plan_grid(grid_of(options), measure)
     if isinstance(options, Planned):
         return _report([(_cost(options), 1)], options, measure, [])
     raise BadInput(
-        "plan knows adapt, train, search adapt, search train, study table2, evaluate and predict: the others ask no model, or "
-        "make their own data first."
+        "plan knows adapt, train, search adapt, search train, study (a grid or table2 to table4), evaluate and predict: the "
+        "others ask no model, or make their own data first."
     )
 
 
@@ -98,6 +106,28 @@ def _plan_table2(options: Table2Options, measure: bool) -> dict[str, Any]:
             parts += [(_only_training(_cost(trial)), options.trials), (_cost(run), 1)]
             runs.append(run)
     return _report(parts, runs[0], measure, ["Every method is planned with its own defaults and no trial pruned."])
+
+
+def _plan_grid(grid: Grid, measure: bool) -> dict[str, Any]:
+    """The cells that ask a model; a rate is measured on the largest of those that wait for no other."""
+    costs = {cell.key: _cell_cost(cell, grid) for cell in grid.cells if cell.options.base not in baselines()}
+    ready = [cell for cell in grid.cells if cell.key in costs and cell.after is None]
+    largest = max(ready, key=lambda cell: costs[cell.key].training_flops)
+    said = [
+        "What cells share of frozen states is counted for each of them; baselines that ask no model are not counted."
+    ]
+    return _report([(cost, 1) for cost in costs.values()], largest.options, measure, said)
+
+
+def peak_bytes(cell: Cell, grid: Grid) -> float:
+    """What the process of a cell needs at once."""
+    return _BASELINE_BYTES if cell.options.base in baselines() else _cell_cost(cell, grid).peak_bytes
+
+
+def _cell_cost(cell: Cell, grid: Grid) -> Cost:
+    """A cell's cost, also before the clinical adapter below it is trained."""
+    below = next((one.options for one in grid.cells if one.key == cell.after), None)
+    return cost_of(work_of(cell.options, below=below if isinstance(below, AdaptOptions) else None))
 
 
 def _cost(options: Planned) -> Cost:

@@ -50,15 +50,18 @@ class Work:
         return self.rows * self.length
 
 
-def work_of(options: Planned, base: Callable[[str], Backbone] = shape_of) -> Work:
-    """The work of one run. base: gives the backbone of a name, by default its shape alone.
+def work_of(options: Planned, base: Callable[[str], Backbone] = shape_of, below: AdaptOptions | None = None) -> Work:
+    """The work of one run.
 
+    base:  gives the backbone of a name, by default its shape alone.
+    below: options of the step 1 whose clinical adapter it takes, if that has not been trained yet.
     Raises BadInput if the base, the data or the run cannot be read.
     """
     if isinstance(options, AdaptOptions):
         return _adapting(options, base(options.base))
     if isinstance(options, TrainOptions):
-        return _training(options, base(options.base))
+        clinical = _fresh(below) if below else None
+        return _training(options, base(options.base), clinical)
     return _answering(options, base)
 
 
@@ -70,9 +73,8 @@ def _adapting(options: AdaptOptions, backbone: Backbone) -> Work:
     checks = options.epochs * options.validations_per_epoch * min(options.validation_tokens, tokens["valid"])
     as_released = sum(reading.notes[split] for split in ("valid", "test")) * min(128, reading.note_tokens)
     once = tokens["valid"] + tokens["test"] + min(options.validation_tokens, tokens["train"]) + as_released
-    slots = (Slot(Adapter(CLINICAL, make_method(options.method, options.method_options))),)
     return Work(
-        stack=_stack(backbone, slots),
+        stack=_stack(backbone, (Slot(_fresh(options)),)),
         reading=reading,
         rows=options.batch_size,
         length=options.max_tokens,
@@ -87,10 +89,15 @@ def _adapting(options: AdaptOptions, backbone: Backbone) -> Work:
     )
 
 
-def _training(options: TrainOptions, backbone: Backbone) -> Work:
+def _fresh(options: AdaptOptions) -> Adapter:
+    """The clinical adapter that a step 1 begins with."""
+    return Adapter(CLINICAL, make_method(options.method, options.method_options))
+
+
+def _training(options: TrainOptions, backbone: Backbone, clinical: Adapter | None) -> Work:
     window = Window(options.max_tokens, options.truncation, options.chunks)
     reading = read_task(open_task(options.task), backbone, window)
-    slots = tuple(replace(slot, adapter=replace(slot.adapter, base=None)) for slot in make_slots(options))
+    slots = tuple(replace(slot, adapter=replace(slot.adapter, base=None)) for slot in make_slots(options, clinical))
     stack = _stack(backbone, slots)
     tokens = reading.tokens
     once = tokens["valid"] + tokens["test"]

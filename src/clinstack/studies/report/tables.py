@@ -9,6 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from clinstack.runs.lineage import short
+from clinstack.studies.published import TABLES
+from clinstack.studies.published import TASKS as PUBLISHED_TASKS
 from clinstack.studies.report import words
 from clinstack.studies.report.average import Average
 from clinstack.studies.report.findings import Answer, Cell, Setup, TaskFindings
@@ -100,6 +102,20 @@ def _average_cell(average: Average, setup: Setup) -> Any:
         best=setup == highest and not alike and len(average.intervals) > 1,
         near=bool(alike) and (setup == highest or setup in alike),
     )
+
+
+def published_table(name: str) -> Table:
+    """The rows of a published table, a group per base; their means are computed from the printed figures."""
+    rows: list[Any] = []
+    for one in TABLES[name]:
+        group = Group(one.base)
+        rows += [group] if group not in rows else []
+        printed = "" if one.as_printed else f"printed as {one.average:.2f}"
+        rows.append([one.variant, *(f"{value:.2f}" for value in one.auroc), Measured(f"{one.mean:.2f}", printed)])
+    caption = (
+        f"As published: Table {name.removeprefix('table')} of Gema et al. 2023, AUROC in percent on MIMIC-III, one seed"
+    )
+    return Table(caption, ["Variant", *PUBLISHED_TASKS, "mean"], rows)
 
 
 def answer_table(answered: Sequence[Answer], names: Mapping[Setup, str]) -> Table:

@@ -7,15 +7,16 @@ from clinstack.runs.atomic import write_json, write_text
 from clinstack.runs.layout import StudyLayout
 from clinstack.studies.report.findings import compare_runs
 from clinstack.studies.report.gather import gather
-from clinstack.studies.report.page import render
+from clinstack.studies.report.page import compose, render, render_markdown
 from clinstack.studies.report.rows import flat_rows
 
 
-def write_report(folder: Path, out: Path | None = None, title: str | None = None) -> Path:
-    """Writes one self-contained HTML page about all runs below `folder`, and `table.json` beside it.
+def write_report(folder: Path, out: Path | None = None, title: str | None = None, published: str | None = None) -> Path:
+    """Writes one self-contained HTML page about all runs below `folder`, and beside it `table.json` and `table.md`.
 
-    out:   the page to write; by default `report.html` in `folder`.
-    title: its heading; by default the folder's name.
+    out:       the page to write; by default `report.html` in `folder`.
+    title:     its heading; by default the folder's name.
+    published: name of a published table that is set beside the results.
     Returns the page's path. Raises BadInput if there is no finished run. Costs up to a minute for a study of large tasks,
     nearly all of it the bootstrap of paired differences.
     """
@@ -28,6 +29,8 @@ def write_report(folder: Path, out: Path | None = None, title: str | None = None
         )
     page = StudyLayout(folder).report if out is None else out
     tasks = compare_runs(found.classification)
-    write_text(page, render(found, tasks, title or f"Report on {folder.resolve().name}"))
+    view = compose(found, tasks, title or f"Report on {folder.resolve().name}", published)
+    write_text(page, render(view))
     write_json(StudyLayout(page.parent).table, flat_rows(found))
+    write_text(StudyLayout(page.parent).markdown, render_markdown(view))
     return page
