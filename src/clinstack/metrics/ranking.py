@@ -42,7 +42,7 @@ class Ranked:
 
     def __init__(self, scores: ArrayLike, labels: ArrayLike, notes: NDArray[np.intp] | None = None) -> None:
         values, truths = _checked(scores, labels)
-        order = np.argsort(-values, kind="stable")
+        order = np.argsort(-values)  # equal scores in any order: they count as one group
         group = np.zeros(len(order), dtype=np.intp)
         np.cumsum(np.diff(values[order]) != 0, out=group[1:])
         sorted_labels = truths[order]
@@ -94,8 +94,8 @@ class Ranked:
 
 def rank_classes(scores: ArrayLike, labels: ArrayLike) -> list[Ranked]:
     """One `Ranked` per column of (N, C) scores and labels."""
-    values, truths = _checked(scores, labels)
-    return [Ranked(values[:, column], truths[:, column]) for column in range(values.shape[1])]
+    values, truths = (np.ascontiguousarray(table.T) for table in _checked(scores, labels))
+    return [Ranked(*column) for column in zip(values, truths, strict=True)]
 
 
 def rank_micro(scores: ArrayLike, labels: ArrayLike) -> Ranked:
