@@ -21,6 +21,7 @@ from pydantic import BaseModel
 from clinstack import config
 from clinstack.errors import BadInput, ClinstackError, did_you_mean
 from clinstack.models.method import gather_method_options, method_fields, methods
+from clinstack.training.processes import launched
 
 _GLOBAL_HELP = (
     "Every command also takes --config FILE (TOML: option names and values), --json (one JSON object on stdout) and "
@@ -75,6 +76,9 @@ def _command(
         def command(*args: Any, **given: Any) -> Any:
             given |= dict(zip(positional, args, strict=False))
             chosen = config.make_options(options, gather_method_options(given) if method else given)
+            if launched().count > 1 and options not in (config.AdaptOptions, config.TrainOptions):
+                several = f"{launched().count} processes were launched, which adapt and train alone share"
+                raise BadInput(f"{several}. Start it by itself.")
             return _show_plan(chosen) if _Output.plan else run(chosen)
 
         command.__doc__ = options.__doc__
@@ -512,6 +516,8 @@ def _demo(options: config.DemoOptions) -> None:
 
 def _print(result: dict[str, Any], for_people: str | Callable[[], Any]) -> None:
     """Shows a result: one JSON object under --json, else what people read."""
+    if not launched().first:
+        return
     if _Output.json:
         print(json.dumps(result, ensure_ascii=False, allow_nan=False))
     elif callable(for_people):
@@ -575,7 +581,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except (ClinstackError, cyclopts.CycloptsError) as error:
         if debug:
             raise
-        print(f"clinstack: {error}", file=sys.stderr)
+        if launched().first:  # what they were told, all of them know
+            print(f"clinstack: {error}", file=sys.stderr)
         code = error.exit_code if isinstance(error, ClinstackError) else 2
     except KeyboardInterrupt:
         print("clinstack: interrupted.", file=sys.stderr)

@@ -14,6 +14,7 @@ from rich.table import Table
 from clinstack.data.notes import SPLITS
 from clinstack.metrics.scorecard import headline, interval_text
 from clinstack.runs.layout import StudyLayout
+from clinstack.training.processes import launched
 
 
 class Terminal:
@@ -23,7 +24,7 @@ class Terminal:
     """
 
     def __init__(self) -> None:
-        self.console = Console(stderr=True, highlight=False)
+        self.console = Console(stderr=True, highlight=False, quiet=not launched().first)
         self._progress: Progress | None = None
         self._bar: TaskID | None = None
         self._told = 0

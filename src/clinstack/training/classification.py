@@ -33,6 +33,7 @@ from clinstack.training.label_loss import class_weights, frequencies, label_loss
 from clinstack.training.loop import Fitted, Loss, Score, fit
 from clinstack.training.machine import choose_autocast, choose_device, measured
 from clinstack.training.outcome import SplitNotes, write_outcome
+from clinstack.training.processes import Processes
 from clinstack.training.proof import AdapterProof, Snapshot, prove, prove_loaded
 from clinstack.training.running import (
     Silent,
@@ -88,12 +89,16 @@ def train(options: TrainOptions, witness: Witness | None = None, *, only_train: 
     window = Window(options.max_tokens, options.truncation, options.chunks)
     classifier = NoteClassifier(stack, head.to(backbone.device), task.name, task.kind, task.classes, window)
 
-    def work(run: RunFolder) -> dict[str, Any]:
+    def work(run: RunFolder, only_train: bool = only_train) -> dict[str, Any]:
         with ExitStack() as held:
             run_of = _Training(options, task, classifier, run, origin, witness, held)
             return run_of.trained() if only_train else run_of.result()
 
-    return finish_run(options, origin, witness, work)
+    def helps(run: RunFolder) -> None:
+        if stack.trainable():
+            work(run, only_train=True)
+
+    return finish_run(options, origin, witness, work, helps)
 
 
 class _Training:
@@ -190,8 +195,8 @@ class _Training:
         if inside_trains:
             self.stack.train(True)
             return fit(parameters, labelled, self._loss, score, plan, self.run.layout.checkpoints, told), name
-        once = PooledNotes(labelled, self.reading.pooled(train.encoded))
-        return fit(parameters, once, self._loss, score, plan, self.run.layout.checkpoints, told), name
+        once = PooledNotes(labelled, self.reading.pooled(train.encoded))  # a head alone is trained by one process
+        return fit(parameters, once, self._loss, score, plan, self.run.layout.checkpoints, told, Processes()), name
 
     def _loss(self, batch: NoteBatch | PooledBatch) -> Loss:
         """Summed loss of a batch."""

@@ -41,6 +41,7 @@ from clinstack.training.perplexity import (
     measure,
     measure_notes,
 )
+from clinstack.training.processes import launched
 from clinstack.training.proof import prove
 from clinstack.training.running import (
     Silent,
@@ -80,12 +81,12 @@ def adapt(options: AdaptOptions, witness: Witness | None = None, *, only_train: 
         "data": {"name": corpus.name, "hash": hash_files(corpus.path(split) for split in SPLITS)},
     }
 
-    def work(run: RunFolder) -> dict[str, Any]:
+    def work(run: RunFolder, only_train: bool = only_train) -> dict[str, Any]:
         stack = prepare_stack(options, backbone, (Slot(Adapter(CLINICAL, method)),))
         run_of = _Adaptation(options, corpus, stack, general, run, witness)
         return run_of.trained() if only_train else run_of.result(origin)
 
-    return finish_run(options, origin, witness, work)
+    return finish_run(options, origin, witness, work, lambda run: work(run, only_train=True))
 
 
 def read_general(file: Path) -> list[str]:
@@ -118,7 +119,8 @@ class _Adaptation:
         self.backbone = stack.backbone
         self.objective = objective_of(self.backbone)
         witness.says("Tokenising and packing the corpus")
-        self.streams = {split: corpus_stream(corpus, split, self.backbone) for split in SPLITS}
+        with launched().first_goes_first():
+            self.streams = {split: corpus_stream(corpus, split, self.backbone) for split in SPLITS}
         self.general = general
         self.notes: dict[str, Notes] = {}
         self.batches = PackedBlocks(

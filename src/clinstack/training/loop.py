@@ -29,6 +29,7 @@ from clinstack.training.checkpoint import (
     save_checkpoint,
     save_tensors,
 )
+from clinstack.training.processes import Processes, launched
 from clinstack.training.schedule import Schedule, learning_rate_at
 
 Batch = TypeVar("Batch")
@@ -93,6 +94,7 @@ class Recipe:
     select: Literal["best", "last"] = "best"
     checkpoint_seconds: float = 60.0
     autocast: torch.dtype | None = None
+    seed: int = 0
 
 
 @dataclass
@@ -179,23 +181,28 @@ def fit(
     recipe: Recipe,
     checkpoints: Path,
     watcher: Watcher | None = None,
+    processes: Processes | None = None,
 ) -> Fitted:
     """Trains `parameters` in place and leaves them at the weights of the best validation.
 
     parameters:  name -> trainable parameter; exactly these are changed.
     loss:        micro-batch -> summed loss with its weight.
-    score:       the validation score with the weights as they are; must leave no trace in the random state.
+    score:       the validation score with the weights as they are; must leave no trace in the random state. Of several
+                 processes the first one's counts.
     checkpoints: folder of checkpoints; one found there is gone on from.
+    processes:   who trains in step; all of the launch without it.
     Raises, after a checkpoint, Interrupted on SIGINT or SIGTERM and Halted when the watcher wants no more; Diverged when the
     loss is no longer a finite number.
     """
     watcher = watcher or Watcher()
+    processes = processes or launched()
     plan = _Run(batches, recipe)
     optimizer = _adamw(parameters, recipe)
     position = _Position()
     if found := latest_checkpoint(checkpoints):
         restore(found, parameters, optimizer)
         position = _Position(**found.state)
+    processes.begin_alike(parameters)
     watcher.begins(position.step)
     best = checkpoints / "best.safetensors"
     last_saved = time.monotonic()
@@ -209,9 +216,14 @@ def fit(
             )
             for group in optimizer.param_groups:
                 group["lr"] = rate * group["factor"]
-            total, weight, tokens = _gradients(micro_batches, batches, loss, optimizer, recipe, position, watcher)
+            processes.draw_apart(recipe.seed, position.step)
+            own = [share for rows in micro_batches if (share := processes.share(rows))]
+            found_here = _gradients(own, batches, loss, optimizer, recipe, position, watcher)
+            total, weight, read, asked = processes.summed(*found_here, stop())
+            tokens = int(read)
             _require_finite(total, "loss", micro_batches, batches, position, checkpoints)
             if weight > 0:
+                processes.sum_gradients(parameters)
                 for parameter in parameters.values():
                     if parameter.grad is not None:
                         parameter.grad.div_(weight)
@@ -239,15 +251,16 @@ def fit(
             watcher.advance(position.step, plan.steps, tokens / took, mean)
             go_on = True
             if plan.validates_after(position.step):
-                found_score = score()
-                _validate(position, found_score, epoch, parameters, best, recipe, watcher)
+                found_score = processes.told(score)
+                _validate(position, found_score, epoch, parameters, best, recipe, watcher, processes)
                 go_on = watcher.validated(found_score.value, position.tokens)
             last = position.step == plan.steps or position.stopped_early
-            stopping = stop() or last or not go_on
-            if stopping or time.monotonic() - last_saved >= recipe.checkpoint_seconds:
+            asked = asked or (processes.count == 1 and stop())
+            stopping = asked or last or not go_on
+            if processes.first and (stopping or time.monotonic() - last_saved >= recipe.checkpoint_seconds):
                 save_checkpoint(checkpoints, dict(vars(position)), parameters, optimizer)
                 last_saved = time.monotonic()
-            if stop():
+            if asked:
                 raise Interrupted("Interrupted; the same command goes on from here.")
             if not go_on and not last:
                 raise Halted
@@ -256,6 +269,7 @@ def fit(
 
     if position.best_score is None:
         raise Diverged("No validation gave a finite score, so no weights can be selected. Lower --learning-rate.")
+    processes.meet()
     _load(parameters, best)
     return Fitted(
         best_step=position.best_step,
@@ -276,11 +290,13 @@ def _validate(
     best: Path,
     recipe: Recipe,
     watcher: Watcher,
+    processes: Processes,
 ) -> None:
     """Notes a score, keeps the weights if it is the best so far, and decides whether to stop early."""
     improved = math.isfinite(score.value) if recipe.select == "last" else score.beats(position.best_score)
     if improved:
-        save_tensors(dict(parameters), best)
+        if processes.first:
+            save_tensors(dict(parameters), best)
         position.best_score, position.best_step, position.checks_without_gain = score.value, position.step, 0
     else:
         position.checks_without_gain += 1
@@ -342,7 +358,7 @@ def _gradients(
         except (RuntimeError, MemoryError) as error:
             if not _out_of_memory(error):
                 raise
-            largest = max(map(len, pieces))
+            largest = max(map(len, pieces), default=1)
         # Outside of the handler, where the failed pass is no longer held by the exception.
         optimizer.zero_grad(set_to_none=True)
         if torch.cuda.is_available():

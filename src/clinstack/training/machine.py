@@ -12,14 +12,17 @@ from typing import Any, Literal
 import torch
 
 from clinstack.errors import BadInput
+from clinstack.training.processes import launched
 
 Precision = Literal["auto", "float32", "bfloat16"]
 
 
 def choose_device(device: str) -> str:
-    """`cpu`, `cuda`, `cuda:1`, or for `auto` the accelerator if there is one."""
+    """`cpu`, `cuda`, `cuda:1`, or for `auto` the accelerator if there is one; of several processes each has its own."""
+    if device in ("auto", "cuda") and torch.cuda.is_available():
+        return "cuda" if launched().count == 1 else f"cuda:{launched().local_index}"
     if device == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
+        return "cpu"
     if device.startswith("cuda") and not torch.cuda.is_available():
         raise BadInput(f"--device {device}: no CUDA device is available here. Use --device cpu.")
     try:

@@ -10,9 +10,11 @@ from clinstack.config import AdaptOptions, TrainingOptions, TrainOptions
 from clinstack.models.backbone import Backbone, check_max_tokens, load_backbone
 from clinstack.models.stack import Slot, Stack
 from clinstack.runs.folder import RunFolder, open_run
+from clinstack.runs.layout import RunLayout
 from clinstack.training.checkpointed_layers import checkpoint_layers
 from clinstack.training.loop import Fitted, Recipe, Watcher
 from clinstack.training.machine import choose_autocast, reading_flops, training_flops
+from clinstack.training.processes import launched
 
 _NOT_THE_RUN = (
     "out",
@@ -63,8 +65,10 @@ def run_config(options: TrainingOptions) -> dict[str, Any]:
 def prepare_base(options: AdaptOptions | TrainOptions, device: str, witness: Witness) -> Backbone:
     """The base on its device, with the random numbers at the seed."""
     witness.says(f"Loading base {options.base}")
+    launched().join(device)
     torch.manual_seed(options.seed)
-    backbone = load_backbone(options.base, device)
+    with launched().first_goes_first():
+        backbone = load_backbone(options.base, device)
     if not backbone.tokenizer.has_pad:
         # Nothing is lost: pooling and attention go by the mask, never by an id.
         witness.says(f"Base {backbone.name} has no padding token; its start token pads, and the mask hides it.")
@@ -87,13 +91,27 @@ def finish_run(
     origin: Mapping[str, Any],
     witness: Witness,
     work: Callable[[RunFolder], dict[str, Any]],
+    helps: Callable[[RunFolder], object] = lambda run: None,
 ) -> dict[str, Any]:
-    """The result of a run: that of a finished one, or what `work` gives, which goes on with an interrupted one."""
+    """The result of a run: that of a finished one, or what `work` gives, which goes on with an interrupted one.
+
+    helps: what the other processes of a launch do meanwhile: the same training, without writing.
+    """
+    processes = launched()
+    if not processes.first:
+        run = RunFolder(RunLayout(options.out))
+        if not processes.told(lambda: False):
+            helps(run)
+        processes.meet()
+        return run.result or {}
     with open_run(options.out, run_config(options), origin) as run:
-        if run.result is not None:
+        finished = run.result
+        processes.told(lambda: finished is not None)
+        if finished is not None:
             witness.says(f"{options.out} is finished already; nothing was trained.")
-            return run.result
-        return work(run)
+        found = finished or work(run)
+        processes.meet()
+        return found
 
 
 def base_origin(base: str, backbone: Backbone) -> dict[str, str]:
@@ -127,11 +145,15 @@ def recipe(
         select=select,
         checkpoint_seconds=options.checkpoint_seconds,
         autocast=autocast,
+        seed=options.seed,
     )
 
 
 def watcher(run: RunFolder, witness: Witness) -> Watcher:
     """Lets the loop write to the run's events and to the witness."""
+
+    if not launched().first:
+        return Watcher()
 
     def begins(step: int) -> None:
         run.forget_after(step)
@@ -151,6 +173,7 @@ def training_cost(
     return {
         **phase,
         "seconds": max(phase["seconds"], round(fitted.seconds, 3)),
+        "processes": launched().count,
         "tokens": fitted.tokens,
         "flops": flops,
     }
