@@ -64,6 +64,8 @@ class TrainingOptions(Options):
     """auto, cpu, cuda or cuda:N."""
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     """Arithmetic of training; auto takes bfloat16 where the processor has it. Evaluation is always float32."""
+    quantize: Literal["4bit"] | None = None
+    """Keep the base's matrices in four bits (QLoRA), for large bases on small accelerators; needs clinstack[quantize]."""
     gradient_checkpointing: bool = False
     """Compute each layer twice instead of keeping what is inside it: less memory, about a third more time."""
     checkpoint_seconds: float = Field(default=60.0, ge=0)

@@ -12,6 +12,7 @@ import os
 from dataclasses import dataclass, field
 from functools import cached_property
 from importlib.resources import files
+from logging import getLogger
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from torch import Tensor, nn
 
 from clinstack.errors import BadInput
 from clinstack.models.note_attention import NAME
+from clinstack.models.quantized import Quantize, count, hash_of_rounded, loading, multiply_exactly
 from clinstack.models.tokenizer import AssumedTokenizer, NoteTokenizer
 from clinstack.models.virtual_tokens import VirtualTokens, lengths_of_notes
 
@@ -58,6 +60,7 @@ class Backbone:
     """A language model with its tokenizer and content hash, and what adapters have put beside its layers.
 
     model:    the transformers model, evaluation mode, weights frozen.
+    quantize: how its matrices are rounded, if they are.
     own:      the base's own weights by name (tied ones once), whatever adapters are attached later.
     occupied: names of the attached adapters.
     virtual:  prompts and prefixes.
@@ -70,6 +73,7 @@ class Backbone:
     hash: str
     model: Any
     tokenizer: NoteTokenizer
+    quantize: Quantize | None = None
     own: dict[str, nn.Parameter] = field(init=False, repr=False)
     occupied: list[str] = field(default_factory=list, init=False)
     virtual: VirtualTokens = field(default_factory=VirtualTokens, init=False, repr=False)
@@ -82,7 +86,7 @@ class Backbone:
     def keep_half_copies(self) -> None:
         """Keeps a bfloat16 copy of every frozen weight, for training; the float32 ones stay what the base is."""
         for name, weight in self.own.items():
-            if not weight.requires_grad:
+            if not weight.requires_grad and weight.is_floating_point():
                 self.halves[name] = weight.data.bfloat16()
 
     def use_halves(self, wanted: bool) -> None:
@@ -127,7 +131,7 @@ class Backbone:
     @cached_property
     def parameters_total(self) -> int:
         """Number of the base's own weights (tied ones once)."""
-        return sum(p.numel() for p in self.own.values())
+        return sum(map(count, self.own.values()))
 
     def encode(self, tokens: Tensor, mask: Tensor) -> Tensor:
         """The last hidden states, after the final norm.
@@ -193,8 +197,8 @@ def check_max_tokens(backbone: Backbone, max_tokens: int) -> None:
         )
 
 
-def load_backbone(base: str, device: str = "cpu") -> Backbone:
-    """Loads a base by its name (`tiny-base`), local folder, or hub id.
+def load_backbone(base: str, device: str = "cpu", quantize: Quantize | None = None) -> Backbone:
+    """Loads a base by its name (`tiny-base`), local folder, or hub id. quantize: round its matrices, see `models.quantized`.
 
     Raises BadInput if there is no such folder, or it holds no language model with a fast tokenizer.
     """
@@ -204,16 +208,21 @@ def load_backbone(base: str, device: str = "cpu") -> Backbone:
 
     try:
         kind = AutoModelForMaskedLM if _is_encoder(AutoConfig.from_pretrained(path)) else AutoModelForCausalLM
-        model = kind.from_pretrained(path, dtype=torch.float32, local_files_only=True, attn_implementation="sdpa")
+        rounded = loading(quantize, device)
+        model = kind.from_pretrained(
+            path, dtype=torch.float32, local_files_only=True, attn_implementation="sdpa", **rounded
+        )
         model.set_attn_implementation(NAME)
         tokenizer = AutoTokenizer.from_pretrained(path, local_files_only=True)
     except (OSError, ValueError, KeyError) as error:
         reason = str(error).strip().splitlines()[0]
         raise BadInput(f"Base {base} cannot be loaded from {path}: {reason}") from error
     network: nn.Module = model
+    if quantize:
+        multiply_exactly(network)
     network.eval().requires_grad_(False).to(device)
     read = NoteTokenizer(base, tokenizer, closed=kind is AutoModelForMaskedLM)
-    return Backbone(base_name(base), path, hash_base(path), network, read)
+    return Backbone(base_name(base), path, hash_base(path, quantize), network, read, quantize)
 
 
 def _is_encoder(config: Any) -> bool:
@@ -224,7 +233,7 @@ def _is_encoder(config: Any) -> bool:
     return config.model_type in MODEL_FOR_MASKED_LM_MAPPING_NAMES and not made_as.endswith(("CausalLM", "LMHeadModel"))
 
 
-def shape_of(base: str) -> Backbone:
+def shape_of(base: str, quantize: Quantize | None = None) -> Backbone:
     """A base's shape without its weights: on torch's meta device, from its configuration; its tokenizer if that is here.
 
     Raises BadInput if there is no configuration, or of no language model.
@@ -247,7 +256,7 @@ def shape_of(base: str) -> Backbone:
     with contextlib.suppress(OSError, ValueError, KeyError, TypeError, BadInput):
         tokenizer = AutoTokenizer.from_pretrained(path, local_files_only=True)
         read = NoteTokenizer(base, tokenizer, closed=kind is AutoModelForMaskedLM)
-    return Backbone(base_name(base), path, "not hashed", network, read)
+    return Backbone(base_name(base), path, "not hashed", network, read, quantize)
 
 
 def find_base(base: str, *, weights: bool = True) -> Path:
@@ -281,8 +290,8 @@ def base_name(base: str) -> str:
     return Path(base).resolve().name if Path(base).is_dir() else base
 
 
-def hash_base(path: Path) -> str:
-    """The content hash of a model folder: names and bytes of weights, configuration and tokenizer."""
+def hash_base(path: Path, quantize: Quantize | None = None) -> str:
+    """The content hash of a model folder, as it is loaded: names and bytes of weights, configuration and tokenizer."""
     whole = hashlib.sha256()
     found = sorted({file for pattern in _IDENTITY for file in path.glob(pattern)})
     if not any(file.suffix == ".safetensors" for file in found):
@@ -290,7 +299,7 @@ def hash_base(path: Path) -> str:
     for file in found:
         with file.open("rb") as content:
             whole.update(f"{file.name}:{hashlib.file_digest(content, 'sha256').hexdigest()}\n".encode())
-    return "sha256:" + whole.hexdigest()
+    return hash_of_rounded("sha256:" + whole.hexdigest(), quantize)
 
 
 def _quieten() -> None:
@@ -300,4 +309,5 @@ def _quieten() -> None:
     from transformers.utils import logging
 
     logging.set_verbosity_error()  # type: ignore[no-untyped-call]
+    getLogger("bitsandbytes").setLevel("ERROR")  # peft imports it where it is; it tells of kernels that it could fetch
     logging.disable_progress_bar()  # type: ignore[no-untyped-call]

@@ -50,6 +50,10 @@ def export_run(run: Path, out: Path, form: Form, base: str | None = None) -> dic
         raise BadInput(f"{run} is a baseline; there is no adapter to export. Its files are plain already.")
     if classifier.window.chunks > 1 or classifier.head.chunk_pooling == "attention":
         raise BadInput(f"{run} reads notes in several chunks, which an export cannot say. Serve it with clinstack.")
+    if classifier.stack.backbone.quantize:
+        raise BadInput(
+            f"{run} was trained on a base rounded to four bits, which an export cannot say. Serve it with clinstack."
+        )
     logits = classifier.score_texts(EXAMPLES)
     with atomic_folder(out) as partial:
         layout = ExportLayout(partial)

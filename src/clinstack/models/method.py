@@ -32,6 +32,8 @@ class Method(BaseModel, ABC):
     """Whether the method has no meaning on an encoder."""
     mergeable: ClassVar[bool] = False
     """Whether the adapter is a change of the base's weights, and not of what its layers read."""
+    trains_base: ClassVar[bool] = False
+    """Whether the base's own weights are what trains."""
     every_token: ClassVar[bool] = True
     """Whether each weight is multiplied once for every token, as estimates of operations assume."""
     published_space: ClassVar[dict[str, tuple[Any, ...]]] = {}

@@ -126,7 +126,7 @@ def load(run: str | Path, base: str | None = None, device: str = "cpu") -> TextC
     if lineage["stack"] is None:
         model = load_baseline(layout, lineage["head"])
         return BaselineClassifier(model, result["task"], result["kind"], tuple(result["classes"]))
-    backbone = load_backbone(base or lineage["base"]["path"], device)
+    backbone = load_backbone(base or lineage["base"]["path"], device, lineage["base"].get("quantize"))
     if backbone.hash != lineage["base"]["hash"]:
         raise WrongParents(
             f"{run} was made on the base {lineage['base']['hash']} and is given {backbone.hash} ({backbone.name}). "

@@ -18,6 +18,7 @@ from torch.nn import Parameter
 from clinstack.errors import BadInput, WrongParents
 from clinstack.models.backbone import Backbone, Replaced
 from clinstack.models.method import Method, method_name, methods
+from clinstack.models.quantized import count
 
 
 @dataclass(frozen=True)
@@ -82,6 +83,7 @@ class Stack:
         for slot in self.slots:
             adapter = slot.adapter
             _require_decoder(adapter.method, self.backbone)
+            _require_whole_weights(slot, self.backbone)
             adapter.method.attach(self.backbone, adapter.name, fresh=adapter.weights is None)
             self._parameters[adapter.name] = adapter.method.parameters(self.backbone, adapter.name)
             if adapter.weights is not None:
@@ -114,7 +116,7 @@ class Stack:
     def weights_total(self) -> int:
         """How many weights base and adapters have; those of a full adapter are the base's."""
         every = [*self.backbone.own.values(), *(p for some in self._parameters.values() for p in some.values())]
-        return sum(p.numel() for p in {id(p): p for p in every}.values())
+        return sum(count(p) for p in {id(p): p for p in every}.values())
 
     @property
     def weights_trainable(self) -> int:
@@ -130,7 +132,7 @@ class Stack:
             if not slot.frozen and slot.adapter.method.every_token
             for p in self._parameters[slot.adapter.name].values()
         }
-        own = {id(p): p.numel() for p in self.backbone.own.values()}
+        own = {id(p): count(p) for p in self.backbone.own.values()}
         added = {
             id(p): p.numel()
             for slot in self.slots
@@ -219,6 +221,15 @@ def _require_decoder(method: Method, backbone: Backbone) -> None:
         able = ", ".join(name for name, kind in methods().items() if not kind.decoders_only)
         raise BadInput(
             f"Method {method_name(method)} is for decoders, and base {backbone.name} is an encoder. Choose one of {able}."
+        )
+
+
+def _require_whole_weights(slot: Slot, backbone: Backbone) -> None:
+    if backbone.quantize and (slot.merged or slot.adapter.method.trains_base):
+        what = "be merged into" if slot.merged else "train"
+        raise BadInput(
+            f"Adapter {slot.adapter.name!r} is to {what} the weights of base {backbone.name}, which are rounded to four bits. "
+            "Leave out --quantize, or choose another adapter or mode."
         )
 
 

@@ -221,14 +221,14 @@ def check_run(run: Path, base: str | None = None) -> None:
     _check_base(run, lineage["base"], base)
 
 
-def _check_base(run: Path, recorded: dict[str, str], base: str | None) -> None:
+def _check_base(run: Path, recorded: dict[str, Any], base: str | None) -> None:
     try:
         path = find_base(base or recorded["path"])
     except BadInput:
         if base is not None:
             raise
         return  # it may be on another machine; whoever loads the run meets it
-    if (found := hash_base(path)) != recorded["hash"]:
+    if (found := hash_base(path, recorded.get("quantize"))) != recorded["hash"]:
         raise WrongParents(
             f"{run} was made on the base {short(recorded['hash'])} and {base or recorded['path']} is {short(found)}. Give the "
             "base it was made on with --base."

@@ -68,7 +68,7 @@ def prepare_base(options: AdaptOptions | TrainOptions, device: str, witness: Wit
     launched().join(device)
     torch.manual_seed(options.seed)
     with launched().first_goes_first():
-        backbone = load_backbone(options.base, device)
+        backbone = load_backbone(options.base, device, options.quantize)
     if not backbone.tokenizer.has_pad:
         # Nothing is lost: pooling and attention go by the mask, never by an id.
         witness.says(f"Base {backbone.name} has no padding token; its start token pads, and the mask hides it.")
@@ -115,8 +115,9 @@ def finish_run(
 
 
 def base_origin(base: str, backbone: Backbone) -> dict[str, str]:
-    """What lineage says of the base: its name, its content hash, and where it was found."""
+    """What lineage says of the base: its name, its content hash, where it was found, and how its weights are rounded, if so."""
     return {
+        **({"quantize": backbone.quantize} if backbone.quantize else {}),
         "name": backbone.name,
         "hash": backbone.hash,
         "path": str(Path(base).resolve()) if Path(base).is_dir() else base,

@@ -21,6 +21,7 @@ class Full(Method):
 
     peft_type: ClassVar[str] = "CLINSTACK_FULL"
     mergeable: ClassVar[bool] = True
+    trains_base: ClassVar[bool] = True
 
     def effect(self) -> dict[str, Any]:
         """Nothing but the weights."""

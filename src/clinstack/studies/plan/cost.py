@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from clinstack.models.backbone import Backbone
+from clinstack.models.quantized import BYTES_PER_WEIGHT
 from clinstack.studies.plan.work import Work
 from clinstack.training.machine import reading_flops, training_flops
 from clinstack.training.objective import CHUNK_LOGITS
@@ -91,14 +92,14 @@ def _memory(work: Work) -> dict[str, float]:
     stack, backbone = work.stack, work.stack.backbone
     trainable = stack.weights_trainable if stack.trainable() else 0
     own_trained = sum(p.numel() for p in backbone.own.values() if p.requires_grad)
-    base = backbone.parameters_total
+    base, rounded = backbone.parameters_total, _rounded_weights(backbone)
     kept = _kept_for_the_way_back(work) if trainable else 0.0
     chunk = min(CHUNK_LOGITS, work.places * backbone.vocabulary) * 4.0
     on = "cpu" if work.device == "cpu" else "cuda"
     return {
         "program": _program_bytes() + AT_WORK if on == "cpu" else AT_WORK,
-        "base": 4.0 * base,
-        "bfloat16 copy": 2.0 * (base - own_trained) if work.autocast is not None and trainable else 0.0,
+        "base": 4.0 * (base - rounded) + BYTES_PER_WEIGHT * rounded,
+        "bfloat16 copy": 2.0 * (base - rounded - own_trained) if work.autocast is not None and trainable else 0.0,
         "adapters": 4.0 * (stack.weights_total - base) + 4.0 * own_trained,
         "gradients and moments": 12.0 * trainable,
         "start of the proof": 4.0 * (stack.weights_total - base + own_trained) if trainable else 0.0,
@@ -113,6 +114,16 @@ def _program_bytes() -> float:
     """What this process takes now, which has loaded the libraries of a run and no weights."""
     pages = int(Path("/proc/self/statm").read_text().split()[1])
     return float(pages * resource.getpagesize())
+
+
+def _rounded_weights(backbone: Backbone) -> int:
+    """How many weights lie in four bits: those of the layers' matrices, if any."""
+    if not backbone.quantize:
+        return 0
+    apart = {id(weight) for weight in backbone.output.parameters()}
+    matrices = [layer.weight for layer in backbone.model.modules() if isinstance(layer, torch.nn.Linear)]
+    own = {id(weight) for weight in backbone.own.values()}
+    return sum(weight.numel() for weight in matrices if id(weight) in own - apart)
 
 
 def _passing(work: Work, kept: float) -> float:

@@ -48,7 +48,7 @@ def matrix_rate(precision: str, size: int = 2048) -> float:
 
 def measured_rates(options: Planned, steps: int = 3) -> Rates:
     """Operations a second of real training steps and of real reading, counted as the plan counts them."""
-    work = work_of(options, lambda base: load_backbone(base, choose_device(options.device)))
+    work = work_of(options, lambda base, quantize: load_backbone(base, choose_device(options.device), quantize))
     backbone = work.stack.backbone
     batch, positions = _batch(work)
 

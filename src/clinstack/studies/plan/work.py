@@ -14,6 +14,7 @@ from clinstack.models.adapter_files import load_adapter
 from clinstack.models.backbone import Backbone, shape_of
 from clinstack.models.method import make_method
 from clinstack.models.note_classifier import finished_step_2
+from clinstack.models.quantized import Quantize
 from clinstack.models.stack import Adapter, Slot, Stack
 from clinstack.models.window import Window
 from clinstack.studies.plan.reading import Reading, read_corpus, read_table, read_task
@@ -50,18 +51,20 @@ class Work:
         return self.rows * self.length
 
 
-def work_of(options: Planned, base: Callable[[str], Backbone] = shape_of, below: AdaptOptions | None = None) -> Work:
+def work_of(
+    options: Planned, base: Callable[[str, Quantize | None], Backbone] = shape_of, below: AdaptOptions | None = None
+) -> Work:
     """The work of one run.
 
-    base:  gives the backbone of a name, by default its shape alone.
+    base:  gives the backbone of a name, rounded or not, by default its shape alone.
     below: options of the step 1 whose clinical adapter it takes, if that has not been trained yet.
     Raises BadInput if the base, the data or the run cannot be read.
     """
     if isinstance(options, AdaptOptions):
-        return _adapting(options, base(options.base))
+        return _adapting(options, base(options.base, options.quantize))
     if isinstance(options, TrainOptions):
         clinical = _fresh(below) if below else None
-        return _training(options, base(options.base), clinical)
+        return _training(options, base(options.base, options.quantize), clinical)
     return _answering(options, base)
 
 
@@ -118,10 +121,10 @@ def _training(options: TrainOptions, backbone: Backbone, clinical: Adapter | Non
     )
 
 
-def _answering(options: EvaluateOptions | PredictOptions, base: Callable[[str], Backbone]) -> Work:
+def _answering(options: EvaluateOptions | PredictOptions, base: Callable[[str, Quantize | None], Backbone]) -> Work:
     layout, result, lineage = finished_step_2(options.run)
     window = Window(result["max_tokens"], result["truncation"], result["chunks"])
-    backbone = base(options.base or lineage["base"]["path"])
+    backbone = base(options.base or lineage["base"]["path"], lineage["base"].get("quantize"))
     names = [one["name"] for one in lineage["adapters"]]
     slots = tuple(Slot(Adapter(name, load_adapter(layout.adapter(name)).method), frozen=True) for name in names)
     if isinstance(options, PredictOptions):
