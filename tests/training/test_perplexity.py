@@ -20,6 +20,7 @@ from clinstack.models.backbone import load_backbone
 from clinstack.training import objective
 from clinstack.training.batches import PackedBlocks
 from clinstack.training.language import adapt
+from clinstack.training.loop import Diverged
 from clinstack.training.objective import NextToken, Restore, summed_cross_entropy
 from clinstack.training.perplexity import (
     as_released,
@@ -49,6 +50,16 @@ def backbone(small_base):
 
 def stream(backbone):
     return stream_of(backbone.tokenizer.encode(NOTES["text"]), sum(len(text.encode()) for text in NOTES["text"]))
+
+
+def test_a_token_without_a_likelihood_is_not_passed_over(backbone):
+    notes = look_at_notes([NOTES], backbone)
+    whole = stream(backbone)
+    with torch.no_grad():
+        backbone.model.get_input_embeddings().weight[int(whole.tokens[5])] = math.nan
+    assert math.isnan(measure(backbone, whole, 64).bits_per_byte)
+    with pytest.raises(Diverged, match=r"gives tokens of [1-4] of 4 notes no finite likelihood"):
+        measure_notes(backbone, whole, notes, 64)
 
 
 def nats_one_by_one(base, backbone) -> list[float]:
@@ -125,8 +136,8 @@ def test_an_encoder_restores_every_token_once_as_transformers_would(tmp_path, fa
     size = len(whole.tokens) - 1
     batch = PackedBlocks(whole, size, 1, 0, backbone.device).load([0])
     with torch.inference_mode():
-        nats = Restore().token_nats(backbone, batch)
-    assert torch.isnan(nats[0]).tolist() == [True, *[False] * (size - 1)]  # the separator is the stream's last token
+        nats, scored = Restore().token_nats(backbone, batch)
+    assert scored[0].tolist() == [False, *[True] * (size - 1)]  # the separator is the stream's last token
     turn = torch.randint(objective.PASSES, (1, size), generator=torch.Generator().manual_seed(0))
     plain = AutoModelForMaskedLM.from_pretrained(base).eval()
     for place in range(1, size):

@@ -237,7 +237,7 @@ class _Search:
         best = record.best()
         if best is None:
             failed = next((one.user_attrs["reason"] for one in record.tried() if "reason" in one.user_attrs), "")
-            raise BadInput(f"No trial of {self.layout.root} came to its end. {failed}")
+            raise Diverged(f"No trial of {self.layout.root} came to its end. {failed}")
         options = self.trial_options(record.origin(best), best.params)
         if only_select:
             result = self._train(options, Silent())

@@ -5,6 +5,8 @@ comparable: bits per byte with intervals over patients, what is forgotten of gen
 the cost of the search. The released code's perplexity has a column of its own. A finished cell is never done again.
 """
 
+from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +21,9 @@ from clinstack.training.language import adapt
 from clinstack.training.loop import Diverged
 from clinstack.training.machine import assumed_joules
 from clinstack.training.running import Silent, Witness
+
+_FINALS = ("run", "run-2", "run-3", "run-4", "run-5")
+"""Folders of the last training, and of those that take its place if it breaks down."""
 
 
 def table2(options: Table2Options, witness: Witness | None = None) -> dict[str, Any]:
@@ -79,23 +84,62 @@ def _cell(options: Table2Options, base: str, name: str, method: str, witness: Wi
                 witness,
                 only_select=options.search_tokens is not None,
             )
-        result = searched["best"]["result"] if searched else None
-        if result is None or options.search_tokens is not None:
-            result = adapt(_final(options, base, method, folder / "run", searched, shared), witness)
+        spoiled: list[dict[str, Any]] = []
+        if searched is None:
+            chosen, result = {}, adapt(_final(options, base, method, folder / "run", {}, shared), witness)
+        elif options.search_tokens is None:
+            chosen, result = searched["best"]["options"], searched["best"]["result"]
+        else:
+            finals = (
+                (trial, _final(options, base, method, folder / name, trial["options"], shared))
+                for trial, name in zip(_by_score(searched), _FINALS, strict=False)
+            )
+            chosen, result, spoiled = _train_on_all(finals, witness)
     except Interrupted:
         raise
     except Diverged as error:
         return {**row, "reason": str(error)}
-    return {**row, **_figures(result), **_of_search(searched), "reason": None}
+    return {**row, **_figures(result), **_of_search(searched), "options": chosen, "spoiled": spoiled, "reason": None}
 
 
 def _final(
-    options: Table2Options, base: str, method: str, out: Path, searched: dict[str, Any] | None, shared: dict[str, Any]
+    options: Table2Options, base: str, method: str, out: Path, chosen: dict[str, Any], shared: dict[str, Any]
 ) -> AdaptOptions:
     """The options of a cell's last training: what the search chose, on the whole corpus."""
-    best = dict(searched["best"]["options"]) if searched else {}
+    best = dict(chosen)
     rate = {"learning_rate": best.pop("learning_rate")} if "learning_rate" in best else {}
     return AdaptOptions(base=base, method=method, out=out, method_options=best, **rate, **shared)
+
+
+def _by_score(searched: dict[str, Any]) -> list[dict[str, Any]]:
+    """The trials that came to their end, the best first."""
+    complete = [trial for trial in searched["trials"] if trial["state"] == "complete"]
+    return sorted(complete, key=lambda trial: float(trial["score"]))
+
+
+def _train_on_all(
+    finals: Iterable[tuple[dict[str, Any], AdaptOptions]], witness: Witness
+) -> tuple[dict[str, Any], dict[str, Any], list[dict[str, Any]]]:
+    """Trains the best trials on the whole corpus until one does not end worse, on validation, than its trial did.
+
+    A rate that is best for few tokens may be too high for many: then the long training breaks down, and the next best point is
+    taken. Returns the point, its result, and the points that broke down. If all do, the one that is left best.
+    """
+    ended: list[tuple[float, dict[str, Any], AdaptOptions]] = []
+    spoiled: list[dict[str, Any]] = []
+    for trial, final in finals:
+        score = float("inf")
+        with suppress(Diverged):
+            score = adapt(final, witness, only_train=True)["validation"]["value"]
+            ended.append((score, trial["options"], final))
+            if score <= trial["score"]:
+                break
+        spoiled.append(trial["options"])
+        witness.says(f"On the whole corpus {trial['options']} ended worse than its trial; the next best point is taken")
+    if not ended:
+        raise Diverged("None of the best points of the search could be trained on the whole corpus.")
+    _, chosen, final = min(ended, key=lambda one: one[0])
+    return chosen, adapt(final, witness), [one for one in spoiled if one != chosen]
 
 
 def _figures(result: dict[str, Any]) -> dict[str, Any]:
@@ -128,9 +172,8 @@ def _figures(result: dict[str, Any]) -> dict[str, Any]:
 
 def _of_search(searched: dict[str, Any] | None) -> dict[str, Any]:
     if searched is None:
-        return {"options": {}, "search_tried": 0, "search_repeats": 0, "search_pruned": 0, "search_seconds": 0.0}
+        return {"search_tried": 0, "search_repeats": 0, "search_pruned": 0, "search_seconds": 0.0}
     return {
-        "options": searched["best"]["options"],
         "search_tried": searched["tried"],
         "search_repeats": searched["repeats"],
         "search_pruned": searched["pruned"],

@@ -36,6 +36,7 @@ _NOTE = (
     f"assumes {WATTS_PER_CORE:g} watts a busy core and is no measurement."
 )
 _SEARCH_NOTE = Markup(
+    "“Broke down”: better points of the search that ended worse, on validation, when they were trained on the whole corpus. "
     "Searches select by validation alone and read no test note. The numbers behind this page are in <code>table.json</code>, "
     "the table as Markdown in <code>table.md</code>."
 )
@@ -50,7 +51,7 @@ def write_table2(folder: Path, rows: list[dict[str, Any]]) -> None:
     )
     chosen = Table(
         "What each search chose, and what it cost.",
-        ("base", "method", "chosen", "tried", "repeats", "stopped early", "search"),
+        ("base", "method", "chosen", "broke down", "tried", "repeats", "stopped early", "search"),
         [_search_cells(row) for row in rows],
         headings=2,
     )
@@ -101,9 +102,14 @@ def _change(value: float | None, low: float | None, high: float | None) -> str:
 
 
 def _search_cells(row: dict[str, Any]) -> list[str]:
-    options = ", ".join(f"{k.replace('_', ' ')} {v}" for k, v in row.get("options", {}).items()) or "defaults"
+    options = _shown(row.get("options", {})) or "defaults"
+    broken = "; ".join(map(_shown, row.get("spoiled", []))) or words.NONE
     counts = [str(row.get(f"search_{key}", words.NONE)) for key in ("tried", "repeats", "pruned")]
-    return [row["base"], row["method"], options, *counts, _clock(row.get("search_seconds", 0.0))]
+    return [row["base"], row["method"], options, broken, *counts, _clock(row.get("search_seconds", 0.0))]
+
+
+def _shown(options: dict[str, Any]) -> str:
+    return ", ".join(f"{key.replace('_', ' ')} {value}" for key, value in options.items())
 
 
 def _picture(base: str, rows: list[dict[str, Any]]) -> Figure:

@@ -5,7 +5,6 @@ float32 copy, their gradient). So the loss is computed over chunks of tokens, an
 logits exist: what is kept is as large as the hidden states.
 """
 
-import math
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -42,8 +41,8 @@ class Objective(Protocol):
     def loss(self, backbone: Backbone, batch: PackedBatch) -> Loss:
         """The summed loss of training, in nats."""
 
-    def token_nats(self, backbone: Backbone, batch: PackedBatch) -> Tensor:
-        """(B, T) nats of each place's token in evaluation, NaN where nothing is scored."""
+    def token_nats(self, backbone: Backbone, batch: PackedBatch) -> tuple[Tensor, Tensor]:
+        """(B, T) nats of each place's token in evaluation, 0 where nothing is scored, and (B, T) where something is."""
 
 
 @dataclass(frozen=True)
@@ -60,13 +59,13 @@ class NextToken:
         total = summed_cross_entropy(backbone, hidden[scored], batch.targets[scored])
         return Loss(total, float(scored.sum()), batch.inputs.numel())
 
-    def token_nats(self, backbone: Backbone, batch: PackedBatch) -> Tensor:
+    def token_nats(self, backbone: Backbone, batch: PackedBatch) -> tuple[Tensor, Tensor]:
         """The same, token by token."""
         scored = batch.targets != NOT_SCORED
         hidden = backbone.encode_packed(batch.inputs, batch.positions)
-        nats = torch.full(batch.inputs.shape, math.nan, device=hidden.device)
+        nats = torch.zeros(batch.inputs.shape, device=hidden.device)
         nats[scored] = cross_entropies(backbone, hidden[scored], batch.targets[scored])
-        return nats
+        return nats, scored
 
 
 @dataclass(frozen=True)
@@ -89,18 +88,18 @@ class Restore:
         total = summed_cross_entropy(backbone, hidden[chosen], batch.inputs[chosen])
         return Loss(total, float(chosen.sum()), batch.inputs.numel())
 
-    def token_nats(self, backbone: Backbone, batch: PackedBatch) -> Tensor:
+    def token_nats(self, backbone: Backbone, batch: PackedBatch) -> tuple[Tensor, Tensor]:
         """Every token masked once, one in PASSES at a time, always the same ones together."""
         words = _words(backbone, batch)
         same = torch.Generator().manual_seed(0)
         turn = torch.randint(PASSES, batch.inputs.shape, generator=same).to(words.device)
-        nats = torch.full(batch.inputs.shape, math.nan, device=words.device)
+        nats = torch.zeros(batch.inputs.shape, device=words.device)
         for number in range(PASSES):
             chosen = words & (turn == number)
             shown = torch.where(chosen, backbone.tokenizer.mask or 0, batch.inputs)
             hidden = backbone.encode_packed(shown, batch.positions)
             nats[chosen] = cross_entropies(backbone, hidden[chosen], batch.inputs[chosen])
-        return nats
+        return nats, words
 
 
 def objective_of(backbone: Backbone) -> Objective:

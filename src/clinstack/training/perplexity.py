@@ -22,6 +22,7 @@ from clinstack.metrics.intervals import Interval, Weights, bootstrap
 from clinstack.models.backbone import Backbone
 from clinstack.models.reading import pad
 from clinstack.training.batches import PackedBlocks, spread_blocks
+from clinstack.training.loop import Diverged
 from clinstack.training.objective import objective_of
 
 RELEASED_TOKENS = 128
@@ -109,6 +110,7 @@ def measure(
     """The likelihood of a stream's notes with the adapters as they are switched.
 
     limit: about this many tokens, in blocks evenly spread over the stream; every token if None.
+    A model that gives some token no likelihood has none as a whole: NaN.
     """
     chosen = spread_blocks(count_blocks(stream, max_tokens), max_tokens, limit)
     nats = tokens = 0.0
@@ -124,7 +126,10 @@ def measure(
 def measure_notes(
     backbone: Backbone, stream: TokenStream, notes: Notes, max_tokens: int, batch_size: int = 8
 ) -> NoteMeasure:
-    """The likelihood of every note and part with the adapters as they are switched."""
+    """The likelihood of every note and part with the adapters as they are switched.
+
+    Raises Diverged if a token has no finite one.
+    """
     nats, tokens = np.zeros((2, len(stream.starts), len(PARTS)))
     offset = objective_of(backbone).offset
     chosen = np.arange(count_blocks(stream, max_tokens))
@@ -133,6 +138,12 @@ def measure_notes(
         where = (np.searchsorted(stream.starts, places, side="right") - 1, notes.part_tokens[places])
         np.add.at(nats, where, part[scored])
         np.add.at(tokens, where, 1)
+    if not np.isfinite(nats).all():
+        spoiled = int((~np.isfinite(nats)).any(axis=1).sum())
+        raise Diverged(
+            f"The model gives tokens of {spoiled:,} of {len(nats):,} notes no finite likelihood. Train with a lower "
+            "--learning-rate or --precision float32."
+        )
     return NoteMeasure(nats, tokens)
 
 
@@ -144,9 +155,9 @@ def _token_nats(
     blocks = PackedBlocks(stream, max_tokens, batch_size, 0, backbone.device)
     for start in range(0, len(chosen), batch_size):
         numbers = chosen[start : start + batch_size].tolist()
-        nats = objective.token_nats(backbone, blocks.load(numbers)).double().cpu().numpy()
-        for number, row in zip(numbers, nats, strict=True):
-            yield number * max_tokens, np.nan_to_num(row), ~np.isnan(row)
+        nats, scored = objective.token_nats(backbone, blocks.load(numbers))
+        for number, row, which in zip(numbers, nats.double().cpu().numpy(), scored.cpu().numpy(), strict=True):
+            yield number * max_tokens, row, which
 
 
 def interval(
