@@ -4,13 +4,16 @@ import contextlib
 import json
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
+from pyarrow import parquet
 
 from clinstack import cli
 from clinstack.config import StudyOptions
@@ -126,6 +129,49 @@ def test_a_cell_that_fails_is_shown_with_its_reason_and_stops_nothing(grid, tmp_
         f"failed: {reason}"
     ] * 2
     assert reason in (tmp_path / "study" / "report.html").read_text()
+
+
+def test_every_cell_that_cannot_be_trained_says_why_and_none_spoils_another(
+    grid, small_task, small_base, tmp_path, monkeypatch
+):
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    odd = tmp_path / "odd"
+    shutil.copytree(small_task("binary"), odd)
+    table = parquet.read_table(odd / "test.parquet")
+    labels = pa.array([["unheard of"], *table.column("labels").to_pylist()[1:]], table.schema.field("labels").type)
+    parquet.write_table(
+        table.set_column(table.schema.get_field_index("labels"), "labels", labels), odd / "test.parquet"
+    )
+    more = '[variants."too fast"]\nlearning-rate = 1e30\nclip-norm = 0.0\n[variants."too deep"]\ntop-layers = 99\n'
+    file = grid(variants=["head-only", "too fast", "too deep"], seeds=[1], more=more)
+    text = file.read_text()
+    several = text.replace(f'base = ["{small_base}"]', f'base = ["{small_base}", "nobody/nothing", "here/nowhere/"]')
+    file.write_text(several.replace('task = ["', f'task = ["{odd}", "'))
+    found = study(StudyOptions(grid=file, out=tmp_path / "study"))  # as many workers as fit
+    assert found["finished"] == 1
+    reasons = found["failed"]
+    assert len(reasons) == found["cells"] - 1 == 17
+    of = lambda start: {reason for name, reason in reasons.items() if name.startswith(start)}  # noqa: E731
+    assert all("neither a folder here nor to be had from the hub" in one for one in of("head-only, nothing"))
+    assert "the loss became nan" in " ".join(of("too fast, small, binary")).lower()
+    assert of("too deep, small, binary") == {"--top-layers 99: base small has 2 layers. Choose at most that."}
+    assert all("unheard of" not in one and "test.parquet" in one for one in of("head-only, small, odd"))
+    page = (tmp_path / "study" / "report.html").read_text()
+    assert page.count("failed: ") == 17
+
+
+def test_two_commands_share_a_study(grid, tmp_path):
+    file, out = grid(seeds=[1, 2, 3]), tmp_path / "study"
+    command = [sys.executable, "-m", "clinstack.cli", "study", str(file), "--out", str(out), "--workers", "1", "--json"]
+    both = [subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) for _ in range(2)]
+    said = [process.communicate(timeout=180) for process in both]
+    for process, (shown, told) in zip(both, said, strict=True):
+        assert process.returncode == 0, told
+        assert json.loads(shown)["finished"] == 7
+    assert "Going on after step" not in said[0][1] + said[1][1]
+    begun = [told.count(" of 7: ") for _, told in said]
+    assert sum(begun) == 7
+    assert min(begun) >= 1
 
 
 def test_a_grid_whose_cells_failed_may_be_mended(grid, tmp_path):

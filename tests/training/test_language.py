@@ -92,7 +92,7 @@ def test_the_result_of_step_1_says_what_it_read_learned_and_cost(clinical_run):
         4 * (32 + 32) + 3 * (32 + 64)
     )  # rank, layers, (in + out) of each
     for cost in (result["cost"]["train"], result["cost"]["evaluate"]):
-        assert cost.keys() == {"seconds", "cpu_seconds", "peak_bytes", "tokens", "flops"}
+        assert cost.keys() - {"processes"} == {"seconds", "cpu_seconds", "peak_bytes", "tokens", "flops"}
         assert min(cost.values()) > 0
 
 

@@ -13,7 +13,7 @@ from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 
 from clinstack.config import AdaptOptions
-from clinstack.errors import CannotWrite, ClinstackError, Interrupted
+from clinstack.errors import BadInput, CannotWrite, ClinstackError, Interrupted
 from clinstack.runs.atomic import only_writer, read_json, write_json
 from clinstack.runs.layout import RunLayout, StudyLayout
 from clinstack.studies.grid import Cell, Grid
@@ -166,6 +166,9 @@ class _Quiet(Silent):
 def fitting_workers(grid: Grid, peak_bytes: Callable[[Cell], float]) -> int:
     """As many workers as there are cores, and as fit the memory that is free. peak_bytes: of a cell, as planned."""
     trained = {(cell.options.base, cell.name.partition(",")[0]): cell for cell in grid.cells}
-    largest = max(map(peak_bytes, trained.values()))
+    largest = 1.0
+    for cell in trained.values():
+        with suppress(BadInput):  # it will say so as a cell
+            largest = max(largest, peak_bytes(cell))
     free = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     return max(1, min(os.cpu_count() or 1, len(grid.cells), int(0.8 * free / largest)))
