@@ -131,6 +131,15 @@ def test_a_cell_that_fails_is_shown_with_its_reason_and_stops_nothing(grid, tmp_
     assert reason in (tmp_path / "study" / "report.html").read_text()
 
 
+def test_a_known_variant_may_be_given_further_options(grid, tmp_path):
+    more = "[variants.clinical-frozen]\nepochs = 9\n"
+    cells = read_grid(grid(variants=["clinical-frozen", "task"], seeds=[1], more=more), tmp_path / "runs").cells
+    chosen = {cell.name.split(",")[0]: cell.options for cell in cells}
+    frozen = chosen["clinical-frozen"]
+    assert (frozen.epochs, frozen.task_adapter, frozen.clinical_mode) == (9, "none", "frozen")
+    assert chosen["task"].epochs == 1
+
+
 def test_every_cell_that_cannot_be_trained_says_why_and_none_spoils_another(
     grid, small_task, small_base, tmp_path, monkeypatch
 ):

@@ -15,7 +15,7 @@
     variant = ["task", "clinical-frozen+task", "top two layers"]
     seed = [1, 2, 3]
 
-    [variants."top two layers"]   # variants of one's own: options of step 2
+    [variants."top two layers"]   # variants of one's own, or more options of a known one: options of step 2
     top-layers = 2
 
     [baselines]                   # optional lines that have neither base nor seed
@@ -103,8 +103,8 @@ def make_grid(given: Mapping[str, Any], text: str, where: Path, runs: Path) -> G
     if published is not None:
         _require_known([published], list(TABLES), "table of published figures")
     grids = [_axes(one) for one in _several(given.get("grid", {}))]
-    own = {name: _options(options, where) for name, options in given.get("variants", {}).items()}
-    variants = VARIANTS | own
+    own = given.get("variants", {})
+    variants = VARIANTS | {name: VARIANTS.get(name, {}) | _options(one, where) for name, one in own.items()}
     shared = _options(given.get("all", {}), where)
     bases = list(dict.fromkeys(_base(str(base), where) for axes in grids for base in axes["base"]))
     clinical = _Clinical(given.get("clinical"), bases, where, runs)
