@@ -148,7 +148,7 @@ def test_a_variant_trains_proves_itself_and_predicts_the_same_bits_when_loaded(
         assert proof["logit_change"] > 0
         assert (proof["gradient_norm"] > 0, proof["weight_change"] > 0) == (not frozen, not frozen)
     for cost in (result["cost"]["train"], result["cost"]["evaluate"]):
-        assert cost.keys() == {"seconds", "cpu_seconds", "peak_bytes", "tokens", "flops"}
+        assert cost.keys() - {"processes"} == {"seconds", "cpu_seconds", "peak_bytes", "tokens", "flops"}
         assert min(cost.values()) > 0
     if "clinical-frozen" in variant or "clinical-merged" in variant:
         weights = [run / "adapters" / "clinical" / "adapter_model.safetensors" for run in (clinical_run, out)]

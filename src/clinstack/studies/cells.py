@@ -98,7 +98,7 @@ def _work(work: Work, number: int) -> None:
     held = work.layout.working(number)
 
     def begins(cell: Cell) -> None:
-        write_json(held, {"key": cell.key})
+        write_json(held, {"key": cell.key, "process": os.getpid()})
 
     work_through(work, Voice(number), begins)
     held.unlink(missing_ok=True)
