@@ -12,6 +12,8 @@ class ClinstackError(Exception):
     """The base of everything clinstack raises on purpose. Its text is shown to the user as it is."""
 
     exit_code = 1
+    of_one_process = False
+    """Whether, of several processes that share a run, this one alone may know of it; else the first speaks for all."""
 
 
 class BadInput(ClinstackError):

@@ -45,12 +45,17 @@ class StudyFolder:
         strength=None,
         notes=240,
         predictions=True,
+        once=False,
         base="tiny-base",
         trainable=24_576,
         **settings,
     ):
-        """A finished step-2 run. strength: distance of the two classes' logits; by default that of the variant."""
+        """A finished step-2 run. strength: distance of the two classes' logits; by default that of the variant.
+
+        once: whether each patient has one note.
+        """
         labels, patients, shared = self._notes_of(task, kind, notes)
+        patients = [f"patient-{number}" for number in range(notes)] if once else patients
         strength = STRENGTHS[variant] if strength is None else strength
         own = np.random.default_rng([seed, len(variant), int(strength * 100)]).normal(size=labels.shape)
         logits = (strength * labels + shared + 0.35 * own).astype(np.float32)

@@ -6,8 +6,10 @@ from html.parser import HTMLParser
 
 import numpy as np
 import pytest
+from pyarrow import parquet
 
 from clinstack.errors import BadInput
+from clinstack.metrics.intervals import delong_difference
 from clinstack.studies.report import write_report
 from clinstack.studies.report.findings import answers, compare_runs, setup_labels
 from clinstack.studies.report.gather import gather
@@ -156,6 +158,24 @@ def test_whether_stacking_helps_is_answered_by_task(full):
         assert row[2] == "< 0.001" or 0 <= float(row[2]) <= 1
         assert row[3] == "not distinguishable" or row[2] != "1.000"
     assert "Stacking the task adapter on a frozen clinical adapter was" in full.text("summary")
+
+
+def test_delong_stands_beside_the_bootstrap_where_each_patient_has_one_note(study):
+    for variant in ("head-only", "task"):
+        study.train(f"once/{variant}", variant=variant, once=True)
+        study.train(f"several/{variant}", task="los", variant=variant)
+    found = {one.task: one for one in answers(compare_runs(gather(study.root).classification))}
+    task, head = (
+        parquet.read_table(study.root / "once" / name / "predictions.parquet") for name in ("task", "head-only")
+    )
+    scores = [np.diff(np.array(one.column("logits").to_pylist()), axis=1)[:, 0] for one in (task, head)]
+    truths = [labels == ["dead"] for labels in task.column("labels").to_pylist()]
+    assert found["mor"].p_delong == delong_difference(*scores, truths)[1] < 1
+    assert np.isnan(found["los"].p_delong)
+    page = Page(write_report(study.root))
+    (table,) = (table for table in page.tables if table["section"] == "questions")
+    assert table["rows"][0] == ["Task", "Difference", "p (Holm)", "p (DeLong)", "Verdict"]
+    assert "are not corrected for their number" in page.source
 
 
 def test_a_difference_turned_round_is_its_negative(study):

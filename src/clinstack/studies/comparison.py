@@ -13,15 +13,8 @@ from clinstack.config import ComparisonOptions, EngineOptions, StudyOptions, Tab
 from clinstack.errors import BadInput
 from clinstack.runs.layout import StudyLayout, TaskLayout
 from clinstack.studies.grid import Grid, make_grid, read_grid
+from clinstack.studies.published import VARIANTS as PUBLISHED_VARIANTS
 
-_SIX = [
-    "head-only",
-    "task",
-    "clinical-frozen",
-    "clinical-frozen+task",
-    "clinical-trainable",
-    "clinical-trainable+task",
-]
 _SIMPLE = ["majority", "tf-idf"]
 _STEP_1_DESCRIBED = {
     "max_tokens": 128,
@@ -60,7 +53,7 @@ def _table3(options: Table3Options) -> dict[str, Any]:
     if options.corpus is not None and options.clinical:
         raise BadInput("Give --corpus or --clinical, not both: a base has one clinical adapter.")
     below = {"run": [_path(run) for run in options.clinical]} if options.clinical else _step_1(options)
-    stacks = {"base": _bases(options.bases), "variant": _SIX}
+    stacks = {"base": _bases(options.bases), "variant": list(PUBLISHED_VARIANTS)}
     title = f"Table 3: what each adapter of a stack gives ({options.profile})"
     return {**_shared(options, title, "table3", [stacks, *_encoders(options)]), "clinical": below}
 

@@ -9,6 +9,16 @@ from dataclasses import dataclass
 
 TASKS = ("pmv", "mor", "los", "diag", "proc")
 
+VARIANTS = (
+    "head-only",
+    "task",
+    "clinical-frozen",
+    "clinical-frozen+task",
+    "clinical-trainable",
+    "clinical-trainable+task",
+)
+"""The six rows of Table 3 for a base, in its order."""
+
 
 @dataclass(frozen=True)
 class Reported:

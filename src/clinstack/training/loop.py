@@ -143,6 +143,12 @@ class Diverged(BadInput):
     """A training that cannot go on with these options; others may."""
 
 
+class OutOfMemory(Diverged):
+    """Not even one row fits into memory."""
+
+    of_one_process = True
+
+
 class Halted(Exception):
     """The watcher wants no more of a training for now; called again, it goes on from there."""
 
@@ -364,7 +370,7 @@ def _gradients(
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
         if largest == 1:
-            raise Diverged(
+            raise OutOfMemory(
                 f"Memory ran out at step {position.step + 1} with one row at a time. Lower --max-tokens, or use "
                 "--gradient-checkpointing or --precision bfloat16."
             )

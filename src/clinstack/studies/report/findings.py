@@ -16,20 +16,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from clinstack.metrics.intervals import RESAMPLES, Draws, Interval, bootstrap_draws, over_seeds
+from clinstack.metrics.intervals import RESAMPLES, Draws, Interval, bootstrap_draws, delong_difference, over_seeds
 from clinstack.metrics.many import holm, p_of_draws
 from clinstack.metrics.scorecard import headline, headline_statistic
 from clinstack.models.method import method_fields
+from clinstack.studies.published import VARIANTS
 from clinstack.studies.report.gather import Predictions, Run, read_predictions
-
-VARIANTS = (
-    "head-only",
-    "task",
-    "clinical-frozen",
-    "clinical-frozen+task",
-    "clinical-trainable",
-    "clinical-trainable+task",
-)
 
 QUESTIONS = (
     ("Does a task adapter help without step 1?", "task", "head-only"),
@@ -90,7 +82,10 @@ class Cell:
 
 @dataclass(frozen=True)
 class TaskFindings:
-    """One task: a cell per setup, and the paired difference of any two cells that share their test notes."""
+    """One task: a cell per setup, and the paired difference of any two cells that share their test notes.
+
+    delong: p-values of DeLong's test, where it holds: of two answers, one note a patient, one run each.
+    """
 
     task: str
     kind: str
@@ -99,6 +94,7 @@ class TaskFindings:
     cells: tuple[Cell, ...]
     differences: Mapping[tuple[Setup, Setup], Interval]
     p_values: Mapping[tuple[Setup, Setup], float]
+    delong: Mapping[tuple[Setup, Setup], float]
     notes: int
     patients: int
     resamples: int
@@ -114,8 +110,11 @@ class TaskFindings:
 
     def p_value(self, first: Setup, second: Setup) -> float:
         """Of no difference between the two, not adjusted; NaN where there is no difference to speak of."""
-        either = self.p_values.get((first, second), self.p_values.get((second, first)))
-        return float("nan") if either is None else either
+        return _either_way(self.p_values, first, second)
+
+    def p_delong(self, first: Setup, second: Setup) -> float:
+        """The same by DeLong's test; NaN where it does not hold."""
+        return _either_way(self.delong, first, second)
 
     @property
     def highest(self) -> Cell | None:
@@ -143,6 +142,8 @@ class Answer:
     difference: Interval
     p_value: float
     """Adjusted for all answers of the report (Holm)."""
+    p_delong: float
+    """By DeLong's test, not adjusted; NaN where it does not hold."""
 
     @property
     def verdict(self) -> str:
@@ -171,8 +172,9 @@ def answers(findings: Sequence[TaskFindings]) -> list[Answer]:
                 for second in (cell for cell in task.cells if cell.setup.variant == against):
                     difference = task.difference(first.setup, second.setup) if fit(first, second) else None
                     if difference is not None and not np.isnan(difference.value):
-                        p_value = task.p_value(first.setup, second.setup)
-                        found.append(Answer(question, task.task, first.setup, second.setup, difference, p_value))
+                        pair = (first.setup, second.setup)
+                        tests = (task.p_value(*pair), task.p_delong(*pair))
+                        found.append(Answer(question, task.task, *pair, difference, *tests))
     adjusted = holm({place: one.p_value for place, one in enumerate(found)})
     return [replace(one, p_value=adjusted[place]) for place, one in enumerate(found)]
 
@@ -264,6 +266,9 @@ def _task_findings(groups: Mapping[Setup, list[Run]]) -> TaskFindings:
         cells=tuple(cells),
         differences={(key[0], key[1]): found.interval() for key, found in draws.items() if len(key) == 2},
         p_values={(key[0], key[1]): p_of_draws(found.draws) for key, found in draws.items() if len(key) == 2},
+        delong=_delong(
+            kind, shared, {setup: kept[groups[setup][0].name] for setup in complete if len(groups[setup]) == 1}
+        ),
         notes=len(shared.note_ids) if shared else 0,
         patients=len(set(shared.patient_ids)) if shared else 0,
         resamples=resamples,
@@ -293,6 +298,24 @@ def _bootstrap(
     for first, second in combinations(by_setup, 2):
         found[first, second] = by_setup[first].minus(by_setup[second])
     return found
+
+
+def _delong(
+    kind: str, notes: Predictions | None, predictions: Mapping[Setup, Predictions | None]
+) -> dict[tuple[Setup, Setup], float]:
+    """DeLong's p-value of any two setups; none where a patient has several notes, or the task more than two answers."""
+    if notes is None or kind != "binary" or len(set(notes.patient_ids)) < len(notes.patient_ids):
+        return {}
+    scores = {setup: _logits(one)[:, 1] - _logits(one)[:, 0] for setup, one in predictions.items()}
+    return {
+        (first, second): delong_difference(scores[first], scores[second], notes.labels[:, 1])[1]
+        for first, second in combinations(scores, 2)
+    }
+
+
+def _either_way(values: Mapping[tuple[Setup, Setup], float], first: Setup, second: Setup) -> float:
+    """What is known of a pair, whichever comes first; NaN if nothing is."""
+    return values.get((first, second), values.get((second, first), float("nan")))
 
 
 def _shared_notes(kept: Mapping[str, Predictions | None]) -> Predictions | None:

@@ -53,6 +53,10 @@ def _of_comparing(found: Gathered, tasks: Sequence[TaskFindings]) -> list[str]:
             "the chance that any such difference of this report is none is at most 1 in 20. The highest of several values is "
             "on average somewhat too high."
         )
+    if any(task.delong for task in tasks):
+        said.append(
+            "p-values by DeLong's test, shown where each patient has one note, are not corrected for their number."
+        )
     if found.language:
         said.append("Perplexities are comparable only between runs with one tokenizer; bits per byte between any.")
     profiles = sorted({str(run.result.get("profile", "correct")) for run in found.classification} - {"correct"})

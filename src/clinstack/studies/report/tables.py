@@ -119,15 +119,21 @@ def published_table(name: str) -> Table:
 
 
 def answer_table(answered: Sequence[Answer], names: Mapping[Setup, str]) -> Table:
-    """A group per question and pair of setups, in it a row per task."""
+    """A group per question and pair of setups, in it a row per task; DeLong's test where it holds for one of them."""
     rows: list[Any] = []
+    delong = any(np.isfinite(one.p_delong) for one in answered)
     for one in answered:
         group = Group(one.question, f"{names[one.first]} against {names[one.second]}")
         if group not in rows:
             same = [o for o in answered if (o.question, o.first, o.second) == (one.question, one.first, one.second)]
-            rows += [group, *([o.task, _difference(o), words.p_value(o.p_value), o.verdict] for o in same)]
-    columns = ["Task", "Difference", "p (Holm)", "Verdict"]
+            rows += [group, *(_answer_row(o, delong) for o in same)]
+    columns = ["Task", "Difference", "p (Holm)", *(["p (DeLong)"] if delong else []), "Verdict"]
     return Table("Differences of the test metric, paired by patient", columns, rows)
+
+
+def _answer_row(answer: Answer, delong: bool) -> list[Any]:
+    tests = [words.p_value(answer.p_value), *([words.p_value(answer.p_delong)] if delong else [])]
+    return [answer.task, _difference(answer), *tests, answer.verdict]
 
 
 def _difference(answer: Answer) -> Measured:
