@@ -123,25 +123,12 @@ def without_second_test(file: Path, out: Path) -> Path:
 
 def make_encoder(corpus: Path, name: str, out: Path) -> None:
     """A BERT of 4 layers and width 192 with a vocabulary of 4,096, trained from nothing to restore masked tokens."""
-    import torch
-    from tokenizers import BertWordPieceTokenizer
-    from transformers import BertConfig, BertForMaskedLM, BertTokenizerFast
-
     ready = out / "encoders" / name
     if ready.exists():
         return
     random = out / "encoders" / f"{name}-untrained"
-    texts = open_corpus(corpus).read("train").column("text").to_pylist()
-    pieces = BertWordPieceTokenizer(lowercase=True)
-    pieces.train_from_iterator(texts, vocab_size=4096, min_frequency=2, show_progress=False)
-    random.mkdir(parents=True, exist_ok=True)
-    pieces.save_model(str(random))
-    tokenizer = BertTokenizerFast(vocab=str(random / "vocab.txt"), model_max_length=512)
-    tokenizer.save_pretrained(random)
-    torch.manual_seed(0)
-    config = BertConfig(vocab_size=len(tokenizer), hidden_size=192, num_hidden_layers=4, num_attention_heads=4,
-        intermediate_size=768, max_position_embeddings=512, pad_token_id=tokenizer.pad_token_id)  # fmt: skip
-    BertForMaskedLM(config).save_pretrained(random)
+    if not (random / "model.safetensors").exists():
+        make_untrained(corpus, random)
     run = out / "encoders" / f"{name}-training"
     adapt(AdaptOptions(base=str(random), corpus=corpus, out=run, method="full", epochs=6, learning_rate=1e-3,
         batch_size=16, max_tokens=256, validation_tokens=40_000, seed=1))  # fmt: skip
@@ -150,8 +137,27 @@ def make_encoder(corpus: Path, name: str, out: Path) -> None:
     Stack(backbone, (Slot(trained, frozen=True, merged=True),))
     partial = out / "encoders" / f"{name}-partial"
     backbone.model.save_pretrained(partial)
-    tokenizer.save_pretrained(partial)
+    for file in ("tokenizer.json", "tokenizer_config.json"):
+        shutil.copyfile(random / file, partial / file)
     shutil.move(partial, ready)
+
+
+def make_untrained(corpus: Path, folder: Path) -> None:
+    import torch
+    from tokenizers import BertWordPieceTokenizer
+    from transformers import BertConfig, BertForMaskedLM, BertTokenizerFast
+
+    texts = open_corpus(corpus).read("train").column("text").to_pylist()
+    pieces = BertWordPieceTokenizer(lowercase=True)
+    pieces.train_from_iterator(texts, vocab_size=4096, min_frequency=2, show_progress=False)
+    folder.mkdir(parents=True, exist_ok=True)
+    pieces.save_model(str(folder))
+    tokenizer = BertTokenizerFast(vocab=str(folder / "vocab.txt"), model_max_length=512)
+    tokenizer.save_pretrained(folder)
+    torch.manual_seed(0)
+    config = BertConfig(vocab_size=len(tokenizer), hidden_size=192, num_hidden_layers=4, num_attention_heads=4,
+        intermediate_size=768, max_position_embeddings=512, pad_token_id=tokenizer.pad_token_id)  # fmt: skip
+    BertForMaskedLM(config).save_pretrained(folder)
 
 
 def main() -> None:
