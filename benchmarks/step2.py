@@ -23,17 +23,11 @@ from pathlib import Path
 
 import step1
 
+from clinstack.studies.published import VARIANTS
+
 PARTS = ("heads", "grid", "labels")
 EPOCHS, LENGTH, BATCH = 10, 192, 8
 NOTES, LABELS, PATIENTS = 9829, 1266, 7465
-VARIANTS = [
-    "head-only",
-    "task",
-    "clinical-frozen",
-    "clinical-frozen+task",
-    "clinical-trainable",
-    "clinical-trainable+task",
-]
 GRID = """
 title = "Five tasks, six variants, three seeds"
 
@@ -228,7 +222,7 @@ def grid_of(work: Path):
     from clinstack.studies.grid import read_grid
 
     file = work / "grid.toml"
-    file.write_text(GRID.format(variants=json.dumps(VARIANTS)))
+    file.write_text(GRID.format(variants=json.dumps(list(VARIANTS))))
     return read_grid(file, work / "study" / "runs")
 
 
