@@ -147,7 +147,8 @@ class _Clinical:
                     f"[clinical] run has {len(finished)} runs, but there are {len(self._bases)} bases. Give one for each, in "
                     "their order."
                 )
-            return Path(finished[self._bases.index(base) if len(finished) > 1 else 0])
+            chosen: Path = finished[self._bases.index(base) if len(finished) > 1 else 0]
+            return chosen
         return _cell(AdaptOptions, {**self._given, "base": base}, "step 1", self._runs, None)
 
 

@@ -364,7 +364,7 @@ def _gradients(
         except (RuntimeError, MemoryError) as error:
             if not _out_of_memory(error):
                 raise
-            largest = max(map(len, pieces), default=1)
+            largest = max(map(len, pieces))
         # Outside of the handler, where the failed pass is no longer held by the exception.
         optimizer.zero_grad(set_to_none=True)
         if torch.cuda.is_available():
