@@ -581,7 +581,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except (ClinstackError, cyclopts.CycloptsError) as error:
         if debug:
             raise
-        if launched().first or (isinstance(error, ClinstackError) and error.of_one_process):
+        if launched().speaks_of_failure(isinstance(error, ClinstackError) and error.of_one_process):
             print(f"clinstack: {error}", file=sys.stderr)
         code = error.exit_code if isinstance(error, ClinstackError) else 2
     except KeyboardInterrupt:

@@ -13,7 +13,7 @@ class ClinstackError(Exception):
 
     exit_code = 1
     of_one_process = False
-    """Whether, of several processes that share a run, this one alone may know of it; else the first speaks for all."""
+    """Whether, of several processes that share a run, this one alone may know of it; else the first is left to speak."""
 
 
 class BadInput(ClinstackError):

@@ -21,19 +21,19 @@ from clinstack.training.language import adapt
 QUICK = {"epochs": 2, "max_tokens": 48, "device": "cpu", "precision": "float32", "learning_rate": 3e-3}
 
 
-def start(count: int, words: list[str], **how) -> subprocess.Popen:
+def start(count: int, words: list[str], program=("-m", "clinstack.cli"), **how) -> subprocess.Popen:
     """Starts so many processes as a user does. `--multi_gpu` is what has accelerate start several; without one it is gloo."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     launcher = [sys.executable, "-m", "accelerate.commands.launch", "--multi_gpu", "--num_processes", str(count)]
     launcher += ["--num_machines", "1", "--mixed_precision", "no", "--dynamo_backend", "no"]
-    launcher += ["--main_process_port", str(port), "-m", "clinstack.cli"]
+    launcher += ["--main_process_port", str(port), *map(str, program)]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     return subprocess.Popen([*launcher, *words], env=environment, text=True, start_new_session=True, **how)
 
 
-def launch(count: int, words: list[str]) -> subprocess.CompletedProcess:
-    process = start(count, words, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+def launch(count: int, words: list[str], program=("-m", "clinstack.cli")) -> subprocess.CompletedProcess:
+    process = start(count, words, program, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     try:
         out, err = process.communicate(timeout=120)
     except subprocess.TimeoutExpired:
@@ -181,8 +181,38 @@ def test_a_training_that_diverges_says_so_once(task_options):
     assert done.stderr.count("The last good checkpoint") + done.stderr.count("No checkpoint was written yet") == 1
 
 
+UNLIKE = """
+import os, sys, time
+from clinstack.cli import main
+from clinstack.training import processes
+
+first = os.environ["RANK"] == "0"
+{unlike}
+main()
+"""
+
+
 def test_other_commands_are_refused_where_several_processes_were_launched(clinical_run, tmp_path):
-    done = launch(2, ["evaluate", str(clinical_run)])
+    late = tmp_path / "late.py"
+    late.write_text(UNLIKE.format(unlike="time.sleep(3 if first else 0)"))
+    done = launch(2, ["evaluate", str(clinical_run)], [late])
     assert done.returncode != 0
     sentence = "clinstack: 2 processes were launched, which adapt and train alone share. Start it by itself."
-    assert done.stderr.count(sentence) == 1
+    assert done.stderr.count(sentence) == 1  # though the first is the last to know
+
+
+def test_what_only_one_process_knows_is_said_by_it(task_options, tmp_path):
+    alone = tmp_path / "alone.py"
+    alone.write_text(
+        UNLIKE.format(
+            unlike="""
+processes._FIRST_SPEAKS_WITHIN = 1.0
+if not first:
+    sys.argv[sys.argv.index("--task") + 1] = "nowhere"
+"""
+        )
+    )
+    done = launch(2, words_of("train", task_options("one")), [alone])
+    assert done.returncode != 0
+    assert done.stderr.count("clinstack: ") == 1
+    assert "nowhere" in done.stderr

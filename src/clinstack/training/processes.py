@@ -7,6 +7,7 @@ alone writes, validates and speaks; what it decides the others are told. Every d
 
 import atexit
 import os
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -22,6 +23,10 @@ Told = TypeVar("Told")
 _LONGEST_WAIT = timedelta(days=7)
 """The others wait while the first measures and validates."""
 
+_FIRST_SPEAKS_WITHIN = 60.0
+"""Seconds. The launcher ends every process as soon as one has ended, so one that failed must not be quicker than the first is
+to say why."""
+
 
 @dataclass(frozen=True)
 class Processes:
@@ -35,6 +40,19 @@ class Processes:
     def first(self) -> bool:
         """Whether this process writes, validates and speaks."""
         return self.index == 0
+
+    def speaks_of_failure(self, known_to_one: bool) -> bool:
+        """Whether this process is to say why it failed. The first does, and ends the others by it; what it has not said in time
+        it does not know.
+
+        known_to_one: whether this process alone may know of it, so that nobody else could speak.
+        """
+        if not self.first and not known_to_one:
+            try:
+                time.sleep(_FIRST_SPEAKS_WITHIN)
+            except KeyboardInterrupt:  # the first has spoken
+                return False
+        return True
 
     def join(self, device: str) -> None:
         """Waits until all are there. device: cpu, or what its accelerators are called."""
