@@ -136,8 +136,20 @@ class TrainOptions(TrainingOptions):
     """The clinical adapter stays as it is, learns too, is merged into the base, or goes on as the task adapter itself."""
     task_adapter: str = "lora"
     """PEFT method of the task adapter, full (every weight of the base), or none."""
-    pooling: Literal["last", "mean", "first"] = "last"
+    pooling: Literal["last", "mean", "first", "max"] = "last"
     """Which token states the head reads."""
+    head_adapter: str | None = None
+    """A trained block of the head between the token states and their pooling: adapter, lightweight, tiny-attention, grn."""
+    head_preset: str | None = None
+    """A published form of the head adapter: houlsby, adaptformer, le2021, zhao2022, small, closed-gate."""
+    head_size: int | None = Field(default=None, ge=1)
+    """Inner width of the head adapter, instead of its own."""
+    head_place: Literal["tokens", "pooled"] = "tokens"
+    """The head adapter works on every token, or on the vector that they are pooled to."""
+    head_hidden: int | None = Field(default=None, ge=1)
+    """Width of one more layer (GELU) before the logits; none without it."""
+    head_dropout: float = Field(default=0.0, ge=0, lt=1)
+    """Share of what the head's last layers read that is dropped in training."""
     class_weights: Literal["none", "balanced", "root"] = "none"
     """Of one class a note: rare classes weigh more in the loss, as inverse frequency or its square root."""
     label_weights: Literal["none", "balanced", "root"] = "none"
@@ -177,6 +189,13 @@ class TrainOptions(TrainingOptions):
     @classmethod
     def _follow_profile(cls, given: dict[str, Any]) -> dict[str, Any]:
         return {**PROFILES.get(str(given.get("profile")), {}), **given}
+
+    @model_validator(mode="after")
+    def _name_the_head_adapter(self) -> "TrainOptions":
+        given = {"head_preset": self.head_preset, "head_size": self.head_size}
+        if self.head_adapter is None and (alone := [key for key, value in given.items() if value is not None]):
+            raise ValueError(f"--{_flag((alone[0],))} is of a head adapter. Name it with --head-adapter")
+        return self
 
 
 class SearchOptions(Options):

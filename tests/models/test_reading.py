@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from clinstack.models.backbone import load_backbone
-from clinstack.models.classifier import Classifier
+from clinstack.models.classifier import Classifier, HeadForm
 from clinstack.models.reading import WholeReader, reading_order
 
 CHUNKS = [[1, *range(5, 5 + length)] for length in (3, 9, 1, 9, 4)]
@@ -21,7 +21,7 @@ def test_a_processor_reads_one_chunk_at_a_time():
 @pytest.mark.parametrize("pooling", ["last", "mean", "first"])
 def test_on_a_processor_a_note_has_the_same_bits_whatever_stands_beside_it(small_base, pooling):
     backbone = load_backbone(str(small_base))
-    reader, head = WholeReader(backbone), Classifier(backbone.width, 2, pooling)
+    reader, head = WholeReader(backbone), Classifier(HeadForm(pooling), backbone.width, 2)
     together = reader.pooled(CHUNKS, head, 4)
     for row, chunk in enumerate(CHUNKS):
         assert torch.equal(reader.pooled([chunk], head, 1)[0], together[row])

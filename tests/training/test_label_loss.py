@@ -8,7 +8,7 @@ from torch.nn import functional
 
 from clinstack.errors import BadInput
 from clinstack.metrics.scorecard import KINDS
-from clinstack.models.classifier import Classifier
+from clinstack.models.classifier import Classifier, HeadForm
 from clinstack.training.label_loss import GAMMA_NEGATIVE, MARGIN, class_weights, frequencies, label_loss
 
 CHANCE = np.random.default_rng(0)
@@ -65,7 +65,7 @@ def test_the_heads_first_biases_are_where_the_loss_of_constant_logits_is_least(k
     labels = SEVERAL[:, :2] if kind == "multilabel" else SINGLE
     weights = class_weights(labels, kind, how)
     loss, truths = label_loss(kind, "plain", weights), torch.from_numpy(labels).float()
-    head = Classifier(4, labels.shape[1], independent=kind == "multilabel")
+    head = Classifier(HeadForm(), 4, labels.shape[1], independent=kind == "multilabel")
     head.expect(frequencies(labels, kind, weights))
     bias = head.linear.bias.detach().requires_grad_()
     loss(bias.expand(len(labels), -1), truths)[0].backward()

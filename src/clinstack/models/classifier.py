@@ -1,14 +1,55 @@
-"""The head: pooling of tokens and of chunks, and a linear classifier, kept in float32 whatever the backbone computes in.
+"""The head: a head adapter if there is one, pooling of tokens and of chunks, and a classifier; always in float32.
 
 A run owns its head and saves it beside the adapters, so that a saved run always predicts. (Classes of transformers and peft
 that bundle a head read a padding position with some methods and forget to save it with others.)
 """
 
+from dataclasses import asdict, dataclass, fields
+from typing import Any, Literal
+
 import torch
 from torch import Tensor, nn
 
+from clinstack.errors import BadInput
 from clinstack.models.chunk_pooling import CHUNK_POOLINGS, ChunkPooling
+from clinstack.models.head_adapter import head_adapters, make_head_adapter
 from clinstack.models.pooling import Pooling, pool
+
+HeadPlace = Literal["tokens", "pooled"]
+
+
+@dataclass(frozen=True)
+class HeadForm:
+    """All that decides a head's shape, and what its file says of it.
+
+    adapter, preset, size: a head adapter, the published form of it, and its size.   place: before or after pooling.
+    hidden: width of a layer before the logits (GELU), if there is one.   dropout: before it and before the logits.
+    """
+
+    pooling: Pooling = "last"
+    chunk_pooling: ChunkPooling = "mean"
+    adapter: str | None = None
+    preset: str | None = None
+    size: int | None = None
+    place: HeadPlace = "tokens"
+    hidden: int | None = None
+    dropout: float = 0.0
+
+    @property
+    def about(self) -> dict[str, Any]:
+        """As JSON; what is as it always was is left out but for the two poolings."""
+        plain = asdict(HeadForm())
+        return {key: value for key, value in asdict(self).items() if "pooling" in key or value != plain[key]}
+
+    @classmethod
+    def of_about(cls, about: dict[str, Any]) -> "HeadForm":
+        """The form that a file tells of, which may say more."""
+        return cls(**{one.name: about[one.name] for one in fields(cls) if one.name in about})
+
+    @property
+    def reads_tokens(self) -> bool:
+        """Whether something trains before the pooling, so that one vector per chunk is not enough."""
+        return self.adapter is not None and self.place == "tokens"
 
 
 class Classifier(nn.Module):
@@ -18,25 +59,24 @@ class Classifier(nn.Module):
     classes: C; a binary task has two.
     independent: each class is a yes or no of its own (multilabel), not one of C.
     Initialised like the published setting's linear layer: normal weights of standard deviation 0.02, zero bias.
+    Raises BadInput for a head adapter that is unknown, or has nothing to do where it is placed.
     """
 
-    def __init__(
-        self,
-        width: int,
-        classes: int,
-        pooling: Pooling = "last",
-        chunk_pooling: ChunkPooling = "mean",
-        *,
-        independent: bool = False,
-    ):
+    def __init__(self, form: HeadForm, width: int, classes: int, *, independent: bool = False):
         super().__init__()
-        self.independent = independent
-        self.pooling: Pooling = pooling
-        self.chunk_pooling: ChunkPooling = chunk_pooling
-        self.chunks = CHUNK_POOLINGS[chunk_pooling](width)
-        self.linear = nn.Linear(width, classes)
-        nn.init.normal_(self.linear.weight, std=0.02)
-        nn.init.zeros_(self.linear.bias)
+        self.form, self.independent = form, independent
+        self.adapter = None
+        if form.adapter is not None:
+            _require_use(form)
+            self.adapter = make_head_adapter(form.adapter, width, form.preset, form.size)
+        self.chunks = CHUNK_POOLINGS[form.chunk_pooling](width)
+        self.dropout = nn.Dropout(form.dropout)
+        self.hidden = nn.Linear(width, form.hidden) if form.hidden else None
+        self.linear = nn.Linear(form.hidden or width, classes)
+        for layer in (self.hidden, self.linear):
+            if layer is not None:
+                nn.init.normal_(layer.weight, std=0.02)
+                nn.init.zeros_(layer.bias)
 
     def expect(self, frequencies: Tensor) -> None:
         """Sets the biases so that untrained logits already say how frequent each class is.
@@ -50,10 +90,28 @@ class Classifier(nn.Module):
             self.linear.bias.copy_(torch.logit(likely) if self.independent else likely.log())
 
     def pool(self, hidden: Tensor, mask: Tensor) -> Tensor:
-        """One float32 vector (M, H) per chunk."""
-        return pool(hidden, mask, self.pooling).float()
+        """One float32 vector (M, H) per chunk, outside of any autocast."""
+        with torch.autocast(hidden.device.type, enabled=False):
+            if self.adapter is not None and self.form.reads_tokens:
+                hidden = self.adapter(hidden.float(), mask)
+            return pool(hidden, mask, self.form.pooling).float()
 
     def forward(self, pooled: Tensor, note: Tensor, notes: int) -> Tensor:
         """Logits (N, C) of notes from pooled chunks (M, H), outside of any autocast; note: (M,) whose each chunk is."""
         with torch.autocast(pooled.device.type, enabled=False):
-            return self.linear(self.chunks(pooled, note, notes))  # type: ignore[no-any-return]
+            vectors = self.chunks(pooled, note, notes)
+            if self.adapter is not None and not self.form.reads_tokens:
+                vectors = self.adapter(vectors.unsqueeze(1), vectors.new_ones(notes, 1)).squeeze(1)
+            if self.hidden is not None:
+                vectors = torch.nn.functional.gelu(self.hidden(self.dropout(vectors)))
+            return self.linear(self.dropout(vectors))  # type: ignore[no-any-return]
+
+
+def _require_use(form: HeadForm) -> None:
+    kind = head_adapters().get(form.adapter or "")
+    if form.place == "pooled" and kind is not None and kind.reads_sequence:
+        able = ", ".join(name for name, one in head_adapters().items() if not one.reads_sequence)
+        raise BadInput(
+            f"Head adapter {form.adapter} compares a note's tokens, and after pooling there is one vector only, so it would be "
+            f"a plain linear layer. Use --head-place tokens, or one of {able}."
+        )

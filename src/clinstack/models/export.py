@@ -48,7 +48,11 @@ def export_run(run: Path, out: Path, form: Form, base: str | None = None) -> dic
     classifier = load(run, base)
     if not isinstance(classifier, NoteClassifier):
         raise BadInput(f"{run} is a baseline; there is no adapter to export. Its files are plain already.")
-    if classifier.window.chunks > 1 or classifier.head.chunk_pooling == "attention":
+    if classifier.head.adapter is not None or classifier.head.hidden is not None:
+        raise BadInput(
+            f"{run} has more than a linear layer in its head, which an export cannot say. Serve it with clinstack."
+        )
+    if classifier.window.chunks > 1 or classifier.head.form.chunk_pooling == "attention":
         raise BadInput(f"{run} reads notes in several chunks, which an export cannot say. Serve it with clinstack.")
     if classifier.stack.backbone.quantize:
         raise BadInput(
@@ -166,7 +170,7 @@ def _about(classifier: NoteClassifier, form: Form, kind: str, logits: "np.ndarra
         "kind": classifier.kind,
         "classes": list(classifier.classes),
         "base": {"name": backbone.name, "hash": backbone.hash, "class": kind},
-        "pooling": classifier.head.pooling,
+        "pooling": classifier.head.form.pooling,
         "max_tokens": classifier.window.max_tokens,
         "truncation": classifier.window.truncation,
         "first_token": tokenizer.start,
@@ -182,7 +186,7 @@ def _card(classifier: NoteClassifier, form: Form, kind: str) -> str:
     states = "outputs.last_hidden_state[:, -len(ids):]" if kind == "AutoModel" else "outputs.hidden_states[-1]"
     asked = "" if kind == "AutoModel" else ", output_hidden_states=True"
     pooled = {"last": "states[0, -1]", "mean": "states[0].mean(dim=0)", "first": "states[0, 0]"}[
-        classifier.head.pooling
+        classifier.head.form.pooling
     ]
     kept = {
         "head": "ids[:room]",

@@ -1,8 +1,9 @@
 """Hidden states that no training changes, computed once and kept (`runs.array_store`), shared by tasks, seeds and searches.
 
-Where nothing inside a stack trains, what is kept is one vector per chunk; where only the upper layers train, the states of
-every token below them. The key says all that decides the states: base, frozen adapters, tokenizer, layer, pooling, precision,
-torch and, of each chunk, its tokens (so text, length and truncation). Some of what is found is computed again, and must agree.
+Where nothing inside a stack trains, what is kept is one vector per chunk, or, where a head adapter reads them, the states of
+every token; where only the upper layers train, the states of every token below them. The key says all that decides the
+states: base, frozen adapters, tokenizer, layer, pooling, precision, torch and, of each chunk, its tokens (so text, length and
+truncation). Some of what is found is computed again, and must agree.
 """
 
 import hashlib
@@ -116,28 +117,32 @@ class VectorReader:
 
 
 @dataclass(frozen=True)
-class TrunkReader:
-    """Reads the kept states below the first layer that trains, and computes the layers above."""
+class StatesReader:
+    """Reads the kept states of every token below the first layer that trains, and computes the layers above, if there are any.
 
-    split: SplitBackbone
+    above: states (M, T, H) and mask (M, T) -> the last hidden states.
+    """
+
+    backbone: Backbone
+    above: Callable[[Tensor, Tensor], Tensor]
     features: Features
 
     def load(self, chunks: Chunks) -> tuple[Tensor, Tensor]:
-        """The trunk's states (M, T, H) and the mask (M, T)."""
+        """The kept states (M, T, H) and the mask (M, T)."""
         states = self.features.get(chunks)
         inputs = torch.nn.utils.rnn.pad_sequence(states, batch_first=True)
         lengths = torch.tensor([len(one) for one in states])
         mask = (torch.arange(inputs.shape[1]) < lengths[:, None]).long()
-        return inputs.to(self.split.backbone.device), mask.to(self.split.backbone.device)
+        return inputs.to(self.backbone.device), mask.to(self.backbone.device)
 
     def encode(self, inputs: Tensor, mask: Tensor) -> Tensor:
-        """The layers above the trunk."""
-        return self.split.top(inputs, mask)
+        """The layers above."""
+        return self.above(inputs, mask)
 
     def pooled(self, chunks: Chunks, head: Classifier, batch_size: int) -> Tensor:
         """See `Reader`."""
         self.features.prepare(chunks)
-        return pool_batches(self, chunks, head, batch_size, self.split.backbone)
+        return pool_batches(self, chunks, head, batch_size, self.backbone)
 
 
 @contextmanager
@@ -148,22 +153,27 @@ def open_reader(stack: Stack, head: Classifier, store: ArrayStore | None, chunks
     """
     backbone = stack.backbone
     whole = WholeReader(backbone)
-    layers = frozen_layers(backbone) if stack.trainable() else None
-    if store is None or layers in (0, backbone.layers):
+    layers = frozen_layers(backbone) if stack.trainable() else backbone.layers
+    pooled = not stack.trainable() and not head.form.reads_tokens
+    if store is None or layers == 0 or (stack.trainable() and layers == backbone.layers):
         yield whole
         return
-    with store.shelf(_identity(stack, layers, head.pooling)) as shelf:
+    with store.shelf(_identity(stack, layers, head.form.pooling if pooled else None)) as shelf:
 
         def batches(chunks: Chunks) -> Iterator[list[int]]:
             return reading_order(chunks, _BATCH, backbone.device)
 
-        if layers is None:
-            reader: VectorReader | TrunkReader = VectorReader(
-                whole, Features(shelf, backbone.width, _vectors(whole, head), batches)
-            )
+        def kept(compute: Callable[[Chunks], list[Tensor]]) -> Features:
+            return Features(shelf, backbone.width, compute, batches)
+
+        reader: VectorReader | StatesReader
+        if pooled:
+            reader = VectorReader(whole, kept(_vectors(whole, head)))
+        elif layers == backbone.layers:
+            reader = StatesReader(backbone, lambda states, mask: states, kept(_states(backbone, whole.encode)))
         else:
             split = SplitBackbone(backbone, layers)
-            reader = TrunkReader(split, Features(shelf, backbone.width, _trunk_states(split), batches))
+            reader = StatesReader(backbone, split.top, kept(_states(backbone, split.trunk)))
         reader.features.prepare(chunks)
         # Half-kept states would be computed again at every step, in the arithmetic of training.
         yield whole if shelf.full else reader
@@ -171,7 +181,7 @@ def open_reader(stack: Stack, head: Classifier, store: ArrayStore | None, chunks
 
 def features_used(reader: Reader) -> dict[str, int] | None:
     """How many chunks a reader found kept and how many it computed; None if it keeps nothing."""
-    if isinstance(reader, VectorReader | TrunkReader):
+    if isinstance(reader, VectorReader | StatesReader):
         return {"found": reader.features.found, "computed": reader.features.computed}
     return None
 
@@ -185,26 +195,26 @@ def _vectors(whole: WholeReader, head: Classifier) -> Callable[[Chunks], list[Te
     return compute
 
 
-def _trunk_states(split: SplitBackbone) -> Callable[[Chunks], list[Tensor]]:
+def _states(backbone: Backbone, encode: Callable[[Tensor, Tensor], Tensor]) -> Callable[[Chunks], list[Tensor]]:
     def compute(chunks: Chunks) -> list[Tensor]:
         with torch.inference_mode():
-            tokens, mask = pad(chunks, split.backbone.tokenizer.pad, split.backbone.device)
-            states = split.trunk(tokens, mask)
+            tokens, mask = pad(chunks, backbone.tokenizer.pad, backbone.device)
+            states = encode(tokens, mask)
             return [one[: len(chunk)].clone() for one, chunk in zip(states, chunks, strict=True)]
 
     return compute
 
 
-def _identity(stack: Stack, layers: int | None, pooling: str) -> dict[str, Any]:
-    """All that decides the states besides the tokens."""
+def _identity(stack: Stack, layers: int, pooling: str | None) -> dict[str, Any]:
+    """All that decides the states besides the tokens. pooling: None if what is kept are the states of every token."""
     backbone: Backbone = stack.backbone
     frozen = [slot for slot in stack.slots if slot.frozen]
     return {
         "base": backbone.hash,
         "adapters": [{"hash": slot.adapter.hash, "merged": slot.merged} for slot in frozen],
         "tokenizer": backbone.tokenizer.hash,
-        "layer": backbone.layers if layers is None else layers,
-        "pooling": pooling if layers is None else None,
+        "layer": layers,
+        "pooling": pooling,
         "dtype": "float32",
         "device": backbone.device.type,
         "torch": torch.__version__,

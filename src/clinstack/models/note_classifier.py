@@ -22,7 +22,7 @@ from clinstack.metrics.scorecard import probabilities
 from clinstack.models.adapter_files import load_adapter, whole_weights
 from clinstack.models.backbone import load_backbone
 from clinstack.models.baseline import BaselineClassifier, load_baseline
-from clinstack.models.classifier import Classifier
+from clinstack.models.classifier import Classifier, HeadForm
 from clinstack.models.reading import Reader, WholeReader
 from clinstack.models.stack import Slot, Stack
 from clinstack.models.text_classifier import TextClassifier
@@ -84,6 +84,7 @@ class NoteClassifier:
 
     def score(self, pooled: Pooled) -> NDArray[np.float32]:
         """Logits (N, C) of notes that have been read."""
+        self.head.eval()
         with torch.inference_mode():
             return self.head(pooled.chunks, pooled.note, pooled.notes).cpu().numpy()  # type: ignore[no-any-return]
 
@@ -91,6 +92,7 @@ class NoteClassifier:
         """Reads encoded notes, without gradient."""
         chunks, note = flat(encoded)
         self.stack.train(False)
+        self.head.eval()
         reader = self.reader or WholeReader(self.stack.backbone)
         vectors = reader.pooled(chunks, self.head, batch_size)
         return Pooled(vectors, torch.tensor(note, device=vectors.device), len(encoded))
@@ -105,14 +107,14 @@ def flat(encoded: Encoded) -> tuple[list[list[int]], list[int]]:
 def save_head(file: Path, head: Classifier, stack: str) -> str:
     """Writes the head with what it needs to be read again, the hash of its stack included; returns its own hash."""
     weights = {name: weight.detach().cpu() for name, weight in head.state_dict().items()}
-    about = {"pooling": head.pooling, "chunk_pooling": head.chunk_pooling, "stack": stack}
+    about = {**head.form.about, "stack": stack}
     with atomic_file(file) as partial:
         # One entry only: safetensors writes several in no fixed order, and equal heads must be equal files.
         save_file(weights, partial, metadata={"head": json.dumps(about)})
     return _hash_head(weights, about)
 
 
-def _hash_head(weights: Mapping[str, Tensor], about: Mapping[str, str]) -> str:
+def _hash_head(weights: Mapping[str, Tensor], about: Mapping[str, Any]) -> str:
     return hash_arrays({name: tensor.numpy() for name, tensor in weights.items()}, about)
 
 
@@ -187,6 +189,6 @@ def _load_head(file: Path, lineage: dict[str, str], width: int, classes: int) ->
             f"{file} has been changed: its content is {content_hash}, and the run's lineage says {lineage['head']}. "
             "Restore it, or train again."
         )
-    head = Classifier(width, classes, about["pooling"], about["chunk_pooling"])
+    head = Classifier(HeadForm.of_about(about), width, classes)
     head.load_state_dict(weights)
-    return head.requires_grad_(False)
+    return head.requires_grad_(False).eval()

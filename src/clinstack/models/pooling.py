@@ -11,7 +11,7 @@ from torch import Tensor
 
 from clinstack.errors import BadInput
 
-Pooling = Literal["last", "mean", "first"]
+Pooling = Literal["last", "mean", "first", "max"]
 
 
 def pool_last(hidden: Tensor, mask: Tensor) -> Tensor:
@@ -35,7 +35,17 @@ def pool_first(hidden: Tensor, mask: Tensor) -> Tensor:
     return hidden[:, 0]
 
 
-POOLINGS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {"last": pool_last, "mean": pool_mean, "first": pool_first}
+def pool_max(hidden: Tensor, mask: Tensor) -> Tensor:
+    """The largest of each feature over each note's real tokens."""
+    return hidden.masked_fill(mask.unsqueeze(-1) == 0, -torch.inf).amax(dim=1)
+
+
+POOLINGS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
+    "last": pool_last,
+    "mean": pool_mean,
+    "first": pool_first,
+    "max": pool_max,
+}
 
 
 def pool(hidden: Tensor, mask: Tensor, how: Pooling) -> Tensor:

@@ -133,6 +133,11 @@ class RunLayout:
         return self.root / "checkpoints"
 
     @property
+    def features(self) -> Path:
+        """States of frozen layers, while the run needs them and nobody else keeps them."""
+        return self.root / "features"
+
+    @property
     def adapters(self) -> Path:
         """The folder of all adapters of the stack."""
         return self.root / "adapters"

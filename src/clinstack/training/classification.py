@@ -1,10 +1,12 @@
 """Step 2: stacks a task adapter and a head on a backbone, and on its clinical adapter, for one task.
 
 `variants` says which adapters there are and which of them train. Validation AUROC selects the epoch; the test part is read
-once, after that. Where nothing inside the stack trains, every note is read once and only the head's training repeats.
+once, after that. Where nothing inside the stack trains, every note is read once and only the head's training repeats; what a
+head adapter reads is kept in the run's folder meanwhile, unless a feature store keeps it.
 """
 
 import hashlib
+import shutil
 from contextlib import ExitStack
 from dataclasses import replace
 from typing import Any
@@ -20,7 +22,7 @@ from clinstack.errors import BadInput
 from clinstack.metrics.scorecard import KINDS, selection_score
 from clinstack.models.adapter_files import save_adapter
 from clinstack.models.baseline import baselines
-from clinstack.models.classifier import Classifier
+from clinstack.models.classifier import Classifier, HeadForm
 from clinstack.models.features import features_used, open_reader
 from clinstack.models.note_classifier import NoteClassifier, Pooled, save_head
 from clinstack.models.window import Encoded, Window
@@ -30,7 +32,7 @@ from clinstack.runs.lineage import hash_files
 from clinstack.training.baseline_run import train_baseline
 from clinstack.training.batches import LabelledNotes, NoteBatch, PooledBatch, PooledNotes
 from clinstack.training.label_loss import class_weights, frequencies, label_loss
-from clinstack.training.loop import Fitted, Loss, Score, fit
+from clinstack.training.loop import Batches, Fitted, Loss, Score, fit
 from clinstack.training.machine import choose_autocast, choose_device, measured
 from clinstack.training.outcome import SplitNotes, write_outcome
 from clinstack.training.processes import Processes
@@ -82,10 +84,7 @@ def train(options: TrainOptions, witness: Witness | None = None, *, only_train: 
         "clinical": slots[0].adapter.hash if options.clinical else None,
     }
     stack = prepare_stack(options, backbone, slots)
-    independent = task.kind == "multilabel"
-    head = Classifier(
-        backbone.width, len(task.classes), options.pooling, options.chunk_pooling, independent=independent
-    )
+    head = Classifier(_form(options), backbone.width, len(task.classes), independent=task.kind == "multilabel")
     window = Window(options.max_tokens, options.truncation, options.chunks)
     classifier = NoteClassifier(stack, head.to(backbone.device), task.name, task.kind, task.classes, window)
 
@@ -136,7 +135,7 @@ class _Training:
         cost: dict[str, Any] = {}
         with measured(cost, "train", str(self.device)):
             chunks = [chunk for one in self.notes.values() for note in one.encoded for chunk in note]
-            self.reader = self.held.enter_context(open_reader(self.stack, self.head, _store(self.options), chunks))
+            self.reader = self.held.enter_context(open_reader(self.stack, self.head, self._store(), chunks))
             self.reading = replace(self.classifier, reader=self.reader)
             fitted, name = self._fit(train, self.notes["valid"])
         self._complete_cost(cost["train"], fitted, train)
@@ -164,6 +163,14 @@ class _Training:
         cost["evaluate"] |= reading_cost(self.weights, sum(self.notes[split].tokens for split in scored))
         return self._save(training, proof, logits)
 
+    def _store(self) -> ArrayStore | None:
+        """Where states are kept; in the run's own folder, while it trains, if they would else be computed every epoch."""
+        folder = self.options.feature_store
+        if folder is None and not self.stack.trainable() and self.head.form.reads_tokens:
+            folder = self.run.layout.features
+            self.held.callback(shutil.rmtree, folder, ignore_errors=True)
+        return ArrayStore(folder, int(self.options.feature_gigabytes * 2**30)) if folder else None
+
     def _fit(self, train: _Notes, valid: _Notes) -> tuple[Fitted, str]:
         """What the loop did, and the name of the score that selects."""
         labelled = LabelledNotes(
@@ -178,25 +185,29 @@ class _Training:
         parameters = self.stack.trainable() | {f"head/{name}": p for name, p in self.head.named_parameters()}
         autocast = choose_autocast(self.options.precision, str(self.device))
         inside_trains = bool(self.stack.trainable())
-        valid_pooled = None if inside_trains else self.reading.pooled(valid.encoded)
+        reads_again = inside_trains or self.head.form.reads_tokens
+        valid_pooled = None if reads_again else self.reading.pooled(valid.encoded)
+
+        def learning() -> None:
+            self.stack.train(inside_trains)
+            self.head.train()
 
         def score() -> Score:
             if valid_pooled is None:
                 logits = self.reading.logits(valid.encoded)
-                self.stack.train(True)
             else:
                 logits = self.reading.score(valid_pooled)
+            learning()
             return Score(*selection_score(self.task.kind, logits, valid.labels))
 
         name = KINDS[self.task.kind].selects_by
         rates = {"head": self.options.head_rate}
         plan = recipe(self.options, autocast if inside_trains else None, 1, rates, self.options.select)
         told = watcher(self.run, self.witness)
-        if inside_trains:
-            self.stack.train(True)
-            return fit(parameters, labelled, self._loss, score, plan, self.run.layout.checkpoints, told), name
-        once = PooledNotes(labelled, self.reading.pooled(train.encoded))  # a head alone is trained by one process
-        return fit(parameters, once, self._loss, score, plan, self.run.layout.checkpoints, told, Processes()), name
+        notes: Batches[Any] = labelled if reads_again else PooledNotes(labelled, self.reading.pooled(train.encoded))
+        alone = None if inside_trains else Processes()  # a head alone is trained by one process
+        learning()
+        return fit(parameters, notes, self._loss, score, plan, self.run.layout.checkpoints, told, alone), name
 
     def _loss(self, batch: NoteBatch | PooledBatch) -> Loss:
         """Summed loss of a batch."""
@@ -261,10 +272,17 @@ class _Training:
         return write_outcome(layout, task, options, self.notes, logits, about, lineage)
 
 
-def _store(options: TrainOptions) -> ArrayStore | None:
-    if options.feature_store is None:
-        return None
-    return ArrayStore(options.feature_store, int(options.feature_gigabytes * 2**30))
+def _form(options: TrainOptions) -> HeadForm:
+    return HeadForm(
+        pooling=options.pooling,
+        chunk_pooling=options.chunk_pooling,
+        adapter=options.head_adapter,
+        preset=options.head_preset,
+        size=options.head_size,
+        place=options.head_place,
+        hidden=options.head_hidden,
+        dropout=options.head_dropout,
+    )
 
 
 def _require_two_classes(task: Task) -> None:

@@ -1,0 +1,80 @@
+"""Small models that nobody has trained before: their tokenizer and every weight come from the training part of one task.
+
+One file per architecture lies in `models/scratch` and is found by its folder; its name is given where a base is, alone or with
+a preset (`transformer:keras`). Once trained it is a model folder like any other, which its run keeps.
+"""
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar, Literal
+
+import torch
+from transformers import PreTrainedModel
+
+from clinstack import discovery
+from clinstack.errors import BadInput, did_you_mean
+from clinstack.models.scratch_tokenizer import train_tokenizer
+from clinstack.runs.atomic import atomic_folder
+
+_PACKAGE = "clinstack.models.scratch"
+
+
+class Architecture(ABC):
+    """How a model is made. `register`, called once, lets transformers load what was saved."""
+
+    presets: ClassVar[dict[str, dict[str, Any]]]
+    """Options of its configuration by name of a published form; "" is the default."""
+
+    @classmethod
+    @abstractmethod
+    def make(cls, preset: str, vocabulary: int, max_tokens: int) -> PreTrainedModel:
+        """A fresh model for so many tokens, with torch's random numbers as they are."""
+
+    @classmethod
+    @abstractmethod
+    def register(cls) -> None:
+        """Tells transformers of configuration and model."""
+
+
+@dataclass(frozen=True)
+class Pieces:
+    """What a form's tokenizer cuts text into, and how many different ones there are at most."""
+
+    kind: Literal["subwords", "words"] = "subwords"
+    most: int = 8000
+
+
+def architectures() -> dict[str, type[Architecture]]:
+    """Every architecture by name."""
+    return discovery.members(_PACKAGE, Architecture)  # type: ignore[type-abstract]
+
+
+def is_from_scratch(base: str) -> bool:
+    """Whether a base's name is an architecture's, with a preset or without."""
+    return base.partition(":")[0] in discovery.names(_PACKAGE)
+
+
+def make_base(base: str, texts: list[str], max_tokens: int, seed: int, folder: Path) -> None:
+    """Writes the folder of a model with its first weights and a tokenizer learned from `texts`; equal calls write equal bytes.
+
+    Raises BadInput with the nearest name if there is no such preset, or there is nothing to learn a tokenizer from.
+    """
+    name, _, preset = base.partition(":")
+    kind = architectures()[name]
+    if preset not in kind.presets:
+        raise BadInput(f"{name} has no preset {preset!r}. {did_you_mean(preset, [one for one in kind.presets if one])}")
+    pieces = Pieces(**kind.presets[preset].get("pieces", {}))
+    tokenizer = train_tokenizer(texts, pieces.kind, pieces.most)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        model = kind.make(preset, len(tokenizer), max_tokens)
+    with atomic_folder(folder) as partial:
+        model.save_pretrained(partial)
+        tokenizer.save_pretrained(partial)
+
+
+def register_architectures() -> None:
+    """Lets transformers load every architecture."""
+    for kind in architectures().values():
+        kind.register()
