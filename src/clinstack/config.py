@@ -9,6 +9,7 @@ from typing import Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from clinstack.discovery import names
 from clinstack.errors import BadInput, did_you_mean
 
 
@@ -121,11 +122,29 @@ PROFILES: dict[str, dict[str, Any]] = {
 """What a profile of step 2 changes of the defaults (Gema et al. 2023, and their released code); what is given beats it."""
 
 
+FROM_SCRATCH: dict[str, Any] = {
+    "task_adapter": "full",
+    "pooling": "mean",
+    "head_hidden": 64,
+    "head_dropout": 0.1,
+    "head_rate": 1.0,
+    "learning_rate": 1e-3,
+    "schedule": "linear",
+    "batch_size": 32,
+    "max_tokens": 256,
+    "epochs": 30,
+    "patience": 5,
+}
+"""What a small model that is trained from nothing changes of the defaults; what is given beats it."""
+_ARCHITECTURES = "clinstack.models.scratch"
+
+
 class TrainOptions(TrainingOptions):
     """Step 2: stacks a task adapter and a head on the base (and its clinical adapter) for one task."""
 
     base: str
-    """Base model: a folder, a hub id, or tiny-base; or a baseline: majority, tf-idf."""
+    """Base model: a folder, a hub id, or tiny-base; or a small model from nothing: transformer, transformer:keras,
+    transformer:mean, moe-transformer, moe-transformer:keras; or a baseline: majority, tf-idf."""
     task: Path
     """Task folder, made by `clinstack data`."""
     out: Path
@@ -139,9 +158,7 @@ class TrainOptions(TrainingOptions):
     pooling: Literal["last", "mean", "first", "max"] = "last"
     """Which token states the head reads."""
     head_adapter: str | None = None
-    """A trained block of the head between the token states and their pooling: adapter, lightweight, tiny-attention, grn."""
-    head_preset: str | None = None
-    """A published form of the head adapter: houlsby, adaptformer, le2021, zhao2022, small, closed-gate."""
+    """A trained block of the head: adapter, lightweight, tiny-attention, grn; with a preset, as in grn:small."""
     head_size: int | None = Field(default=None, ge=1)
     """Inner width of the head adapter, instead of its own."""
     head_place: Literal["tokens", "pooled"] = "tokens"
@@ -188,13 +205,13 @@ class TrainOptions(TrainingOptions):
     @model_validator(mode="before")
     @classmethod
     def _follow_profile(cls, given: dict[str, Any]) -> dict[str, Any]:
-        return {**PROFILES.get(str(given.get("profile")), {}), **given}
+        fresh = str(given.get("base")).partition(":")[0] in names(_ARCHITECTURES)
+        return {**(FROM_SCRATCH if fresh else {}), **PROFILES.get(str(given.get("profile")), {}), **given}
 
     @model_validator(mode="after")
     def _name_the_head_adapter(self) -> "TrainOptions":
-        given = {"head_preset": self.head_preset, "head_size": self.head_size}
-        if self.head_adapter is None and (alone := [key for key, value in given.items() if value is not None]):
-            raise ValueError(f"--{_flag((alone[0],))} is of a head adapter. Name it with --head-adapter")
+        if self.head_adapter is None and self.head_size is not None:
+            raise ValueError("--head-size is of a head adapter. Name it with --head-adapter")
         return self
 
 

@@ -31,6 +31,12 @@ def members(package: str, interface: type[Member]) -> dict[str, type[Member]]:
     return found
 
 
+def names(package: str) -> list[str]:
+    """The names of a package's members; none of their modules is imported."""
+    folder = importlib.import_module(package)
+    return [info.name.replace("_", "-") for info in pkgutil.iter_modules(folder.__path__)]
+
+
 def member(package: str, interface: type[Member], name: str, what: str) -> type[Member]:
     """The member of that name. Raises BadInput with the nearest name if there is none."""
     table = members(package, interface)

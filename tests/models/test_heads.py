@@ -36,7 +36,7 @@ COUNTS = {
 
 def make(name, preset=None, width=8, size=None, seed=0):
     torch.manual_seed(seed)
-    return make_head_adapter(name, width, preset, size)
+    return make_head_adapter(name + (f":{preset}" if preset else ""), width, size)
 
 
 def stirred(block, seed=1):
@@ -253,7 +253,7 @@ def test_equal_heads_are_replaced_by_one_exactly():
 def test_several_heads_are_replaced_by_one_about():
     block = stirred(make("tiny-attention", size=8).train())
     assert block.mean_of_heads().state_dict().keys() == block.state_dict().keys()
-    four = stirred(make_head_adapter("tiny-attention", 8, "zhao2022", 8))
+    four = stirred(make_head_adapter("tiny-attention:zhao2022", 8, 8))
     states, mask = some_states()
     assert four.mean_of_heads()(states, mask).shape == states.shape
     assert four.mean_of_heads().query.out_features == 2
@@ -279,5 +279,5 @@ def test_several_heads_are_replaced_by_one_about():
 def test_what_is_not_there_is_refused(given, sentence):
     name, preset, size = given
     with pytest.raises(BadInput) as refused:
-        make_head_adapter(name, 8, preset, size)
+        make(name, preset, 8, size)
     assert str(refused.value) == sentence

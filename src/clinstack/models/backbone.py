@@ -20,6 +20,7 @@ import torch
 from torch import Tensor, nn
 
 from clinstack.errors import BadInput
+from clinstack.models.from_scratch import is_from_scratch, makes, register_architectures, shape_from_scratch
 from clinstack.models.note_attention import NAME
 from clinstack.models.quantized import Quantize, count, hash_of_rounded, loading, multiply_exactly
 from clinstack.models.tokenizer import AssumedTokenizer, NoteTokenizer
@@ -100,6 +101,19 @@ class Backbone:
     def masked(self) -> bool:
         """Whether this is an encoder, trained to restore masked tokens."""
         return type(self.model).__name__.endswith("MaskedLM")
+
+    @property
+    def made_here(self) -> bool:
+        """Whether this is a small model of `from_scratch`, which has dropout when all of it trains."""
+        return makes(self.model.config)
+
+    def take_auxiliary_loss(self) -> Tensor | None:
+        """What the last pass in training adds to the loss of each of its notes, if the model has such a thing."""
+        return self.model.take_auxiliary_loss() if hasattr(self.model, "take_auxiliary_loss") else None
+
+    def told(self) -> dict[str, Any]:
+        """What the model says of its last pass in training, if it says anything."""
+        return dict(self.model.told()) if hasattr(self.model, "told") else {}
 
     @property
     def width(self) -> int:
@@ -203,16 +217,18 @@ def load_backbone(base: str, device: str = "cpu", quantize: Quantize | None = No
     Raises BadInput if there is no such folder, or it holds no language model with a fast tokenizer.
     """
     path = find_base(base)
-    _quieten()
-    from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForMaskedLM, AutoTokenizer
+    quieten()
+    register_architectures()
+    from transformers import AutoConfig, AutoTokenizer
 
     try:
-        kind = AutoModelForMaskedLM if _is_encoder(AutoConfig.from_pretrained(path)) else AutoModelForCausalLM
+        kind = _kind(AutoConfig.from_pretrained(path))
         rounded = loading(quantize, device)
         model = kind.from_pretrained(
             path, dtype=torch.float32, local_files_only=True, attn_implementation="sdpa", **rounded
         )
-        model.set_attn_implementation(NAME)
+        if not makes(model.config):
+            model.set_attn_implementation(NAME)
         tokenizer = AutoTokenizer.from_pretrained(path, local_files_only=True)
     except (OSError, ValueError, KeyError) as error:
         reason = str(error).strip().splitlines()[0]
@@ -221,8 +237,17 @@ def load_backbone(base: str, device: str = "cpu", quantize: Quantize | None = No
     if quantize:
         multiply_exactly(network)
     network.eval().requires_grad_(False).to(device)
-    read = NoteTokenizer(base, tokenizer, closed=kind is AutoModelForMaskedLM)
+    read = NoteTokenizer(base, tokenizer, closed=_is_encoder(network.config))
     return Backbone(base_name(base), path, hash_base(path, quantize), network, read, quantize)
+
+
+def _kind(config: Any) -> Any:
+    """Which of transformers' classes reads a model of this configuration."""
+    from transformers import AutoModel, AutoModelForCausalLM, AutoModelForMaskedLM
+
+    if makes(config):
+        return AutoModel
+    return AutoModelForMaskedLM if _is_encoder(config) else AutoModelForCausalLM
 
 
 def _is_encoder(config: Any) -> bool:
@@ -238,16 +263,20 @@ def shape_of(base: str, quantize: Quantize | None = None) -> Backbone:
 
     Raises BadInput if there is no configuration, or of no language model.
     """
+    if is_from_scratch(base):
+        tokenizer: Any = AssumedTokenizer()
+        return Backbone(base, Path(base), "not hashed", shape_from_scratch(base), tokenizer, quantize)
     path = find_base(base, weights=False)
-    _quieten()
-    from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForMaskedLM, AutoTokenizer
+    quieten()
+    register_architectures()
+    from transformers import AutoConfig, AutoTokenizer
 
     try:
         config = AutoConfig.from_pretrained(path)
-        kind = AutoModelForMaskedLM if _is_encoder(config) else AutoModelForCausalLM
         with torch.device("meta"):
-            model = kind.from_config(config, attn_implementation="sdpa")  # type: ignore[no-untyped-call]
-        model.set_attn_implementation(NAME)
+            model = _kind(config).from_config(config, attn_implementation="sdpa")
+        if not makes(config):
+            model.set_attn_implementation(NAME)
     except (OSError, ValueError, KeyError) as error:
         raise BadInput(f"Base {base} cannot be planned from {path}: {str(error).strip().splitlines()[0]}") from error
     network: nn.Module = model
@@ -255,7 +284,7 @@ def shape_of(base: str, quantize: Quantize | None = None) -> Backbone:
     read: Any = AssumedTokenizer()
     with contextlib.suppress(OSError, ValueError, KeyError, TypeError, BadInput):
         tokenizer = AutoTokenizer.from_pretrained(path, local_files_only=True)
-        read = NoteTokenizer(base, tokenizer, closed=kind is AutoModelForMaskedLM)
+        read = NoteTokenizer(base, tokenizer, closed=_is_encoder(config))
     return Backbone(base_name(base), path, "not hashed", network, read, quantize)
 
 
@@ -266,6 +295,10 @@ def find_base(base: str, *, weights: bool = True) -> Path:
     """
     if base == TINY_BASE:
         return Path(str(files("clinstack") / "demo" / "tiny_base"))
+    if is_from_scratch(base):
+        raise BadInput(
+            f"{base} is trained from nothing by `clinstack train`, so there is no base of that name to adapt."
+        )
     path = Path(base)
     if path.is_dir():
         if not (path / "config.json").is_file():
@@ -302,7 +335,7 @@ def hash_base(path: Path, quantize: Quantize | None = None) -> str:
     return hash_of_rounded("sha256:" + whole.hexdigest(), quantize)
 
 
-def _quieten() -> None:
+def quieten() -> None:
     """Keeps transformers' progress bars and notices off the terminal, and its telemetry off altogether."""
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")

@@ -22,14 +22,13 @@ HeadPlace = Literal["tokens", "pooled"]
 class HeadForm:
     """All that decides a head's shape, and what its file says of it.
 
-    adapter, preset, size: a head adapter, the published form of it, and its size.   place: before or after pooling.
+    adapter, size: a head adapter, alone or with a preset (`grn:small`), and its size.   place: before or after pooling.
     hidden: width of a layer before the logits (GELU), if there is one.   dropout: before it and before the logits.
     """
 
     pooling: Pooling = "last"
     chunk_pooling: ChunkPooling = "mean"
     adapter: str | None = None
-    preset: str | None = None
     size: int | None = None
     place: HeadPlace = "tokens"
     hidden: int | None = None
@@ -68,7 +67,7 @@ class Classifier(nn.Module):
         self.adapter = None
         if form.adapter is not None:
             _require_use(form)
-            self.adapter = make_head_adapter(form.adapter, width, form.preset, form.size)
+            self.adapter = make_head_adapter(form.adapter, width, form.size)
         self.chunks = CHUNK_POOLINGS[form.chunk_pooling](width)
         self.dropout = nn.Dropout(form.dropout)
         self.hidden = nn.Linear(width, form.hidden) if form.hidden else None
@@ -108,10 +107,11 @@ class Classifier(nn.Module):
 
 
 def _require_use(form: HeadForm) -> None:
-    kind = head_adapters().get(form.adapter or "")
+    name = (form.adapter or "").partition(":")[0]
+    kind = head_adapters().get(name)
     if form.place == "pooled" and kind is not None and kind.reads_sequence:
         able = ", ".join(name for name, one in head_adapters().items() if not one.reads_sequence)
         raise BadInput(
-            f"Head adapter {form.adapter} compares a note's tokens, and after pooling there is one vector only, so it would be "
+            f"Head adapter {name} compares a note's tokens, and after pooling there is one vector only, so it would be "
             f"a plain linear layer. Use --head-place tokens, or one of {able}."
         )

@@ -58,6 +58,10 @@ def export_run(run: Path, out: Path, form: Form, base: str | None = None) -> dic
         raise BadInput(
             f"{run} was trained on a base rounded to four bits, which an export cannot say. Serve it with clinstack."
         )
+    if classifier.stack.backbone.made_here:
+        raise BadInput(
+            f"{run} has a base of clinstack's own kind, which plain transformers does not read. Serve it with clinstack."
+        )
     logits = classifier.score_texts(EXAMPLES)
     with atomic_folder(out) as partial:
         layout = ExportLayout(partial)

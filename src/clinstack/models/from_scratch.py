@@ -7,17 +7,21 @@ a preset (`transformer:keras`). Once trained it is a model folder like any other
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import torch
-from transformers import PreTrainedModel
 
 from clinstack import discovery
 from clinstack.errors import BadInput, did_you_mean
-from clinstack.models.scratch_tokenizer import train_tokenizer
 from clinstack.runs.atomic import atomic_folder
 
+if TYPE_CHECKING:  # a baseline needs no transformers
+    from transformers import PreTrainedModel
+
 _PACKAGE = "clinstack.models.scratch"
+_PREFIX = "clinstack-"
+"""Begins the model type of every configuration of ours."""
+_PLANNED_TOKENS = 512
 
 
 class Architecture(ABC):
@@ -28,7 +32,7 @@ class Architecture(ABC):
 
     @classmethod
     @abstractmethod
-    def make(cls, preset: str, vocabulary: int, max_tokens: int) -> PreTrainedModel:
+    def make(cls, preset: str, vocabulary: int, max_tokens: int) -> "PreTrainedModel":
         """A fresh model for so many tokens, with torch's random numbers as they are."""
 
     @classmethod
@@ -60,11 +64,10 @@ def make_base(base: str, texts: list[str], max_tokens: int, seed: int, folder: P
 
     Raises BadInput with the nearest name if there is no such preset, or there is nothing to learn a tokenizer from.
     """
-    name, _, preset = base.partition(":")
-    kind = architectures()[name]
-    if preset not in kind.presets:
-        raise BadInput(f"{name} has no preset {preset!r}. {did_you_mean(preset, [one for one in kind.presets if one])}")
-    pieces = Pieces(**kind.presets[preset].get("pieces", {}))
+    from clinstack.models.scratch_tokenizer import train_tokenizer
+
+    kind, preset = _form(base)
+    pieces = _pieces(kind, preset)
     tokenizer = train_tokenizer(texts, pieces.kind, pieces.most)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
@@ -74,7 +77,33 @@ def make_base(base: str, texts: list[str], max_tokens: int, seed: int, folder: P
         tokenizer.save_pretrained(partial)
 
 
+def shape_from_scratch(base: str) -> "PreTrainedModel":
+    """A model without its weights, on torch's meta device, with as many tokens as its form has at most."""
+    kind, preset = _form(base)
+    with torch.device("meta"):
+        model = kind.make(preset, _pieces(kind, preset).most, _PLANNED_TOKENS)
+    torch.nn.Module.eval(model).requires_grad_(False)
+    return model
+
+
+def makes(config: Any) -> bool:
+    """Whether a configuration is of a model of ours."""
+    return str(config.model_type).startswith(_PREFIX)
+
+
 def register_architectures() -> None:
     """Lets transformers load every architecture."""
     for kind in architectures().values():
         kind.register()
+
+
+def _form(base: str) -> tuple[type[Architecture], str]:
+    name, _, preset = base.partition(":")
+    kind = architectures()[name]
+    if preset not in kind.presets:
+        raise BadInput(f"{name} has no preset {preset!r}. {did_you_mean(preset, [one for one in kind.presets if one])}")
+    return kind, preset
+
+
+def _pieces(kind: type[Architecture], preset: str) -> Pieces:
+    return Pieces(**kind.presets[preset].get("pieces", {}))

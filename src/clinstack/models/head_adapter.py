@@ -47,14 +47,15 @@ def head_adapters() -> dict[str, type[HeadAdapter]]:
     return discovery.members(_PACKAGE, HeadAdapter)  # type: ignore[type-abstract]
 
 
-def make_head_adapter(name: str, width: int, preset: str | None = None, size: int | None = None) -> HeadAdapter:
-    """The head adapter of that name for states of a width, in the form of a preset.
+def make_head_adapter(form: str, width: int, size: int | None = None) -> HeadAdapter:
+    """A head adapter for states of a width. form: its name, alone or with a preset (`grn:small`).
 
     size: instead of the preset's, or the default.
     Raises BadInput with the nearest name if there is no such head adapter or preset.
     """
+    name, _, preset = form.partition(":")
     kind = discovery.member(_PACKAGE, HeadAdapter, name, "head adapter")  # type: ignore[type-abstract]
-    if preset is not None and preset not in kind.presets:
+    if preset and preset not in kind.presets:
         known = did_you_mean(preset, kind.presets)
         raise BadInput(f"Head adapter {name} has no preset {preset!r}. {known}")
     options = {**(kind.presets[preset] if preset else {}), **({"size": size} if size is not None else {})}

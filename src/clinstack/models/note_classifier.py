@@ -128,16 +128,30 @@ def load(run: str | Path, base: str | None = None, device: str = "cpu") -> TextC
     if lineage["stack"] is None:
         model = load_baseline(layout, lineage["head"])
         return BaselineClassifier(model, result["task"], result["kind"], tuple(result["classes"]))
-    backbone = load_backbone(base or lineage["base"]["path"], device, lineage["base"].get("quantize"))
-    if backbone.hash != lineage["base"]["hash"]:
+    path, wanted = base_of_run(layout, lineage, base)
+    backbone = load_backbone(path, device, lineage["base"].get("quantize"))
+    if backbone.hash != wanted:
         raise WrongParents(
-            f"{run} was made on the base {lineage['base']['hash']} and is given {backbone.hash} ({backbone.name}). "
+            f"{run} was made on the base {wanted} and is given {backbone.hash} ({backbone.name}). "
             "Give the base it was made on with --base."
         )
     stack = Stack(backbone, tuple(_saved_slot(layout, one) for one in lineage["adapters"]))
     head = _load_head(layout.head, lineage, backbone.width, len(result["classes"])).to(backbone.device)
     window = Window(result["max_tokens"], result["truncation"], result["chunks"])
     return NoteClassifier(stack, head, result["task"], result["kind"], tuple(result["classes"]), window)
+
+
+def base_of_run(layout: RunLayout, lineage: dict[str, Any], base: str | None) -> tuple[str, str]:
+    """Where the base of a run is, and its hash: in the run itself, if it was trained from nothing there.
+
+    base: where it is now, if not where it was.   Raises BadInput if one is given and the run has its own.
+    """
+    own = lineage.get("own_base")
+    if own is None:
+        return base or lineage["base"]["path"], lineage["base"]["hash"]
+    if base is not None:
+        raise BadInput(f"{layout.root} was trained from nothing and holds its own base. Leave out --base.")
+    return str(layout.base), own
 
 
 def finished_step_2(run: Path) -> tuple[RunLayout, dict[str, Any], dict[str, Any]]:

@@ -138,6 +138,11 @@ class RunLayout:
         return self.root / "features"
 
     @property
+    def base(self) -> Path:
+        """The model folder of a base that was trained from nothing in this run."""
+        return self.root / "base"
+
+    @property
     def adapters(self) -> Path:
         """The folder of all adapters of the stack."""
         return self.root / "adapters"

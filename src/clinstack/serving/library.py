@@ -20,7 +20,7 @@ from clinstack.errors import BadInput, WrongParents, did_you_mean
 from clinstack.models.adapter_files import load_adapter
 from clinstack.models.backbone import find_base, hash_base
 from clinstack.models.baseline import load_baseline
-from clinstack.models.note_classifier import finished_step_2, hash_of_head
+from clinstack.models.note_classifier import base_of_run, finished_step_2, hash_of_head
 from clinstack.runs.atomic import atomic_file, atomic_folder, read_json, wait_for_turn, write_json
 from clinstack.runs.layout import LibraryLayout, RunLayout
 from clinstack.runs.lineage import hash_files, short
@@ -150,6 +150,8 @@ class Library:
         ):
             if file.is_file():
                 shutil.copyfile(file, copy.root / file.name)
+        if "own_base" in lineage:
+            shutil.copytree(run.base, copy.base)
         for adapter in lineage["adapters"]:
             shared = self.layout.adapter(adapter["hash"])
             if not shared.is_dir():
@@ -218,20 +220,21 @@ def check_run(run: Path, base: str | None = None) -> None:
         raise WrongParents(
             f"{layout.head} has been changed: its content is {found}, the lineage says {lineage['head']}."
         )
-    _check_base(run, lineage["base"], base)
+    _check_base(layout, lineage, base)
 
 
-def _check_base(run: Path, recorded: dict[str, Any], base: str | None) -> None:
+def _check_base(run: RunLayout, lineage: dict[str, Any], base: str | None) -> None:
+    where, wanted = base_of_run(run, lineage, base)
     try:
-        path = find_base(base or recorded["path"])
+        path = find_base(where)
     except BadInput:
-        if base is not None:
+        if base is not None or "own_base" in lineage:
             raise
         return  # it may be on another machine; whoever loads the run meets it
-    if (found := hash_base(path, recorded.get("quantize"))) != recorded["hash"]:
+    if (found := hash_base(path, lineage["base"].get("quantize"))) != wanted:
         raise WrongParents(
-            f"{run} was made on the base {short(recorded['hash'])} and {base or recorded['path']} is {short(found)}. Give the "
-            "base it was made on with --base."
+            f"{run.root} was made on the base {short(wanted)} and {where} is {short(found)}. Give the base it was made on with "
+            "--base, or restore it."
         )
 
 

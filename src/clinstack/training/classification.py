@@ -9,6 +9,8 @@ import hashlib
 import shutil
 from contextlib import ExitStack
 from dataclasses import replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -24,6 +26,7 @@ from clinstack.models.adapter_files import save_adapter
 from clinstack.models.baseline import baselines
 from clinstack.models.classifier import Classifier, HeadForm
 from clinstack.models.features import features_used, open_reader
+from clinstack.models.from_scratch import is_from_scratch
 from clinstack.models.note_classifier import NoteClassifier, Pooled, save_head
 from clinstack.models.window import Encoded, Window
 from clinstack.runs.array_store import ArrayStore
@@ -31,6 +34,7 @@ from clinstack.runs.folder import RunFolder
 from clinstack.runs.lineage import hash_files
 from clinstack.training.baseline_run import train_baseline
 from clinstack.training.batches import LabelledNotes, NoteBatch, PooledBatch, PooledNotes
+from clinstack.training.fresh_base import ORIGIN, prepare_fresh_base, save_fresh_base
 from clinstack.training.label_loss import class_weights, frequencies, label_loss
 from clinstack.training.loop import Batches, Fitted, Loss, Score, fit
 from clinstack.training.machine import choose_autocast, choose_device, measured
@@ -76,10 +80,23 @@ def train(options: TrainOptions, witness: Witness | None = None, *, only_train: 
     _require_two_classes(task)
     if options.base in baselines():
         return train_baseline(options, task, witness, only_train=only_train)
+    with ExitStack() as held:
+        return _train_stack(options, task, device, witness, held, only_train=only_train)
+
+
+def _train_stack(
+    options: TrainOptions, task: Task, device: str, witness: Witness, held: ExitStack, *, only_train: bool
+) -> dict[str, Any]:
     slots = make_slots(options)
-    backbone = prepare_base(options, device, witness)
+    if is_from_scratch(options.base):
+        place = Path(held.enter_context(TemporaryDirectory(prefix="clinstack-")))
+        backbone = prepare_fresh_base(options, task, device, witness, place)
+        base = {"name": options.base, "hash": f"{ORIGIN}:{options.base}", "path": options.base}
+    else:
+        backbone = prepare_base(options, device, witness)
+        base = base_origin(options.base, backbone)
     origin = {
-        "base": base_origin(options.base, backbone),
+        "base": base,
         "data": {"name": task.name, "hash": hash_files(task.path(split) for split in SPLITS)},
         "clinical": slots[0].adapter.hash if options.clinical else None,
     }
@@ -89,8 +106,8 @@ def train(options: TrainOptions, witness: Witness | None = None, *, only_train: 
     classifier = NoteClassifier(stack, head.to(backbone.device), task.name, task.kind, task.classes, window)
 
     def work(run: RunFolder, only_train: bool = only_train) -> dict[str, Any]:
-        with ExitStack() as held:
-            run_of = _Training(options, task, classifier, run, origin, witness, held)
+        with ExitStack() as read:
+            run_of = _Training(options, task, classifier, run, origin, witness, read)
             return run_of.trained() if only_train else run_of.result()
 
     def helps(run: RunFolder) -> None:
@@ -198,7 +215,8 @@ class _Training:
             else:
                 logits = self.reading.score(valid_pooled)
             learning()
-            return Score(*selection_score(self.task.kind, logits, valid.labels))
+            name, value = selection_score(self.task.kind, logits, valid.labels)
+            return Score(name, value, told=self.stack.backbone.told())
 
         name = KINDS[self.task.kind].selects_by
         rates = {"head": self.options.head_rate}
@@ -219,6 +237,9 @@ class _Training:
             pooled = Pooled(self.head.pool(states, batch.mask), batch.note, notes)
             tokens = int(batch.mask.sum())
         total, weight = self.label_loss(self.head(pooled.chunks, pooled.note, notes).float(), batch.labels)
+        auxiliary = self.stack.backbone.take_auxiliary_loss()
+        if auxiliary is not None:
+            total = total + weight * auxiliary
         return Loss(total, weight, tokens)
 
     def _prove(self, few: Encoded, train: _Notes, start: Snapshot) -> dict[str, AdapterProof]:
@@ -244,7 +265,8 @@ class _Training:
         terms = sorted({*task.terms, *(term for slot in self.stack.slots for term in slot.adapter.terms)})
         parents: tuple[str, ...] = ()
         adapters = []
-        for slot in self.stack.slots:
+        own = save_fresh_base(backbone, layout.base) if is_from_scratch(options.base) else None
+        for slot in () if own else self.stack.slots:  # a base of its own holds all that was learned
             name = slot.adapter.name
             saved = save_adapter(layout.adapter(name), slot.adapter, self.stack, parents, terms)
             adapters.append(
@@ -256,11 +278,12 @@ class _Training:
                 }
             )
             parents = (*parents, saved["hash"])
-        stack_hash = "sha256:" + hashlib.sha256("\n".join([backbone.hash, *parents]).encode()).hexdigest()
+        base_hash = own or backbone.hash
+        stack_hash = "sha256:" + hashlib.sha256("\n".join([base_hash, *parents]).encode()).hexdigest()
         head_hash = save_head(layout.head, self.head, stack_hash)
         about = {
             "variant": variant_name(options.clinical, options.clinical_mode, options.task_adapter),
-            "base": {"name": backbone.name, "hash": backbone.hash},
+            "base": {"name": backbone.name, "hash": base_hash},
             "max_tokens": options.max_tokens,
             "truncation": options.truncation,
             "chunks": options.chunks,
@@ -269,6 +292,8 @@ class _Training:
             **training,
         }
         lineage = {**self.origin, "stack": stack_hash, "head": head_hash, "adapters": adapters, "terms": terms}
+        if own:
+            lineage["own_base"] = own
         return write_outcome(layout, task, options, self.notes, logits, about, lineage)
 
 
@@ -277,7 +302,6 @@ def _form(options: TrainOptions) -> HeadForm:
         pooling=options.pooling,
         chunk_pooling=options.chunk_pooling,
         adapter=options.head_adapter,
-        preset=options.head_preset,
         size=options.head_size,
         place=options.head_place,
         hidden=options.head_hidden,

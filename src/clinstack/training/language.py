@@ -76,6 +76,8 @@ def adapt(options: AdaptOptions, witness: Witness | None = None, *, only_train: 
     method = make_method(options.method, options.method_options)
     general = read_general(options.general) if options.general else None
     backbone = prepare_base(options, device, witness)
+    if backbone.made_here:
+        raise BadInput(f"Base {options.base} was trained for a task from nothing and cannot foretell or restore words.")
     origin = {
         "base": base_origin(options.base, backbone),
         "data": {"name": corpus.name, "hash": hash_files(corpus.path(split) for split in SPLITS)},

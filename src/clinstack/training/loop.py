@@ -60,11 +60,12 @@ class Loss:
 
 @dataclass(frozen=True)
 class Score:
-    """What a validation measured. `value` is compared; higher is better unless `lower_is_better`."""
+    """What a validation measured. `value` is compared; higher is better unless `lower_is_better`. told: what else to note."""
 
     name: str
     value: float
     lower_is_better: bool = False
+    told: Mapping[str, Any] = field(default_factory=dict)
 
     def beats(self, other: float | None) -> bool:
         """Whether this is strictly better than an earlier value."""
@@ -315,6 +316,7 @@ def _validate(
             "score": score.value,
             "best": improved,
             "seconds": round(position.seconds, 3),
+            **score.told,
         }
     )
     if recipe.patience and position.checks_without_gain >= recipe.patience:

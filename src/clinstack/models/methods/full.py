@@ -50,7 +50,9 @@ class Full(Method):
         return backbone.replaced.pop(adapter).aside
 
     def train(self, backbone: "Backbone", adapter: str, training: bool) -> None:
-        """Nothing: the base computes as in use, without its dropout, like the base below every other adapter."""
+        """The base computes as in use, without its dropout, like the base below every other adapter; but for one of ours."""
+        if backbone.made_here:
+            backbone.model.train(training)
 
     def peft_config(self, backbone: "Backbone", adapter: str) -> dict[str, Any]:
         """Says that the weights replace the base's."""

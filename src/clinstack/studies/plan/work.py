@@ -13,7 +13,7 @@ from clinstack.data.task import open_task
 from clinstack.models.adapter_files import load_adapter
 from clinstack.models.backbone import Backbone, shape_of
 from clinstack.models.method import make_method
-from clinstack.models.note_classifier import finished_step_2
+from clinstack.models.note_classifier import base_of_run, finished_step_2
 from clinstack.models.quantized import Quantize
 from clinstack.models.stack import Adapter, Slot, Stack
 from clinstack.models.window import Window
@@ -124,7 +124,7 @@ def _training(options: TrainOptions, backbone: Backbone, clinical: Adapter | Non
 def _answering(options: EvaluateOptions | PredictOptions, base: Callable[[str, Quantize | None], Backbone]) -> Work:
     layout, result, lineage = finished_step_2(options.run)
     window = Window(result["max_tokens"], result["truncation"], result["chunks"])
-    backbone = base(options.base or lineage["base"]["path"], lineage["base"].get("quantize"))
+    backbone = base(base_of_run(layout, lineage, options.base)[0], lineage["base"].get("quantize"))
     names = [one["name"] for one in lineage["adapters"]]
     slots = tuple(Slot(Adapter(name, load_adapter(layout.adapter(name)).method), frozen=True) for name in names)
     if isinstance(options, PredictOptions):

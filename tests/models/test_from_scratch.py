@@ -1,0 +1,238 @@
+"""Models that are trained from nothing: sizes, experts, invariance, tokenizers that come out the same every time."""
+
+import numpy as np
+import pytest
+import torch
+
+from clinstack.errors import BadInput
+from clinstack.models.backbone import hash_base, load_backbone
+from clinstack.models.from_scratch import architectures, is_from_scratch, make_base
+from clinstack.models.scratch.moe_transformer import Experts, MoeTransformerConfig
+from clinstack.models.scratch.transformer import FeedForward
+from clinstack.models.scratch_tokenizer import train_tokenizer
+
+NOTES = [
+    "Détresse respiratoire, FC 120/min, SaO2 92 %.",
+    "Pas de défaillance cardiaque ; FEVG 60 %.",
+    "Enfant stable,\n\n  eupnéique, SaO2 99 %.",
+    "Œdèmes des membres inférieurs, BNP 1 250.",
+] * 5
+
+
+def count(model) -> int:
+    return sum(parameter.numel() for parameter in model.parameters())
+
+
+# Totals with their heads, as derived from the published sizes: (pieces, tokens, head) -> weights.
+SIZES = {
+    ("transformer", ""): [(8000, 256, 64 * 64 + 64 + 64 * 2 + 2, 599_618)],
+    ("moe-transformer", ""): [(8000, 256, 64 * 64 + 64 + 64 * 2 + 2, 649_606)],
+    ("transformer", "keras"): [(20_000, 200, 32 * 20 + 20 + 42, 657_758), (20_000, 256, 32 * 20 + 20 + 42, 659_550)],
+    ("moe-transformer", "keras"): [(20_000, 200, 33 * 32 + 66, 677_516), (20_000, 256, 33 * 32 + 66, 679_308)],
+    ("transformer", "mean"): [(8000, 256, 0, 64 * (8000 + 256))],
+}
+FORMS = [f"{name}:{preset}" if preset else name for name, kind in architectures().items() for preset in kind.presets]
+
+
+@pytest.mark.parametrize(("name", "preset"), SIZES)
+def test_sizes_are_the_published_ones(name, preset):
+    for pieces, tokens, head, weights in SIZES[name, preset]:
+        assert count(architectures()[name].make(preset, pieces, tokens)) + head == weights
+
+
+def test_every_form_has_its_size_checked():
+    assert {f"{name}:{preset}".removesuffix(":") for name, preset in SIZES} == set(FORMS)
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory):
+    root, made = tmp_path_factory.mktemp("bases"), {}
+
+    def of(form: str):
+        if form not in made:
+            made[form] = root / form.replace(":", "-")
+            make_base(form, NOTES, 32, 1, made[form])
+        return made[form]
+
+    return of
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_equal_calls_write_equal_bytes(form, folders, tmp_path):
+    for name, seed in (("again", 1), ("other seed", 2)):
+        make_base(form, NOTES, 32, seed, tmp_path / name)
+    assert hash_base(tmp_path / "again") == hash_base(folders(form))
+    assert hash_base(tmp_path / "other seed") != hash_base(folders(form))
+
+
+def test_the_random_numbers_of_others_go_on_undisturbed(tmp_path):
+    torch.manual_seed(3)
+    wanted = torch.rand(2)
+    torch.manual_seed(3)
+    make_base("transformer", NOTES, 32, 1, tmp_path / "base")
+    assert torch.equal(torch.rand(2), wanted)
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_neither_padding_nor_neighbours_change_a_note(form, folders):
+    backbone = load_backbone(str(folders(form)))
+    torch.manual_seed(0)
+    with torch.no_grad():
+        for parameter in backbone.model.parameters():
+            parameter.add_(0.2 * torch.randn_like(parameter))
+    notes = backbone.tokenizer.encode(NOTES[:4], 30)
+    longest = max(map(len, notes)) + 2
+    tokens = torch.zeros(4, longest, dtype=torch.int64)
+    mask = torch.zeros_like(tokens)
+    for row, ids in enumerate(notes):
+        tokens[row, : len(ids)], mask[row, : len(ids)] = torch.tensor(ids), 1
+    with torch.inference_mode():
+        together = backbone.encode(tokens, mask)
+        for row, ids in enumerate(notes):
+            alone = backbone.encode(torch.tensor([ids]), torch.ones(1, len(ids), dtype=torch.int64))[0]
+            assert torch.allclose(together[row, : len(ids)], alone, atol=1e-5)
+
+
+def experts(**changed) -> Experts:
+    torch.manual_seed(0)
+    block = Experts(MoeTransformerConfig(hidden_size=6, intermediate_size=5, **changed))
+    with torch.no_grad():
+        for parameter in block.parameters():
+            parameter.copy_(torch.randn_like(parameter))
+    return block
+
+
+def test_one_expert_is_the_dense_layer():
+    block = experts(experts=1, capacity_factor=float("inf"))
+    states, mask = torch.randn(2, 5, 6), torch.ones(2, 5, dtype=torch.int64)
+    dense = FeedForward(6, 5, "gelu")
+    dense.load_state_dict(block.experts[0].state_dict())
+    for training in (True, False):
+        assert torch.allclose(block.train(training)(states, mask), dense(states, mask), atol=1e-6)
+
+
+@pytest.mark.parametrize("chosen", [1, 2])
+def test_experts_are_those_of_a_loop_over_tokens(chosen):
+    block = experts(experts=3, experts_per_token=chosen, capacity_factor=0.7, noise=0.0).train()
+    states, mask = torch.randn(3, 4, 6), torch.ones(3, 4, dtype=torch.int64)
+    mask[1, 2:] = 0
+    found = block(states, mask).detach()
+    slots = int(np.ceil(0.7 * chosen * 10 / 3))
+    busy, wanted, load, dropped = [0, 0, 0], torch.zeros_like(states), np.zeros(3), 0
+    likely = torch.softmax(block.router(states), -1).detach()
+    for note in range(3):
+        for place in range(4):
+            if not mask[note, place]:
+                continue
+            best = likely[note, place].argsort(descending=True)[:chosen]
+            gates = likely[note, place, best]
+            gates = gates / gates.sum() if chosen > 1 else gates
+            for expert, gate in zip(best.tolist(), gates, strict=True):
+                load[expert] += 1 / (10 * chosen)
+                busy[expert] += 1
+                if busy[expert] <= slots:
+                    wanted[note, place] += gate * block.experts[expert](states[note, place], mask)
+                else:
+                    dropped += 1
+    assert torch.allclose(found, wanted, atol=1e-6)
+    assert dropped > 0
+    told = block.told
+    np.testing.assert_allclose(told["expert_load"], load, atol=1e-4)
+    assert told["dropped_share"] == pytest.approx(dropped / (10 * chosen))
+    mean = likely[mask == 1].mean(dim=0).numpy()
+    assert block.balance_loss.item() == pytest.approx(0.01 * 3 * float((load * mean).sum()), rel=1e-5)
+
+
+def test_even_experts_have_the_balance_loss_of_its_weight():
+    block = experts(experts=4, balance=0.5).train()
+    with torch.no_grad():
+        block.router.weight.zero_()
+        block.router.bias.zero_()
+    block(torch.randn(2, 8, 6), torch.ones(2, 8, dtype=torch.int64))
+    assert block.balance_loss.item() == pytest.approx(0.5)
+    assert block.told["router_entropy"] == pytest.approx(np.log(4))
+
+
+def test_in_use_no_token_is_dropped():
+    block = experts(experts=4, capacity_factor=0.01).eval()
+    states, mask = torch.randn(1, 9, 6), torch.ones(1, 9, dtype=torch.int64)
+    assert (block(states, mask).abs().sum(dim=-1) > 0).all()
+    assert block.balance_loss is None
+    assert (block.train()(states, mask).abs().sum(dim=-1) == 0).any()
+
+
+@pytest.mark.parametrize("noise_adds", [True, False])
+def test_noise_is_of_training_alone(noise_adds):
+    block = experts(noise=0.5, noise_adds=noise_adds, capacity_factor=float("inf"))
+    states, mask = torch.randn(2, 5, 6), torch.ones(2, 5, dtype=torch.int64)
+    block.eval()
+    assert torch.equal(block(states, mask), block(states, mask))
+    block.train()
+    assert not torch.equal(block(states, mask), block(states, mask))
+
+
+@pytest.mark.parametrize("kind", ["subwords", "words"])
+def test_a_tokenizer_comes_out_the_same_every_time(kind):
+    first, again = (train_tokenizer(NOTES, kind, 200).backend_tokenizer.to_str() for _ in range(2))
+    assert first == again
+
+
+def test_subwords_are_cut_as_their_teacher_cuts_them():
+    """sentencepiece learns the pieces, tokenizers uses them."""
+    import io
+
+    import sentencepiece
+
+    tokenizer = train_tokenizer(NOTES, "subwords", 60)
+    model = io.BytesIO()
+    sentencepiece.SentencePieceTrainer.train(
+        sentence_iterator=iter([" ".join(note.split()) for note in NOTES]),
+        model_writer=model,
+        vocab_size=60,
+        hard_vocab_limit=False,
+        normalization_rule_name="identity",
+        num_threads=1,
+        minloglevel=2,
+        pad_id=0,
+        bos_id=1,
+        unk_id=2,
+        eos_id=-1,
+    )
+    teacher = sentencepiece.SentencePieceProcessor(model_proto=model.getvalue())
+    for note in (" ".join(note.split()) for note in NOTES[:4]):
+        assert tokenizer(note, add_special_tokens=False).input_ids == teacher.encode(note)
+
+
+def test_blanks_and_composed_accents_are_alike():
+    tokenizer = train_tokenizer(NOTES, "subwords", 60)
+    assert tokenizer("Détresse\n\n  respiratoire").input_ids == tokenizer("De\u0301tresse respiratoire ").input_ids
+
+
+def test_words_are_the_most_frequent():
+    tokenizer = train_tokenizer(["FC 120, fc 90; stable", "fc 120"], "words", 5)
+    assert tokenizer.get_vocab() == {"<pad>": 0, "<s>": 1, "<unk>": 2, "fc": 3, "120": 4}
+
+
+def test_names_are_known_with_and_without_preset():
+    assert is_from_scratch("transformer")
+    assert is_from_scratch("moe-transformer:keras")
+    assert not is_from_scratch("tiny-base")
+
+
+@pytest.mark.parametrize(
+    ("form", "notes", "sentence"),
+    [
+        (
+            "transformer:kerass",
+            NOTES,
+            "transformer has no preset 'kerass'. Did you mean 'keras'? Known: keras, mean.",
+        ),
+        ("transformer", [" ", "\n"], "The training part holds no text to learn a tokenizer from."),
+        ("transformer:keras", [" . "], "The training part holds no text to learn a tokenizer from."),
+    ],
+)
+def test_what_cannot_be_made_is_refused(form, notes, sentence, tmp_path):
+    with pytest.raises(BadInput) as refused:
+        make_base(form, notes, 32, 1, tmp_path / "base")
+    assert str(refused.value) == sentence
+    assert not (tmp_path / "base").exists()

@@ -1,0 +1,160 @@
+"""Runs that begin with no base: trained, loaded, kept in a library, a base for others, refused."""
+
+import json
+import shutil
+
+import numpy as np
+import pyarrow.compute as pc
+import pytest
+from pyarrow import parquet
+from stopping import StopsAfter
+
+from clinstack.config import AdaptOptions, TrainOptions, make_options
+from clinstack.errors import BadInput, Interrupted, WrongParents
+from clinstack.models.export import export_run
+from clinstack.models.note_classifier import load
+from clinstack.runs.layout import RunLayout
+from clinstack.serving.library import Library
+from clinstack.training.classification import train
+from clinstack.training.language import adapt
+
+
+@pytest.fixture
+def options(small_task, tmp_path):
+    def make(name: str, kind: str = "multiclass", **changed) -> TrainOptions:
+        given = {
+            "base": "transformer",
+            "task": small_task(kind),
+            "out": tmp_path / name,
+            "epochs": 3,
+            "learning_rate": 3e-3,
+            "max_tokens": 48,
+            "batch_size": 8,
+            "resamples": 100,
+            "device": "cpu",
+            "precision": "float32",
+        }
+        return make_options(TrainOptions, {**given, **changed})
+
+    return make
+
+
+def logits(folder, split: str = "test") -> np.ndarray:
+    table = parquet.read_table(folder / "predictions.parquet").filter(pc.field("split") == split)
+    return np.array(table.column("logits").to_pylist(), np.float32)
+
+
+def texts_of(task) -> list[str]:
+    return parquet.read_table(task / "test.parquet").column("text").to_pylist()
+
+
+@pytest.mark.parametrize("base", ["transformer", "moe-transformer", "transformer:keras", "transformer:mean"])
+def test_it_learns_and_predicts_the_same_when_loaded(base, options, small_task, tmp_path):
+    result = train(options("run", base=base, epochs=6))
+    assert result["metrics"]["test"]["auroc_ovr_macro"]["value"] > 0.7
+    assert result["base"]["name"] == base
+    loaded = load(tmp_path / "run")
+    assert np.array_equal(loaded.score_texts(texts_of(small_task("multiclass"))), logits(tmp_path / "run"))
+    assert train(options("run", base=base, epochs=6)) == result
+
+
+def test_the_tokenizer_has_seen_the_training_part_alone(options, small_task, tmp_path):
+    train(options("run"))
+    task = tmp_path / "task"
+    shutil.copytree(small_task("multiclass"), task)
+    table = parquet.read_table(task / "test.parquet")
+    strange = ["xylophone xylophone"] * table.num_rows
+    parquet.write_table(
+        table.set_column(table.schema.get_field_index("text"), "text", [strange]), task / "test.parquet"
+    )
+    train(options("strange", task=task))
+    tokenizers = [RunLayout(tmp_path / name).base / "tokenizer.json" for name in ("run", "strange")]
+    assert tokenizers[0].read_bytes() == tokenizers[1].read_bytes()
+
+
+@pytest.mark.parametrize("base", ["transformer", "moe-transformer"])
+def test_an_interrupted_one_goes_on_bit_for_bit(base, options, tmp_path):
+    train(options("whole", base=base))
+    with pytest.raises(Interrupted):
+        train(options("stopped", base=base), StopsAfter(11))
+    train(options("stopped", base=base))
+    for file in ("base/model.safetensors", "head.safetensors"):
+        assert (tmp_path / "whole" / file).read_bytes() == (tmp_path / "stopped" / file).read_bytes()
+
+
+def test_experts_are_told_of_after_every_epoch(options, tmp_path):
+    train(options("run", base="moe-transformer"))
+    events = [json.loads(line) for line in RunLayout(tmp_path / "run").events.read_text().splitlines()]
+    told = [event for event in events if event["event"] == "validation"]
+    assert [event["epoch"] for event in told] == [1.0, 2.0, 3.0]
+    for event in told:
+        assert sum(event["expert_load"]) == pytest.approx(1, abs=1e-3)
+        assert 0 <= event["dropped_share"] < 1
+        assert 0 < event["router_entropy"] <= np.log(4) + 1e-6
+
+
+def test_any_head_stands_on_it(options, tmp_path):
+    train(options("run", head_adapter="tiny-attention", kind="multilabel"))
+    assert load(tmp_path / "run").score_texts(["edema", ""]).shape == (2, 4)
+
+
+def test_what_was_trained_is_a_base_for_others(options, tmp_path):
+    train(options("first"))
+    base = str(RunLayout(tmp_path / "first").base)
+    lora = train(options("second", base=base, task_adapter="lora", kind="binary", method_options={"rank": 2}))
+    assert lora["stack_proof"]["task"]["logit_change"] > 0
+    assert lora["parameters"]["trainable"] < lora["parameters"]["total"] / 2
+    loaded = load(tmp_path / "second")
+    assert loaded.score_texts(["lactate"]).shape == (1, 2)
+
+
+def test_a_library_holds_it_whole(options, tmp_path):
+    train(options("run"))
+    library = Library(tmp_path / "library")
+    entry = library.add(tmp_path / "run", "outcome")
+    before = load(tmp_path / "run").score_texts(["lactate arrest"])
+    shutil.rmtree(tmp_path / "run")
+    library.promote(entry)
+    kept = library.run(entry)
+    assert np.array_equal(load(kept).score_texts(["lactate arrest"]), before)
+    weights = RunLayout(kept).base / "model.safetensors"
+    content = bytearray(weights.read_bytes())
+    content[-3] ^= 1
+    weights.write_bytes(content)
+    with pytest.raises(WrongParents):
+        library.verify(entry)
+    with pytest.raises(WrongParents, match="Give the base it was made on"):
+        load(kept)
+
+
+def refused(call) -> str:
+    with pytest.raises(BadInput) as error:
+        call()
+    return str(error.value)
+
+
+def test_what_it_cannot_have_is_refused(options, clinical_run, small_corpus, tmp_path):
+    nothing = (
+        "transformer is trained from nothing, every weight of it: leave out --clinical, --task-adapter, options of methods and "
+        "--quantize."
+    )
+    assert refused(lambda: train(options("a", clinical=clinical_run))) == nothing
+    assert refused(lambda: train(options("a", task_adapter="lora"))) == nothing
+    assert refused(lambda: train(options("a", base="transformer:swin"))) == (
+        "transformer has no preset 'swin'. Known: keras, mean."
+    )
+    assert refused(lambda: adapt(AdaptOptions(base="transformer", corpus=small_corpus, out=tmp_path / "a"))) == (
+        "transformer is trained from nothing by `clinstack train`, so there is no base of that name to adapt."
+    )
+    assert not (tmp_path / "a").exists()
+    train(options("run"))
+    assert refused(lambda: load(tmp_path / "run", base="tiny-base")) == (
+        f"{tmp_path / 'run'} was trained from nothing and holds its own base. Leave out --base."
+    )
+    assert refused(lambda: export_run(tmp_path / "run", tmp_path / "b", "merged")) == (
+        f"{tmp_path / 'run'} has more than a linear layer in its head, which an export cannot say. Serve it with clinstack."
+    )
+    own = str(RunLayout(tmp_path / "run").base)
+    assert refused(lambda: adapt(AdaptOptions(base=own, corpus=small_corpus, out=tmp_path / "c", max_tokens=32))) == (
+        f"Base {own} was trained for a task from nothing and cannot foretell or restore words."
+    )
