@@ -144,7 +144,7 @@ class TrainOptions(TrainingOptions):
 
     base: str
     """Base model: a folder, a hub id, or tiny-base; or a small model from nothing: transformer, transformer:keras,
-    transformer:mean, moe-transformer, moe-transformer:keras; or a baseline: majority, tf-idf."""
+    transformer:mean, moe-transformer, moe-transformer:keras; or a baseline: majority, tf-idf, tf-idf-svm, tf-idf-mlp."""
     task: Path
     """Task folder, made by `clinstack data`."""
     out: Path

@@ -6,16 +6,21 @@ import numpy as np
 import pyarrow.compute as pc
 import pytest
 from pyarrow import parquet
+from scipy.optimize import minimize
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
-from sklearn.metrics import roc_auc_score
+from sklearn.metrics import brier_score_loss, roc_auc_score
+from sklearn.neural_network import MLPClassifier
+from sklearn.pipeline import FeatureUnion
+from sklearn.svm import LinearSVC
 
 from clinstack.config import EvaluateOptions, PredictOptions, TrainOptions
 from clinstack.errors import BadInput, WrongParents
 from clinstack.evaluation.prediction import predict
 from clinstack.evaluation.scoring import evaluate
-from clinstack.metrics.scorecard import KINDS
+from clinstack.metrics.scorecard import KINDS, probabilities, selection_score
 from clinstack.models.baseline import LabelledTexts, baselines
+from clinstack.models.baselines.tf_idf_svm import fit_curve
 from clinstack.models.note_classifier import load
 from clinstack.studies.report import write_report
 from clinstack.training.classification import train
@@ -72,7 +77,12 @@ def test_tf_idf_is_scikit_learns_pipeline_at_the_strength_that_validation_chose(
 
     train_part, valid_part = (LabelledTexts(some, labels_of(some)) for some in (train_texts, valid_texts))
     model = baselines()["tf-idf"].fit("binary", train_part, valid_part, 1)
-    words = TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True, min_df=2).fit(train_texts)
+    words = FeatureUnion(
+        [
+            ("words", TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True, min_df=2)),
+            ("letters", TfidfVectorizer(analyzer="char_wb", ngram_range=(3, 5), sublinear_tf=True, min_df=2)),
+        ]
+    ).fit(train_texts)
     scores = {}
     for strength in (0.1, 1.0, 10.0, 100.0):
         plain = LogisticRegression(C=strength, max_iter=300)
@@ -87,12 +97,101 @@ def test_tf_idf_is_scikit_learns_pipeline_at_the_strength_that_validation_chose(
     )
 
 
-def test_labels_that_no_note_or_every_note_has_are_answered_so():
+def parts_of(seed: int = 0, count: int = 120) -> list[LabelledTexts]:
+    """Three parts of a task with two classes, which words tell apart but for some noise."""
+    found = []
+    for part in range(3):
+        some = texts(count, seed=10 * seed + part)
+        noise = np.random.default_rng(part).normal(size=count)
+        sick = [t.count("shock") - t.count("stable") + n > 0 for t, n in zip(some, noise, strict=True)]
+        found.append(LabelledTexts(some, np.eye(2, dtype=bool)[np.array(sick, int)]))
+    return found
+
+
+def test_the_machine_is_scikit_learns_under_platts_curve():
+    train_part, valid_part, test_part = parts_of()
+    model = baselines()["tf-idf-svm"].fit("binary", train_part, valid_part, 1)
+    plain = LinearSVC(C=model.strength, random_state=1)
+    plain.fit(model.features.transform(train_part.texts), train_part.labels[:, 1])
+    margins = {
+        name: plain.decision_function(model.features.transform(part.texts))
+        for name, part in (("valid", valid_part), ("test", test_part))
+    }
+    sick = valid_part.labels[:, 1]
+    target = np.where(sick, (sick.sum() + 1) / (sick.sum() + 2), 1 / ((~sick).sum() + 2))
+
+    def surprise(curve):
+        logits = curve[0] * margins["valid"] + curve[1]
+        return np.mean(np.logaddexp(0, logits) - target * logits)
+
+    slope, offset = minimize(surprise, [1.0, 0.0], method="Nelder-Mead", options={"xatol": 1e-8, "fatol": 1e-12}).x
+    logits = model.logits(test_part.texts)
+    np.testing.assert_allclose(logits[:, 1] - logits[:, 0], slope * margins["test"] + offset, atol=1e-3)
+    scaled = 1 / (1 + np.exp(-(logits[:, 1] - logits[:, 0])))
+    assert brier_score_loss(test_part.labels[:, 1], scaled) < 0.25
+
+
+def test_margins_that_separate_all_do_not_become_certain():
+    slope, offset = fit_curve(np.array([-1.0, -2.0, 3.0, 2.5]), np.array([False, False, True, True]))
+    likely = 1 / (1 + np.exp(-(slope * np.array([-2.0, 3.0]) + offset)))
+    assert 0.15 < likely[0] < 0.3
+    assert 0.7 < likely[1] < 0.85
+
+
+def test_a_curve_never_turns_a_ranking_round():
+    assert fit_curve(np.array([1.0, -1.0, 2.0]), np.array([False, True, False]))[0] > 0
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_network_is_scikit_learns(kind):
+    train_part, valid_part, test_part = parts_of()
+    if kind == "multiclass":
+        train_part, valid_part, test_part = (
+            LabelledTexts(part.texts, np.eye(3, dtype=bool)[[t.count("shock") % 3 for t in part.texts]])
+            for part in (train_part, valid_part, test_part)
+        )
+    model = baselines()["tf-idf-mlp"].fit(kind, train_part, valid_part, 1)
+    seen = model.features.transform(train_part.texts)
+    plain = MLPClassifier(hidden_layer_sizes=(64,), batch_size=32, random_state=1)
+    target = train_part.labels.astype(int) if kind == "multilabel" else train_part.labels.argmax(axis=1)
+    known = np.arange(train_part.labels.shape[1])
+    best = (-1.0, None)
+    for _ in range(30):
+        plain.partial_fit(seen, target, classes=known)
+        likely = plain.predict_proba(model.features.transform(valid_part.texts))
+        score = selection_score(kind, np.log(likely + 1e-12), valid_part.labels)[1]
+        best = max(
+            best, (score, plain.predict_proba(model.features.transform(test_part.texts))), key=lambda one: one[0]
+        )
+    found = probabilities(kind, model.logits(test_part.texts))
+    assert selection_score(kind, model.logits(valid_part.texts), valid_part.labels)[1] == pytest.approx(
+        best[0], abs=1e-6
+    )
+    np.testing.assert_allclose(found, best[1], atol=1e-4)
+
+
+def test_groups_of_letters_are_read_of_short_notes_alone():
+    part = LabelledTexts(texts(40), np.eye(2, dtype=bool)[[0, 1] * 20])
+    long = LabelledTexts([one * 40 for one in part.texts], part.labels)
+    kinds = [list(baselines()["tf-idf"].fit("binary", one, one, 1).features.vectorizers) for one in (part, long)]
+    assert kinds == [["words", "letters"], ["words"]]
+
+
+@pytest.mark.parametrize("name", ["tf-idf", "tf-idf-svm"])
+def test_labels_that_no_note_or_every_note_has_are_answered_so(name):
     labels = np.array([[i % 2 == 0, False, True] for i in range(40)])
     part = LabelledTexts(texts(40), labels)
-    logits = baselines()["tf-idf"].fit("multilabel", part, part, 1).logits(texts(3, seed=1))
+    logits = baselines()[name].fit("multilabel", part, part, 1).logits(texts(3, seed=1))
     assert (logits[:, 1] == -20).all()
     assert (logits[:, 2] == 20).all()
+
+
+@pytest.mark.parametrize("name", baselines())
+def test_a_class_that_training_lacks_is_thought_unlikely(name):
+    labels = np.eye(3, dtype=bool)[[i % 2 for i in range(40)]]
+    part = LabelledTexts(texts(40), labels)
+    likely = probabilities("multiclass", baselines()[name].fit("multiclass", part, part, 1).logits(texts(3, seed=1)))
+    assert (likely[:, 2] < 1e-3).all()
 
 
 def test_options_of_adapters_are_refused_and_a_changed_file_is_noticed(small_task, clinical_run, tmp_path):
