@@ -33,7 +33,7 @@ _IDENTITY = (
     "*.safetensors",
     "config.json",
     "tokenizer.json",
-    "tokenizer.model",
+    "*.model",
     "vocab.json",
     "merges.txt",
     "vocab.txt",
@@ -238,7 +238,27 @@ def load_backbone(base: str, device: str = "cpu", quantize: Quantize | None = No
         multiply_exactly(network)
     network.eval().requires_grad_(False).to(device)
     read = NoteTokenizer(base, tokenizer, closed=_is_encoder(network.config))
-    return Backbone(base_name(base), path, hash_base(path, quantize), network, read, quantize)
+    found = Backbone(base_name(base), path, hash_base(path, quantize), network, read, quantize)
+    _require_own_tokenizer(found)
+    return found
+
+
+def _require_own_tokenizer(backbone: Backbone) -> None:
+    """Raises BadInput if the tokenizer is another model's: it knows more pieces, or pads with what the model takes for a word.
+
+    Encoders of RoBERTa's family number positions by where the padding is, so there every state would be shifted.
+    """
+    tokenizer, pad = backbone.tokenizer, getattr(backbone.model.config, "pad_token_id", None)
+    if tokenizer.size > backbone.vocabulary:
+        raise BadInput(
+            f"Base {backbone.name}: its tokenizer knows {tokenizer.size:,} pieces and its model {backbone.vocabulary:,}. They "
+            "do not belong together; fetch the base again, both from one revision."
+        )
+    if backbone._first_position and tokenizer.pad != pad:
+        raise BadInput(
+            f"Base {backbone.name}: its tokenizer pads with token {tokenizer.pad} and its model with {pad}, by which it "
+            "numbers positions. Make them the same in config.json and tokenizer_config.json."
+        )
 
 
 def _kind(config: Any) -> Any:
@@ -291,6 +311,7 @@ def shape_of(base: str, quantize: Quantize | None = None) -> Backbone:
 def find_base(base: str, *, weights: bool = True) -> Path:
     """The local folder of a base. A hub id is fetched through the hub's own cache, which also answers offline.
 
+    base: may end in `@` and a revision of the hub, such as a commit.
     weights: whether they are needed; without them a hub id costs kilobytes.
     """
     if base == TINY_BASE:
@@ -306,12 +327,13 @@ def find_base(base: str, *, weights: bool = True) -> Path:
         return path
     if base.count("/") != 1 or base.startswith((".", "/", "~")):
         raise BadInput(f"Base {base} does not exist. Give a model folder, a hub id such as owner/name, or {TINY_BASE}.")
+    name, _, revision = base.partition("@")
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
 
     try:
         wanted = ["*.json", "*.model", "*.txt", *(["*.safetensors"] if weights else [])]
-        return Path(snapshot_download(base, allow_patterns=wanted))
+        return Path(snapshot_download(name, revision=revision or None, allow_patterns=wanted))
     except (LocalEntryNotFoundError, HfHubHTTPError, OSError) as error:
         raise BadInput(
             f"Base {base} is neither a folder here nor to be had from the hub. Give a model folder, or {TINY_BASE}."

@@ -1,0 +1,78 @@
+"""What a base must be to be loaded: its own tokenizer, its own padding, a length it can read, a revision that is there."""
+
+import json
+import shutil
+
+import pytest
+import torch
+from model_families import make_family
+
+from clinstack.errors import BadInput
+from clinstack.models.backbone import check_max_tokens, find_base, load_backbone
+
+
+def change(file, **values):
+    content = json.loads(file.read_text())
+    file.write_text(json.dumps({**content, **values}))
+
+
+def refused(call) -> str:
+    with pytest.raises(BadInput) as error:
+        call()
+    return str(error.value)
+
+
+@pytest.mark.parametrize("family", ["roberta", "camembert"])
+def test_a_padding_that_is_not_the_models_is_refused(family, tmp_path):
+    base = make_family(tmp_path / family, family)
+    change(base / "config.json", pad_token_id=7)
+    assert refused(lambda: load_backbone(str(base))) == (
+        f"Base {family}: its tokenizer pads with token 0 and its model with 7, by which it numbers positions. Make them the same "
+        "in config.json and tokenizer_config.json."
+    )
+
+
+def test_another_models_tokenizer_is_refused(tmp_path):
+    base = make_family(tmp_path / "roberta", "roberta")
+    content = json.loads((base / "tokenizer.json").read_text())
+    known = len(content["model"]["vocab"])
+    content["model"]["vocab"] |= {f"piece{number}": known + number for number in range(1000)}
+    (base / "tokenizer.json").write_text(json.dumps(content))
+    model = json.loads((base / "config.json").read_text())["vocab_size"]
+    assert refused(lambda: load_backbone(str(base))) == (
+        f"Base roberta: its tokenizer knows {known + 1000:,} pieces and its model {model:,}. They do not belong together; fetch "
+        "the base again, both from one revision."
+    )
+
+
+@pytest.mark.parametrize("family", ["roberta", "camembert", "bert"])
+def test_a_tokenizer_without_a_maximum_is_held_to_the_models(family, tmp_path):
+    base = make_family(tmp_path / family, family)
+    change(base / "tokenizer_config.json", model_max_length=int(1e30))
+    backbone = load_backbone(str(base))
+    longest = backbone.longest
+    check_max_tokens(backbone, longest)
+    assert refused(lambda: check_max_tokens(backbone, longest + 1)) == (
+        f"--max-tokens {longest + 1} is more than base {family} can read ({longest}). Choose at most that."
+    )
+    tokens = torch.full((1, longest), 5)
+    assert backbone.encode(tokens, torch.ones_like(tokens)).isfinite().all()
+
+
+def test_a_model_of_the_hubs_cache_is_found_offline_by_its_revision(tmp_path, monkeypatch):
+    commit, other = "a" * 40, "b" * 40
+    cache = tmp_path / "models--owner--small"
+    made = make_family(tmp_path / "bert", "bert")
+    for one in (commit, other):
+        shutil.copytree(made, cache / "snapshots" / one)
+    (cache / "refs").mkdir()
+    (cache / "refs" / "main").write_text(commit)
+    import huggingface_hub.constants
+
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path))
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
+    assert find_base("owner/small").name == commit
+    assert find_base(f"owner/small@{other}").name == other
+    assert refused(lambda: find_base("owner/small@elsewhere")) == (
+        "Base owner/small@elsewhere is neither a folder here nor to be had from the hub. Give a model folder, or tiny-base."
+    )
