@@ -99,6 +99,15 @@ def test_states_of_tokens_are_not_taken_for_pooled_ones(run, tmp_path):
     assert run("tokens", feature_store=tmp_path / "store", head_adapter="adapter")["features"]["found"] == 0
 
 
+def test_pooled_states_follow_from_those_of_tokens(run, tmp_path):
+    plain = run("plain")
+    first = run("first", feature_store=tmp_path / "store", head_adapter="adapter")
+    probe = run("probe", feature_store=tmp_path / "store")
+    assert probe["features"] == {"found": first["features"]["computed"], "computed": 0}
+    assert plain["metrics"] == probe["metrics"]
+    assert np.array_equal(logits(tmp_path / "plain"), logits(tmp_path / "probe"))
+
+
 @pytest.mark.parametrize("place", ["tokens", "pooled"])
 def test_an_interrupted_one_goes_on_bit_for_bit(place, run, tmp_path):
     chosen = {"head_adapter": "adapter", "head_place": place, "head_dropout": 0.3}

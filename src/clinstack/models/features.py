@@ -8,7 +8,7 @@ truncation). Some of what is found is computed again, and must agree.
 
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -36,13 +36,15 @@ _TOLERANCE = 1e-4
 class Features:
     """Kept states of chunks. compute: chunks -> (rows, width) of each; called for those that are not kept.
 
-    found, computed: how many chunks there were, and how many had to be computed.
+    derive: what a chunk's states follow from without reading it again, if that is kept; else None.
+    found, computed: how many chunks there were, and how many had to be read by the model.
     """
 
     shelf: Shelf
     width: int
     compute: Callable[[Chunks], list[Tensor]]
     batches: Callable[[Chunks], Iterator[list[int]]]
+    derive: Callable[[list[int]], Tensor | None] = field(default=lambda chunk: None)
     found: int = 0
     computed: int = 0
     _checked: int = field(default=0, repr=False)
@@ -52,7 +54,9 @@ class Features:
         """Computes and keeps what is not kept yet. Raises BadInput if what is kept is not what the model gives."""
         new = {key: chunk for key, chunk in ((_key(chunk), chunk) for chunk in chunks) if key not in self._ready}
         absent = {key: chunk for key, chunk in new.items() if key not in self.shelf}
-        missing = list(absent.values())
+        derived = {key: one.cpu().numpy() for key, chunk in absent.items() if (one := self.derive(chunk)) is not None}
+        self.shelf.put(derived)
+        missing = [chunk for key, chunk in absent.items() if key not in derived]
         self._ready |= new.keys()
         self.found += len(new) - len(missing)
         self.computed += len(missing)
@@ -158,7 +162,8 @@ def open_reader(stack: Stack, head: Classifier, store: ArrayStore | None, chunks
     if store is None or layers == 0 or (stack.trainable() and layers == backbone.layers):
         yield whole
         return
-    with store.shelf(_identity(stack, layers, head.form.pooling if pooled else None)) as shelf:
+    with ExitStack() as held:
+        shelf = held.enter_context(store.shelf(_identity(stack, layers, head.form.pooling if pooled else None)))
 
         def batches(chunks: Chunks) -> Iterator[list[int]]:
             return reading_order(chunks, _BATCH, backbone.device)
@@ -168,7 +173,10 @@ def open_reader(stack: Stack, head: Classifier, store: ArrayStore | None, chunks
 
         reader: VectorReader | StatesReader
         if pooled:
-            reader = VectorReader(whole, kept(_vectors(whole, head)))
+            features = kept(_vectors(whole, head))
+            if store.holds(of_tokens := _identity(stack, layers, None)):
+                features.derive = _pooling(head, held.enter_context(store.shelf(of_tokens)), backbone)
+            reader = VectorReader(whole, features)
         elif layers == backbone.layers:
             reader = StatesReader(backbone, lambda states, mask: states, kept(_states(backbone, whole.encode)))
         else:
@@ -193,6 +201,20 @@ def _vectors(whole: WholeReader, head: Classifier) -> Callable[[Chunks], list[Te
             return list(head.pool(whole.encode(inputs, mask), mask).unsqueeze(1))
 
     return compute
+
+
+def _pooling(head: Classifier, states: Shelf, backbone: Backbone) -> Callable[[list[int]], Tensor | None]:
+    """Pools a chunk's kept states of every token."""
+
+    def derive(chunk: list[int]) -> Tensor | None:
+        (kept,) = states.get([_key(chunk)], backbone.width)
+        if kept is None:
+            return None
+        hidden = torch.from_numpy(kept)[None].to(backbone.device)
+        with torch.inference_mode():
+            return head.pool(hidden, torch.ones(hidden.shape[:2], dtype=torch.int64, device=backbone.device))
+
+    return derive
 
 
 def _states(backbone: Backbone, encode: Callable[[Tensor, Tensor], Tensor]) -> Callable[[Chunks], list[Tensor]]:

@@ -40,14 +40,13 @@ class ArrayStore:
 
         Raises BadInput if what lies there is damaged or of another identity.
         """
-        text = json.dumps(identity, sort_keys=True)
-        layout = self.layout.shelf(hashlib.sha256(text.encode()).hexdigest()[:16])
+        layout = self.layout.shelf(_folder(identity))
         with wait_for_turn(self.layout.root):
             with disk_errors(layout.root):
                 layout.root.mkdir(parents=True, exist_ok=True)
             if not layout.about.is_file():
                 write_json(layout.about, dict(identity))
-            elif read_json(layout.about) != json.loads(text):
+            elif read_json(layout.about) != json.loads(json.dumps(identity)):
                 raise BadInput(
                     f"{layout.about} says that the features beside it are of something else. Remove {layout.root}; it is made "
                     "again when it is needed."
@@ -67,6 +66,10 @@ class ArrayStore:
         finally:
             environment.close()
             os.close(held)
+
+    def holds(self, identity: Mapping[str, Any]) -> bool:
+        """Whether there is a shelf of an identity."""
+        return self.layout.shelf(_folder(identity)).about.is_file()
 
     def make_room(self, wanted: int) -> bool:
         """Whether there is room for so many more bytes, if need be after others have gone."""
@@ -117,6 +120,10 @@ class Shelf:
                     write.put(key, np.ascontiguousarray(array, np.float32).tobytes(), overwrite=False)
         except lmdb.MapFullError:
             self.full = True
+
+
+def _folder(identity: Mapping[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def _hold(file: Path, how: int) -> int:
