@@ -120,7 +120,7 @@ def make_grid(given: Mapping[str, Any], text: str, where: Path, runs: Path) -> G
                     options["clinical"], after = below.options.out, below.key
                 else:
                     options["clinical"] = below
-            _add(cells, _cell(TrainOptions, options, variant, runs, after))
+            _add(cells, make_cell(TrainOptions, options, variant, runs, after))
     tasks = list(dict.fromkeys(str(task) for axes in grids for task in axes["task"]))
     for cell in _baseline_cells(given.get("baselines", {}), tasks, shared, where, runs):
         _add(cells, cell)
@@ -149,7 +149,7 @@ class _Clinical:
                 )
             chosen: Path = finished[self._bases.index(base) if len(finished) > 1 else 0]
             return chosen
-        return _cell(AdaptOptions, {**self._given, "base": base}, "step 1", self._runs, None)
+        return make_cell(AdaptOptions, {**self._given, "base": base}, "step 1", self._runs, None)
 
 
 def _several(given: Any) -> list[Mapping[str, Any]]:
@@ -199,13 +199,21 @@ def _baseline_cells(
         if name not in table:
             raise BadInput(f"Unknown baseline {name!r}. {did_you_mean(str(name), table)}")
         kept = {key: value for key, value in shared.items() if key in ("resamples", "profile")}
-        yield _cell(TrainOptions, {**kept, **_options({"base": name, "task": task}, where)}, name, runs, None)
+        yield make_cell(TrainOptions, {**kept, **_options({"base": name, "task": task}, where)}, name, runs, None)
 
 
-def _cell(
-    kind: type[AdaptOptions] | type[TrainOptions], given: Mapping[str, Any], what: str, runs: Path, after: str | None
+def make_cell(
+    kind: type[AdaptOptions] | type[TrainOptions],
+    given: Mapping[str, Any],
+    what: str,
+    runs: Path,
+    after: str | None = None,
 ) -> Cell:
-    """A cell whose folder is named by its options; where it lies is no part of them."""
+    """A cell whose folder is named by its options; where it lies is no part of them.
+
+    given: its options but for `out`.   what: begins its name.   runs, after: see `read_grid` and `Cell`.
+    Raises BadInput for options that cannot be.
+    """
     nowhere = make_options(kind, gather_method_options({**given, "out": runs}))
     key = hash_config(run_config(nowhere))
     options = nowhere.model_copy(update={"out": runs / key})

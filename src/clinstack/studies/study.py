@@ -11,6 +11,7 @@ from clinstack.runs.atomic import read_json, wait_for_turn, write_json, write_te
 from clinstack.runs.layout import StudyLayout
 from clinstack.studies.cells import Work, fitting_workers, work_local
 from clinstack.studies.comparison import grid_of
+from clinstack.studies.grid import Grid
 from clinstack.studies.plan import peak_bytes
 from clinstack.studies.ray_engine import work_ray
 from clinstack.studies.report import write_report
@@ -26,11 +27,7 @@ def study(options: EngineOptions, witness: Witness | None = None) -> dict[str, A
     Interrupted, each with the sentence to show; a cell that fails stops nothing.
     """
     grid, layout, witness = grid_of(options), StudyLayout(options.out), witness or Silent()
-    work = Work(grid, layout)
-    _take_folder(work)
-    work.forget_failures()
-    if left := work.left():
-        _train(work, len(left), options, witness)
+    work = train_cells(grid, layout, options, witness)
     failed = {cell.name: reason for cell in grid.cells if (reason := work.reason(cell.key)) is not None}
     finished = sum(work.finished(cell.key) for cell in grid.cells)
     if finished:
@@ -43,6 +40,16 @@ def study(options: EngineOptions, witness: Witness | None = None) -> dict[str, A
         "failed": failed,
         "report": str(layout.report) if finished else None,
     }
+
+
+def train_cells(grid: Grid, layout: StudyLayout, options: EngineOptions, witness: Witness) -> Work:
+    """Trains what is not finished of a grid in its folder. Raises CannotWrite if the folder is another study's; Interrupted."""
+    work = Work(grid, layout)
+    _take_folder(work)
+    work.forget_failures()
+    if left := work.left():
+        _train(work, len(left), options, witness)
+    return work
 
 
 def _train(work: Work, left: int, options: EngineOptions, witness: Witness) -> None:

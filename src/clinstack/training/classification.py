@@ -138,8 +138,11 @@ class _Training:
 
     def trained(self) -> dict[str, Any]:
         """Trains, or finds it done; returns the score that selects, and what it cost."""
+        cost: dict[str, Any] = {}
+        device = str(self.device)
         self.witness.says("Reading the notes")
-        self.notes = {split: _Notes(self.task, split, self.classifier) for split in ("train", "valid")}
+        with measured(cost, "tokenise", device):
+            self.notes = {split: _Notes(self.task, split, self.classifier) for split in ("train", "valid")}
         train = self.notes["train"]
         how = self.options.label_weights if self.task.kind == "multilabel" else self.options.class_weights
         weights = class_weights(train.labels, self.task.kind, how).to(self.device)
@@ -149,11 +152,14 @@ class _Training:
         self.few = self.notes["valid"].encoded[:_PROOF_NOTES]
         # A proof switches adapters off, so it never reads what was kept.
         prove_loaded(self.stack, lambda: torch.from_numpy(self.classifier.logits(self.few)))
-        cost: dict[str, Any] = {}
-        with measured(cost, "train", str(self.device)):
+        with measured(cost, "encode", device):
             chunks = [chunk for one in self.notes.values() for note in one.encoded for chunk in note]
             self.reader = self.held.enter_context(open_reader(self.stack, self.head, self._store(), chunks))
             self.reading = replace(self.classifier, reader=self.reader)
+            self.reads_again = bool(self.stack.trainable()) or self.head.form.reads_tokens
+            once = {} if self.reads_again else self.notes
+            self.pooled = {split: self.reading.pooled(one.encoded) for split, one in once.items()}
+        with measured(cost, "train", device):
             fitted, name = self._fit(train, self.notes["valid"])
         self._complete_cost(cost["train"], fitted, train)
         head = sum(p.numel() for p in self.head.parameters())
@@ -202,18 +208,16 @@ class _Training:
         parameters = self.stack.trainable() | {f"head/{name}": p for name, p in self.head.named_parameters()}
         autocast = choose_autocast(self.options.precision, str(self.device))
         inside_trains = bool(self.stack.trainable())
-        reads_again = inside_trains or self.head.form.reads_tokens
-        valid_pooled = None if reads_again else self.reading.pooled(valid.encoded)
 
         def learning() -> None:
             self.stack.train(inside_trains)
             self.head.train()
 
         def score() -> Score:
-            if valid_pooled is None:
+            if self.reads_again:
                 logits = self.reading.logits(valid.encoded)
             else:
-                logits = self.reading.score(valid_pooled)
+                logits = self.reading.score(self.pooled["valid"])
             learning()
             name, value = selection_score(self.task.kind, logits, valid.labels)
             return Score(name, value, told=self.stack.backbone.told())
@@ -222,7 +226,7 @@ class _Training:
         rates = {"head": self.options.head_rate}
         plan = recipe(self.options, autocast if inside_trains else None, 1, rates, self.options.select)
         told = watcher(self.run, self.witness)
-        notes: Batches[Any] = labelled if reads_again else PooledNotes(labelled, self.reading.pooled(train.encoded))
+        notes: Batches[Any] = labelled if self.reads_again else PooledNotes(labelled, self.pooled["train"])
         alone = None if inside_trains else Processes()  # a head alone is trained by one process
         learning()
         return fit(parameters, notes, self._loss, score, plan, self.run.layout.checkpoints, told, alone), name

@@ -65,7 +65,7 @@ def check(runs: list[Path]) -> dict[str, Any]:
         options, result = _options_of(run)
         planned = plan(options, measure=True)
         cost = result["cost"]
-        seconds = cost["train"]["seconds"] + cost["evaluate"]["seconds"]
+        seconds = sum(phase["seconds"] for phase in cost.values())
         peak = max(one["peak_bytes"] for one in cost.values())
         hours = planned["hours"]["this machine"]
         rows.append(

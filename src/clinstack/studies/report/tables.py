@@ -189,13 +189,21 @@ def cost_table(found: Gathered, tasks: Sequence[TaskFindings], names: Mapping[Se
     return Table("Cost of a run: mean over seeds, and the highest peak memory", columns, rows)
 
 
+_PHASES = ("tokenise", "encode", "train", "evaluate")
+
+
 def _costs(runs: Sequence[Run]) -> list[str]:
     def part(phase: str, key: str) -> list[Any]:
         return [run.result.get("cost", {}).get(phase, {}).get(key) for run in runs]
 
-    peaks = [peak for phase in ("train", "evaluate") for peak in part(phase, "peak_bytes") if peak is not None]
+    peaks = [peak for phase in _PHASES for peak in part(phase, "peak_bytes") if peak is not None]
+    # What is read once for all epochs is a part of the training.
+    trained = [
+        train + (read or 0) if train is not None else None
+        for train, read in zip(part("train", "seconds"), part("encode", "seconds"), strict=True)
+    ]
     return [
-        words.duration(_mean(part("train", "seconds"))),
+        words.duration(_mean(trained)),
         words.duration(_mean(part("evaluate", "seconds"))),
         words.size(max(peaks) if peaks else None),
         words.whole(_mean([run.result.get("parameters", {}).get("trainable") for run in runs])),
