@@ -339,6 +339,16 @@ def _table4(options: config.Table4Options) -> None:
     _run_study(options)
 
 
+@_command(study, "limited-data", config.LimitedDataOptions)
+def _limited_data(options: config.LimitedDataOptions) -> None:
+    from clinstack.studies.limited_data import limited_data
+    from clinstack.terminal import Terminal, show_limited_data
+
+    with Terminal() as terminal:
+        found = limited_data(options, terminal)
+    _print(found, lambda: show_limited_data(found))
+
+
 def _run_study(options: config.EngineOptions) -> None:
     from clinstack.studies.study import study as run
     from clinstack.terminal import Terminal, show_study

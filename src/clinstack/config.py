@@ -379,6 +379,56 @@ class Table4Options(ComparisonOptions):
     """BERT-type bases: folders or hub ids; may be given several times."""
 
 
+_LIMITED_DESCRIBED: dict[str, Any] = {"seeds": 1, "sizes": "all", "batch_size": 8, "arms": ["native"]}
+"""What the published protocol of Le et al. 2024 changes, as far as it is known."""
+
+
+class LimitedDataOptions(EngineOptions):
+    """Which model to use where a few thousand labelled lines are all there is: learning curves of small models and heads."""
+
+    tasks: list[Path]
+    """Task folders, or folders that hold them; may be given several times. Their notes are split anew for each seed."""
+    encoders: list[str] = []
+    """BERT-type bases that stay frozen (or get a LoRA): folders or hub ids; may be given several times."""
+    sizes: str = "auto"
+    """Training notes, joined by commas, all for all of them; auto takes 50, 100, 200, ... as far as there are."""
+    seeds: int = Field(default=5, ge=1)
+    """Splits by patient, each with a seed of its own for weights and order: 1, 2, ..."""
+    heads: str = "none,adapter,lightweight,tiny-attention,grn"
+    """Heads on each encoder, joined by commas: none is the linear probe; a preset stands behind a colon (grn:small)."""
+    arms: list[Literal["native", "equal"]] = ["native", "equal"]
+    """Head adapters in their own size, and in one that has as many weights as the bottleneck of 64."""
+    lora: bool = True
+    """Train each encoder with a real LoRA too (rank 8 on queries and values)."""
+    scratch: str = "transformer,moe-transformer"
+    """Small models from nothing, joined by commas."""
+    baselines: str = "majority,tf-idf,tf-idf-svm,tf-idf-mlp"
+    """Baselines, joined by commas."""
+    line_split: bool = True
+    """Split by line too, at the largest size, to show what leaks where a patient's lines are on both sides."""
+    profile: Literal["correct", "as-described"] = "correct"
+    """Ours, or an imitation of the published protocol: one split by line, batches of 8, all notes, no other split or size."""
+    epochs: int = Field(default=30, ge=1)
+    """Most times the training part is read."""
+    patience: int = Field(default=5, ge=0)
+    """Stop after this many epochs without a better validation AUROC."""
+    batch_size: int = Field(default=32, ge=1)
+    """Notes read at once."""
+    max_tokens: int = Field(default=256, ge=3)
+    """Most tokens read of a note."""
+    resamples: int = Field(default=2000, ge=100)
+    """Bootstrap resamples of the patients for the intervals of differences."""
+    device: str = "auto"
+    """auto, cpu, cuda or cuda:N."""
+    precision: Literal["auto", "float32", "bfloat16"] = "float32"
+    """Arithmetic of training."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _follow_profile(cls, given: dict[str, Any]) -> dict[str, Any]:
+        return {**(_LIMITED_DESCRIBED if given.get("profile") == "as-described" else {}), **given}
+
+
 class SyntheticOptions(Options):
     """Writes the synthetic hospital: folders of CSV files in the shape of MIMIC-III and MIMIC-IV-Note."""
 

@@ -218,6 +218,17 @@ def show_study(found: dict[str, Any]) -> None:
         console.print(f"report {found['report']}", soft_wrap=True)
 
 
+def show_limited_data(found: dict[str, Any]) -> None:
+    """Prints the advice of a limited-data study on stdout, and what became of its hypotheses and cells."""
+    console = Console(highlight=False)
+    for advice in found["recommendation"]:
+        console.print(advice, markup=False)
+    for task, verdicts in found["hypotheses"].items():
+        told = ", ".join(f"{name} {verdict}" for name, verdict in verdicts.items())
+        console.print(f"{task}: {told}", markup=False)
+    show_study(found)
+
+
 def show_library(rows: list[dict[str, Any]]) -> None:
     """Prints the versions of a library on stdout, a line each."""
     table = Table(box=None, pad_edge=False)

@@ -33,6 +33,7 @@ COMMANDS = [
     ["study", "table2"],
     ["study", "table3"],
     ["study", "table4"],
+    ["study", "limited-data"],
     ["plan"],
     ["library", "add"],
     ["library", "list"],

@@ -281,6 +281,15 @@ class StudyLayout:
         """What the cells share of states that no training changes."""
         return self.root / "features"
 
+    def part(self, task: str, by: str, seed: int, size: int) -> Path:
+        """A task that the study drew from one that it was given."""
+        return self.root / "tasks" / task / f"{by}-{seed}" / str(size)
+
+    @property
+    def encoding(self) -> Path:
+        """What reading all notes by each encoder took."""
+        return self.root / "encoding.json"
+
     def claim(self, key: str) -> Path:
         """Held by the worker that trains a cell."""
         return self.root / "claims" / key

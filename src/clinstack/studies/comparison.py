@@ -67,7 +67,7 @@ def _table4(options: Table4Options) -> dict[str, Any]:
 
 def _shared(options: ComparisonOptions, title: str, published: str, grids: list[dict[str, Any]]) -> dict[str, Any]:
     """What both tables say: options of all cells, and every grid over all tasks and seeds."""
-    axes = {"task": _tasks(options.tasks), "seed": list(range(1, options.seeds + 1))}
+    axes = {"task": task_folders(options.tasks), "seed": list(range(1, options.seeds + 1))}
     return {
         "title": title,
         "published": published,
@@ -124,7 +124,7 @@ def _settings(options: ComparisonOptions, table: str) -> dict[str, Any]:
     return {key.replace("-", "_") if table != "variants" else key: value for key, value in found.get(table, {}).items()}
 
 
-def _tasks(folders: list[Path]) -> list[str]:
+def task_folders(folders: list[Path]) -> list[str]:
     """Task folders, and those in folders of them. Raises BadInput for a folder that is neither."""
     found = []
     for folder in folders:

@@ -42,10 +42,40 @@ def study(options: EngineOptions, witness: Witness | None = None) -> dict[str, A
     }
 
 
+def begin_study(layout: StudyLayout, text: str) -> None:
+    """Takes a new folder for a study, or finds it begun. text: what makes it this study and must stay the same.
+
+    Raises CannotWrite if the folder is another study's or holds something else.
+    """
+    with wait_for_turn(layout.turn):
+        if layout.cells.is_file():
+            if layout.grid.read_text(encoding="utf-8") != text:
+                raise CannotWrite(
+                    f"{layout.root} holds another study, or this one under another protocol: see {layout.grid.name} there. "
+                    "Choose another --out."
+                )
+            return
+        _require_empty(layout)
+        write_text(layout.grid, text)
+        write_json(layout.cells, {})
+
+
+def train_more(grid: Grid, layout: StudyLayout, options: EngineOptions, witness: Witness) -> Work:
+    """Trains what is not finished of a grid that is a part of a study begun before. Raises Interrupted."""
+    work = Work(grid, layout)
+    with wait_for_turn(layout.turn):
+        write_json(layout.cells, {**read_json(layout.cells), **{cell.key: cell.name for cell in grid.cells}})
+    return _work_through(work, options, witness)
+
+
 def train_cells(grid: Grid, layout: StudyLayout, options: EngineOptions, witness: Witness) -> Work:
     """Trains what is not finished of a grid in its folder. Raises CannotWrite if the folder is another study's; Interrupted."""
     work = Work(grid, layout)
     _take_folder(work)
+    return _work_through(work, options, witness)
+
+
+def _work_through(work: Work, options: EngineOptions, witness: Witness) -> Work:
     work.forget_failures()
     if left := work.left():
         _train(work, len(left), options, witness)
@@ -80,7 +110,12 @@ def _take_folder(work: Work) -> None:
                 )
             for key in missing:
                 work.forget_failure(key)
-        elif any(entry.name != layout.turn.name for entry in layout.root.iterdir()):
-            raise CannotWrite(f"{layout.root} exists, is not empty and is not a study. Choose another --out.")
+        else:
+            _require_empty(layout)
         write_text(layout.grid, grid.text)
         write_json(layout.cells, cells)
+
+
+def _require_empty(layout: StudyLayout) -> None:
+    if any(entry.name != layout.turn.name for entry in layout.root.iterdir()):
+        raise CannotWrite(f"{layout.root} exists, is not empty and is not a study. Choose another --out.")

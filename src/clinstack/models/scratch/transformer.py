@@ -23,7 +23,7 @@ _NORM_EPS = 1e-6
 class TransformerConfig(PretrainedConfig):  # type: ignore[no-untyped-call]
     """Sizes of a compact Transformer, under the names that transformers uses.
 
-    head_size: of each attention head, not tied to the width.   norm_first: before each part, or behind it.
+    head_dim: of each attention head, not tied to the width.   norm_first: before each part, or behind it.
     norm_embeddings: whether what enters the first block is normed (without weights of its own).
     experts and what follows: of blocks with several feed-forward layers, see `moe_transformer`.
     """
@@ -36,7 +36,7 @@ class TransformerConfig(PretrainedConfig):  # type: ignore[no-untyped-call]
         hidden_size: int = 64,
         num_hidden_layers: int = 2,
         num_attention_heads: int = 4,
-        head_size: int = 16,
+        head_dim: int = 16,
         intermediate_size: int = 128,
         activation: Literal["gelu", "relu"] = "gelu",
         norm_first: bool = True,
@@ -47,9 +47,9 @@ class TransformerConfig(PretrainedConfig):  # type: ignore[no-untyped-call]
         **others: Any,
     ):
         self.vocab_size, self.hidden_size, self.num_hidden_layers = vocab_size, hidden_size, num_hidden_layers
-        self.num_attention_heads, self.head_size, self.intermediate_size = (
+        self.num_attention_heads, self.head_dim, self.intermediate_size = (
             num_attention_heads,
-            head_size,
+            head_dim,
             intermediate_size,
         )
         self.activation, self.dropout = activation, dropout
@@ -62,11 +62,11 @@ class TransformerConfig(PretrainedConfig):  # type: ignore[no-untyped-call]
 class Attention(nn.Module):
     """Every token of a note attends to all of its real tokens."""
 
-    def __init__(self, width: int, heads: int, head_size: int):
+    def __init__(self, width: int, heads: int, head_dim: int):
         super().__init__()
         self.heads = heads
-        self.query, self.key, self.value = (nn.Linear(width, heads * head_size) for _ in range(3))
-        self.output = nn.Linear(heads * head_size, width)
+        self.query, self.key, self.value = (nn.Linear(width, heads * head_dim) for _ in range(3))
+        self.output = nn.Linear(heads * head_dim, width)
 
     def forward(self, states: Tensor, seen: Tensor) -> Tensor:
         """states: (B, T, H).   seen: (B, 1, 1, T) bool, True on real tokens."""
@@ -98,7 +98,7 @@ class Block(nn.Module):
     def __init__(self, config: TransformerConfig, feed_forward: nn.Module):
         super().__init__()
         width = config.hidden_size
-        self.attention = Attention(width, config.num_attention_heads, config.head_size)
+        self.attention = Attention(width, config.num_attention_heads, config.head_dim)
         self.feed_forward = feed_forward
         self.norms = nn.ModuleList(nn.LayerNorm(width, eps=_NORM_EPS) for _ in range(2))
         self.dropout = nn.Dropout(config.dropout)
@@ -173,7 +173,7 @@ class Transformer(Architecture):
             "hidden_size": 32,
             "num_hidden_layers": 1,
             "num_attention_heads": 2,
-            "head_size": 32,
+            "head_dim": 32,
             "intermediate_size": 32,
             "activation": "relu",
             "norm_first": False,

@@ -163,7 +163,10 @@ def _kept_for_the_way_back(work: Work) -> float:
             torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor),
             torch.autocast("cpu", autocast or torch.bfloat16, enabled=autocast is not None),
         ):
-            backbone.encode_packed(tokens, positions, lengths * rows)
+            if backbone.made_here:  # knows no packed rows
+                backbone.encode(tokens, torch.ones_like(tokens))
+            else:
+                backbone.encode_packed(tokens, positions, lengths * rows)
     if work.checkpointed:
         layers = backbone.model.config.num_hidden_layers
         width = 4 if autocast is None else 2

@@ -40,21 +40,26 @@ def style(number: int) -> Style:
 
 @dataclass(frozen=True)
 class Series:
-    """One line of a panel. weights: how large each point's marker is drawn, by its square root; no markers if empty."""
+    """One line of a panel. weights: how large each point's marker is drawn, by its square root; no markers if empty.
+
+    band: lower and upper limit at each point, drawn as a pale area; none if empty.
+    """
 
     label: str
     points: tuple[Point, ...]
     style: Style
     weights: tuple[float, ...] = ()
+    band: tuple[tuple[float, float], ...] = ()
 
 
 @dataclass(frozen=True)
 class Axis:
-    """An axis: its words and its range; a range of None is taken from the points."""
+    """An axis: its words and its range; a range of None is taken from the points. log: logarithmic, for values above 0."""
 
     label: str
     low: float | None = None
     high: float | None = None
+    log: bool = False
 
 
 @dataclass(frozen=True)
@@ -74,8 +79,10 @@ def line_panel(
 ) -> Markup:
     """Lines over two axes. diagonal: also the line on which x equals y, thin and grey."""
     points = [point for one in series for point in one.points]
-    x_ticks, y_ticks = _ticks(x, [point[0] for point in points]), _ticks(y, [point[1] for point in points])
-    place_x = _scale(x_ticks[0], x_ticks[-1], _LEFT, WIDTH - _RIGHT)
+    heights = [point[1] for point in points] + [limit for one in series for limits in one.band for limit in limits]
+    x_ticks = (_log_ticks if x.log else _ticks)(x, [point[0] for point in points])
+    y_ticks = _ticks(y, heights)
+    place_x = (_log_scale if x.log else _scale)(x_ticks[0], x_ticks[-1], _LEFT, WIDTH - _RIGHT)
     place_y = _scale(y_ticks[0], y_ticks[-1], HEIGHT - _BOTTOM, _TOP)
     parts = []
     for tick in x_ticks:
@@ -99,6 +106,15 @@ def line_panel(
             f'<line class="chance" x1="{place_x(low):.1f}" y1="{place_y(low):.1f}" '
             f'x2="{place_x(high):.1f}" y2="{place_y(high):.1f}"/>'
         )
+    for one in series:
+        edge = [
+            (px, limits[side])
+            for side in (0, 1)
+            for (px, _), limits in list(zip(one.points, one.band, strict=False))[:: 1 - 2 * side]
+        ]
+        if edge:
+            area = " ".join(f"{place_x(px):.1f},{place_y(py):.1f}" for px, py in edge)
+            parts.append(f'<polygon points="{area}" fill="{one.style.colour}" fill-opacity="0.12"/>')
     for one in series:
         placed = [(place_x(px), place_y(py)) for px, py in one.points]
         path = " ".join(f"{px:.1f},{py:.1f}" for px, py in placed)
@@ -186,6 +202,32 @@ def _scale(low: float, high: float, start: float, end: float) -> Callable[[float
     """Maps low to high onto start to end, linearly."""
     slope = (end - start) / ((high - low) or 1.0)
     return lambda value: start + (value - low) * slope
+
+
+def _log_scale(low: float, high: float, start: float, end: float) -> Callable[[float], float]:
+    """Maps low to high onto start to end, logarithmically."""
+    place = _scale(log10(low), log10(high), start, end)
+    return lambda value: place(log10(value))
+
+
+def _log_ticks(axis: Axis, values: Sequence[float]) -> list[float]:
+    """1, 2 and 5 times powers of ten that enclose the axis's range; the powers alone if these are many."""
+    above = [value for value in values if isfinite(value) and value > 0] or [1.0, 10.0]
+    low = min(above) if axis.low is None else axis.low
+    high = max(above) if axis.high is None else axis.high
+    powers = range(floor(log10(low)), floor(log10(high)) + 2)
+    for factors in ((1, 2, 5), (1,)):
+        ticks = [factor * 10.0**power for power in powers for factor in factors]
+        first = max((place for place, tick in enumerate(ticks) if tick <= low * (1 + 1e-9)), default=0)
+        last = min(place for place, tick in enumerate(ticks) if tick >= high * (1 - 1e-9))
+        if last == first:
+            last += 1
+        if last - first < _MOST_LOG_TICKS:
+            break
+    return ticks[first : last + 1]
+
+
+_MOST_LOG_TICKS = 8
 
 
 def _ticks(axis: Axis, values: Sequence[float]) -> list[float]:

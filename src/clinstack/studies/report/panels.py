@@ -27,10 +27,11 @@ MOST_POINTS = 60
 
 @dataclass(frozen=True)
 class Figure:
-    """A panel with its caption."""
+    """A panel with its caption. legend: what its lines are, where the page does not say it elsewhere."""
 
     drawing: Markup
     caption: str
+    legend: tuple[tuple[Markup, str], ...] = ()
 
 
 def interval_figure(task: TaskFindings, names: Mapping[Setup, str], looks: Mapping[Setup, Style]) -> Figure:

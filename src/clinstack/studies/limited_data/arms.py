@@ -1,0 +1,106 @@
+"""The models that a limited-data study compares, each an arm: what it is called, what kind it is, its options of step 2.
+
+A frozen encoder is read once, and a head is trained on it: a linear one (the probe), or one with a head adapter before it, in
+its own size and in one that has as many weights as the bottleneck of 64. Beside these: the encoder with a real LoRA, small
+Transformers from nothing, and baselines. Every arm but the baselines tries the same learning rates.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from clinstack.config import LimitedDataOptions
+from clinstack.errors import BadInput, did_you_mean
+from clinstack.models.backbone import base_name, shape_of
+from clinstack.models.baseline import baselines
+from clinstack.models.from_scratch import architectures
+from clinstack.models.head_adapter import head_adapters, size_of_weights
+
+PROBE, EQUAL = "linear probe", "equal"
+RATES = (3e-4, 1e-3, 3e-3)
+"""Learning rates that every trained arm tries."""
+_REFERENCE = "adapter"
+"""The head adapter whose number of weights the others are brought to."""
+_LORA = {"task_adapter": "lora", "rank": 8, "targets": "qv"}
+
+
+@dataclass(frozen=True)
+class Arm:
+    """A model of the study.
+
+    family: head (on a frozen encoder), lora, scratch or baseline.   backbone: the encoder's name, or the model's own.
+    head: the probe, or a head adapter's name; `equal` in brackets says that its size is brought to the reference's weights.
+    """
+
+    family: str
+    backbone: str
+    head: str
+    options: dict[str, Any] = field(hash=False)
+    rates: tuple[float, ...] = RATES
+
+    @property
+    def name(self) -> str:
+        """As tables have it."""
+        return f"{self.backbone} + {self.head}" if self.family in ("head", "lora") else self.backbone
+
+
+def make_arms(options: LimitedDataOptions) -> list[Arm]:
+    """The arms that a study's options ask for. Raises BadInput for a name that is not known."""
+    arms = [_baseline(name) for name in _names(options.baselines, list(baselines()), "baseline")]
+    shared = _shared(options)
+    for name in _names(options.scratch, list(architectures()), "model from nothing", presets=True):
+        arms.append(Arm("scratch", name, "own", {**shared, "base": name}))
+    heads = _names(options.heads, ["none", *head_adapters()], "head adapter", presets=True)
+    for encoder in options.encoders:
+        arms += _of_encoder(encoder, heads, options, shared)
+    return arms
+
+
+def _shared(options: LimitedDataOptions) -> dict[str, Any]:
+    """What all trained arms have in common."""
+    machine = {"device": options.device, "precision": options.precision}
+    return {
+        **machine,
+        "max_tokens": options.max_tokens,
+        "batch_size": options.batch_size,
+        "epochs": options.epochs,
+        "patience": options.patience,
+        "schedule": "linear",
+        "head_rate": 1.0,
+        "head_dropout": 0.1,
+        "pooling": "mean",
+    }
+
+
+def _of_encoder(encoder: str, heads: Sequence[str], options: LimitedDataOptions, shared: dict[str, Any]) -> list[Arm]:
+    base = str(Path(encoder).resolve()) if Path(encoder).is_dir() else encoder
+    name, width = base_name(encoder), shape_of(encoder).width
+    frozen = {**shared, "base": base, "task_adapter": "none"}
+    budget = head_adapters()[_REFERENCE].weights(width, head_adapters()[_REFERENCE].default_size(width))
+    arms = []
+    for head in heads:
+        if head == "none":
+            arms.append(Arm("head", name, PROBE, frozen))
+            continue
+        if "native" in options.arms:
+            arms.append(Arm("head", name, head, {**frozen, "head_adapter": head}))
+        if "equal" in options.arms and ":" not in head and head != _REFERENCE:
+            sized = {"head_adapter": head, "head_size": size_of_weights(head, width, budget)}
+            arms.append(Arm("head", name, f"{head} ({EQUAL})", {**frozen, **sized}))
+    if options.lora:
+        arms.append(Arm("lora", name, "LoRA", {**shared, "base": base, **_LORA}))
+    return arms
+
+
+def _baseline(name: str) -> Arm:
+    return Arm("baseline", name, "own", {"base": name}, rates=())
+
+
+def _names(given: str, known: Sequence[str], what: str, *, presets: bool = False) -> list[str]:
+    """Names joined by commas, none twice; some may have a preset behind a colon, which its maker checks."""
+    names = [one.strip() for one in given.split(",") if one.strip()]
+    for name in names:
+        if (name.partition(":")[0] if presets else name) not in known:
+            raise BadInput(f"Unknown {what} {name!r}. {did_you_mean(name, known)}")
+    return list(dict.fromkeys(names))

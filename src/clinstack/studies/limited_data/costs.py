@@ -1,0 +1,90 @@
+"""What the runs of a limited-data study cost: one by one, as a sum, and what reading anew in every epoch would have taken."""
+
+import tomllib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from clinstack.runs.atomic import read_json
+from clinstack.runs.folder import read_events
+from clinstack.runs.layout import RunLayout
+from clinstack.training.machine import assumed_joules
+
+PHASES = ("tokenise", "encode", "train", "evaluate")
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Of a run. seconds: by phase, 0 where a model has none."""
+
+    seconds: Mapping[str, float]
+    cpu_seconds: float
+    peak_bytes: int
+
+
+@dataclass(frozen=True)
+class Total:
+    """Of several runs, one after the other."""
+
+    runs: int = 0
+    seconds: float = 0.0
+    cpu_seconds: float = 0.0
+
+    @property
+    def joules(self) -> float:
+        """An estimate, see `assumed_joules`."""
+        return assumed_joules(self.cpu_seconds)
+
+    def plus(self, cost: Cost) -> "Total":
+        """With one more run."""
+        return Total(self.runs + 1, self.seconds + sum(cost.seconds.values()), self.cpu_seconds + cost.cpu_seconds)
+
+
+def cost_of(result: Mapping[str, Any]) -> Cost:
+    """What a run's result says."""
+    cost = result["cost"]
+    return Cost(
+        {phase: float(cost.get(phase, {}).get("seconds", 0.0)) for phase in PHASES},
+        sum(float(one["cpu_seconds"]) for one in cost.values()),
+        max(int(one["peak_bytes"]) for one in cost.values()),
+    )
+
+
+def grid_totals(runs: Iterable[Path]) -> dict[str, Total]:
+    """The sums of all finished runs, by kind of model, and of all together."""
+    found: dict[str, Total] = {}
+    for layout in _finished(runs):
+        result = read_json(layout.result)
+        cost = cost_of(result)
+        for kind in (_kind(result), "all"):
+            found[kind] = found.get(kind, Total()).plus(cost)
+    return {kind: found[kind] for kind in [*(kind for kind in found if kind != "all"), *(["all"] if found else [])]}
+
+
+def naive_passes(runs: Iterable[Path]) -> int:
+    """Notes that the heads' frozen encoders would have read, had every epoch of every run read its notes anew."""
+    passes = 0
+    for layout in _finished(runs):
+        result = read_json(layout.result)
+        if _kind(result) != _HEADS:
+            continue
+        notes = read_json(Path(tomllib.loads(layout.config.read_text(encoding="utf-8"))["task"]) / "task.json")[
+            "counts"
+        ]
+        epochs = sum(event.get("event") == "validation" for event in read_events(layout.events))
+        passes += epochs * (notes["train"]["notes"] + notes["valid"]["notes"])
+        passes += notes["valid"]["notes"] + notes["test"]["notes"]
+    return passes
+
+
+_HEADS = "heads on frozen encoders"
+
+
+def _kind(result: Mapping[str, Any]) -> str:
+    names = {"baseline": "baselines", "full": "models from nothing", "head-only": _HEADS, "task": "encoders with LoRA"}
+    return names.get(str(result["variant"]), str(result["variant"]))
+
+
+def _finished(runs: Iterable[Path]) -> list[RunLayout]:
+    return [layout for run in runs if (layout := RunLayout(run)).result.is_file()]

@@ -1,0 +1,282 @@
+"""What the scores of a limited-data study come to: curves, differences with intervals, hypotheses, crossing points, costs.
+
+Where the best of several arms is meant, validation chooses it, never test. A difference is the mean over the splits of what two
+arms differ by on the same notes; its interval holds the chance of the patients and of the splits.
+"""
+
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Literal
+
+import numpy as np
+
+from clinstack.metrics.intervals import Draws, Interval, over_seeds
+from clinstack.metrics.many import holm, p_of_draws
+from clinstack.studies.limited_data.arms import EQUAL, PROBE, Arm
+from clinstack.studies.limited_data.scores import Scored
+
+Verdict = Literal["supported", "refuted", "undecided", "not asked"]
+
+FEW = 400
+"""Training notes up to which hypothesis 3 speaks."""
+NEAR = 0.01
+"""Macro F1 by which hypothesis 4 lets the simple baseline lie behind."""
+_SIMPLE = "tf-idf"
+
+
+@dataclass(frozen=True)
+class Point:
+    """An arm at a place of its curve: the mean over splits. notes: training notes, also a mean, where all are taken."""
+
+    arm: Arm
+    place: int
+    notes: float
+    runs: tuple[Scored, ...]
+
+    @cached_property
+    def draws(self) -> Draws:
+        """Of the headline metric."""
+        return over_seeds([one.draws for one in self.runs])
+
+    @property
+    def validation(self) -> float:
+        """The mean validation score, by which the best arm is chosen."""
+        return float(np.mean([one.validation for one in self.runs]))
+
+    def mean(self, metric: str) -> float:
+        """A metric's mean over splits; NaN if a run lacks it."""
+        return float(np.mean([one.metrics.get(metric, math.nan) for one in self.runs]))
+
+    def spread(self, metric: str) -> float:
+        """Its standard deviation over splits; NaN of one."""
+        values = [one.metrics.get(metric, math.nan) for one in self.runs]
+        return float(np.std(values, ddof=1)) if len(values) > 1 else math.nan
+
+    def minus(self, other: "Point") -> Draws:
+        """The mean paired difference, over the splits that both have."""
+        theirs = {one.trained.part.seed: one.draws for one in other.runs}
+        pairs = [one.draws.minus(theirs[seed]) for one in self.runs if (seed := one.trained.part.seed) in theirs]
+        return over_seeds(pairs)
+
+
+@dataclass(frozen=True)
+class Difference:
+    """Two arms at one place. p_value: two-sided, before and after Holm's correction over its family."""
+
+    first: str
+    second: str
+    place: int
+    interval: Interval
+    p_value: float
+    p_holm: float
+
+
+@dataclass(frozen=True)
+class Hypothesis:
+    """A question asked before the study ran. compared: what was set against what.   interval: of the difference."""
+
+    name: str
+    statement: str
+    verdict: Verdict
+    compared: str
+    interval: Interval | None
+
+
+@dataclass(frozen=True)
+class Crossing:
+    """Training notes from which frozen encoders are ahead of models from nothing: 0 if always, infinite if never.
+
+    low, high: of the 95 % interval.   never: share of the resamples in which they are not ahead anywhere.
+    """
+
+    notes: float
+    low: float
+    high: float
+    never: float
+
+
+@dataclass(frozen=True)
+class TaskFindings:
+    """All that is said of one task. points: by arm and place, of the main split.   by_line: all notes, split by line."""
+
+    task: str
+    points: Mapping[tuple[str, int], Point]
+    by_line: Mapping[str, Point]
+
+    @cached_property
+    def places(self) -> list[int]:
+        """The places of the curves, rising; all notes, 0, last."""
+        return sorted({place for _, place in self.points}, key=lambda place: place or math.inf)
+
+    def at(self, place: int, chosen: Callable[[Arm], bool] = lambda arm: True) -> list[Point]:
+        """The arms that have a point at a place."""
+        return [point for (_, where), point in self.points.items() if where == place and chosen(point.arm)]
+
+    def best(self, place: int, chosen: Callable[[Arm], bool] = lambda arm: True) -> Point | None:
+        """The arm that validation prefers at a place."""
+        return max(self.at(place, chosen), key=lambda point: point.validation, default=None)
+
+    def structures(self) -> list[Difference]:
+        """Every head adapter against the linear probe of its encoder, at every place."""
+        pairs = []
+        for place in self.places:
+            probes = {point.arm.backbone: point for point in self.at(place, _is_probe)}
+            pairs += [
+                (one, probes[one.arm.backbone]) for one in self.at(place, _is_structure) if one.arm.backbone in probes
+            ]
+        return _differences(pairs)
+
+    def against_best(self) -> list[Difference]:
+        """Every arm against the one that validation prefers, at every place."""
+        pairs = []
+        for place in self.places:
+            best = self.best(place)
+            pairs += [(one, best) for one in self.at(place) if best is not None and one is not best]
+        return _differences(pairs)
+
+    def leakage(self) -> list[tuple[Point, Point, Interval]]:
+        """Arms on all notes split by line and by patient, and the difference."""
+        last = {point.arm.name: point for point in self.at(0)}
+        return [
+            (line, last[name], line.draws.minus(last[name].draws).interval())
+            for name, line in self.by_line.items()
+            if name in last
+        ]
+
+    def hypotheses(self) -> list[Hypothesis]:
+        """The four that were written down before the study ran (specification of the study, section 8.9)."""
+        return [self._first(), self._second(), self._third(), self._fourth()]
+
+    def crossing(self) -> Crossing | None:
+        """Where the best frozen encoder overtakes the best model from nothing, along the logarithm of the notes."""
+        pairs = [(self.best(place, _is_frozen), self.best(place, _is_scratch)) for place in self.places]
+        both = [(frozen, scratch) for frozen, scratch in pairs if frozen is not None and scratch is not None]
+        if len(both) < 2:
+            return None
+        notes = np.array([frozen.notes for frozen, _ in both])
+        differences = [frozen.minus(scratch) for frozen, scratch in both]
+        table = np.stack([one.draws for one in differences])
+        drawn = np.array([crosses(notes, column) for column in table.T])
+        low, high = np.quantile(drawn, [0.025, 0.975], method="nearest")
+        value = crosses(notes, np.array([one.value for one in differences]))
+        return Crossing(value, float(low), float(high), float(np.isinf(drawn).mean()))
+
+    def _first(self) -> Hypothesis:
+        pairs = []
+        for probe in self.at(0, _is_probe):
+            own = [one for one in self.at(0, _is_structure) if one.arm.backbone == probe.arm.backbone]
+            pairs += [(max(own, key=lambda point: point.validation), probe)] if own else []
+        return _judged(
+            "H1",
+            "A head adapter beats the linear probe.",
+            pairs,
+            "the head adapter that validation prefers, minus the probe",
+        )
+
+    def _second(self) -> Hypothesis:
+        adapters = {one.arm.backbone: one for one in self.at(0, lambda arm: arm.head == "adapter")}
+        gated = self.at(0, lambda arm: arm.head == f"grn ({EQUAL})")
+        pairs = [(one, adapters[one.arm.backbone]) for one in gated if one.arm.backbone in adapters]
+        return _judged(
+            "H2", "GRN beats the bottleneck adapter of as many weights.", pairs, "grn of equal size, minus adapter"
+        )
+
+    def _third(self) -> Hypothesis:
+        pairs = []
+        for place in self.places:
+            scratch, frozen = self.best(place, _is_scratch), self.best(place, _is_frozen)
+            if scratch is not None and frozen is not None and scratch.notes <= FEW:
+                pairs.append((scratch, frozen))
+        statement = f"With up to {FEW} notes a model from nothing beats the best frozen encoder."
+        return _judged("H3", statement, pairs, f"the better of each kind by validation, mean over sizes up to {FEW}")
+
+    def _fourth(self) -> Hypothesis:
+        simple = self.points.get((_SIMPLE, 0))
+        neural = self.best(0, lambda arm: arm.family != "baseline")
+        pairs = [(simple, neural)] if simple is not None and neural is not None else []
+        statement = f"TF-IDF with logistic regression is within {NEAR} macro F1 of the best neural model."
+        return _judged("H4", statement, pairs, "tf-idf, minus the neural model that validation prefers", -NEAR)
+
+
+def findings_of(scored: Iterable[Scored], main: str) -> list[TaskFindings]:
+    """The findings of every task. main: how the curves' parts were split."""
+    groups: dict[tuple[str, str, str, int], list[Scored]] = {}
+    for one in scored:
+        key = (one.trained.part.task, one.trained.part.by, one.trained.arm.name, one.trained.place)
+        groups.setdefault(key, []).append(one)
+    points = {key: _point(runs) for key, runs in groups.items()}
+    tasks = dict.fromkeys(task for task, *_ in points)
+    return [
+        TaskFindings(
+            task,
+            {(name, place): one for (own, by, name, place), one in points.items() if (own, by) == (task, main)},
+            {name: one for (own, by, name, _), one in points.items() if own == task and by != main},
+        )
+        for task in tasks
+    ]
+
+
+def crosses(notes: np.ndarray, ahead: np.ndarray) -> float:
+    """From how many notes on a difference is above 0 and stays so, along the logarithm of the notes.
+
+    notes: (K,), rising.   ahead: (K,).   0 if it is above everywhere, infinity if it is not at the last.
+    """
+    if not ahead[-1] > 0:
+        return math.inf
+    below = np.flatnonzero(~(ahead > 0))
+    if not len(below):
+        return 0.0
+    left = below[-1]
+    share = -ahead[left] / (ahead[left + 1] - ahead[left])
+    return float(np.exp(np.log(notes[left]) + share * (np.log(notes[left + 1]) - np.log(notes[left]))))
+
+
+def _point(runs: Sequence[Scored]) -> Point:
+    ordered = tuple(sorted(runs, key=lambda one: one.trained.part.seed))
+    first = ordered[0].trained
+    return Point(first.arm, first.place, float(np.mean([one.trained.part.size for one in ordered])), ordered)
+
+
+def _differences(pairs: Sequence[tuple[Point, Point]]) -> list[Difference]:
+    draws = [first.minus(second) for first, second in pairs]
+    values = {number: p_of_draws(one.draws) for number, one in enumerate(draws)}
+    adjusted = holm(values)
+    return [
+        Difference(
+            first.arm.name, second.arm.name, first.place, draws[number].interval(), values[number], adjusted[number]
+        )
+        for number, (first, second) in enumerate(pairs)
+    ]
+
+
+def _judged(
+    name: str, statement: str, pairs: Sequence[tuple[Point, Point]], compared: str, margin: float = 0.0
+) -> Hypothesis:
+    """Supported if the mean difference lies above the margin with its interval, refuted if below."""
+    if not pairs:
+        return Hypothesis(name, statement, "not asked", compared, None)
+    differences = [first.minus(second) for first, second in pairs]
+    together = Draws(
+        float(np.mean([one.value for one in differences])), np.mean([one.draws for one in differences], axis=0)
+    )
+    interval = together.interval()
+    verdict: Verdict = "supported" if interval.low > margin else "refuted" if interval.high < margin else "undecided"
+    return Hypothesis(name, statement, verdict, compared, interval)
+
+
+def _is_probe(arm: Arm) -> bool:
+    return arm.head == PROBE
+
+
+def _is_structure(arm: Arm) -> bool:
+    return arm.family == "head" and arm.head != PROBE
+
+
+def _is_frozen(arm: Arm) -> bool:
+    return arm.family == "head"
+
+
+def _is_scratch(arm: Arm) -> bool:
+    return arm.family == "scratch"

@@ -1,0 +1,125 @@
+"""Tasks drawn from a task: for each seed a split by patient, for each size a nested subset, each a task folder of its own.
+
+Of all the notes of a task, whatever parts they were in, 80, 10 and 10 percent train, select and test. A subset of n notes
+brings n/8 notes for selection, in the same proportion, since a hospital that has labelled fifty lines has no five hundred more
+to select by; the test part is the same for every size of a seed.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from clinstack.data.notes import SPLITS
+from clinstack.data.subsets import draw_split, nested_order, strata, take_subset
+from clinstack.data.task import Task, TaskWriter
+from clinstack.errors import BadInput
+from clinstack.runs.layout import StudyLayout, TaskLayout
+
+SplitBy = Literal["patient", "line"]
+
+SIZES = (50, 100, 200, 400, 800, 1600, 3200)
+"""Training notes where nothing else is asked for: those of them that there are."""
+_SELECTED_BY = 8
+_LEAST_SELECTED_BY = 20
+
+
+@dataclass(frozen=True)
+class Part:
+    """A task folder that was drawn. size: its training notes.   whole: they are all that the split has."""
+
+    task: str
+    by: SplitBy
+    seed: int
+    size: int
+    whole: bool
+    folder: Path
+
+
+@dataclass(frozen=True)
+class _Notes:
+    """All notes of a task."""
+
+    table: pa.Table
+    labels: NDArray[np.bool_]
+    patients: list[str]
+
+
+def parse_sizes(given: str) -> list[int] | None:
+    """Numbers of training notes from a list joined by commas; 0 stands for all. None for `auto`. Raises BadInput."""
+    if given == "auto":
+        return None
+    sizes = []
+    for word in (one.strip() for one in given.split(",")):
+        if word != "all" and (not word.isdigit() or int(word) < 1):
+            raise BadInput(f"--sizes {given}: {word!r} is neither a number of notes nor all. Write such as 50,400,all.")
+        sizes.append(0 if word == "all" else int(word))
+    return list(dict.fromkeys(sizes))
+
+
+def draw_parts(
+    task: Task, by: SplitBy, seeds: Sequence[int], sizes: Sequence[int] | None, study: StudyLayout
+) -> list[Part]:
+    """The parts of a task, written where they are missing.
+
+    sizes: of the training part, 0 for all; None for those of `SIZES` that each split has and that hold every class.
+    Raises BadInput if a size is more than there is, or leaves a class without a note.
+    """
+    notes = _read(task)
+    found = []
+    for seed in seeds:
+        split = draw_split(notes.patients, strata(notes.labels), seed, by)
+        train, valid, test = (np.flatnonzero(split == name) for name in SPLITS)
+        what = f"Task {task.name}, split {seed}"
+        orders = {
+            name: rows[nested_order(notes.labels[rows], seed)] for name, rows in (("train", train), ("valid", valid))
+        }
+        wanted = _fitting(notes.labels[train], seed) if sizes is None else sizes
+        for size in dict.fromkeys(size or len(train) for size in wanted):
+            order = orders["train"]
+            chosen = order[take_subset(np.arange(len(order)), notes.labels[order], size, task.classes, what)]
+            part = Part(task.name, by, seed, size, size == len(train), study.part(task.name, by, seed, size))
+            if not TaskLayout(part.folder).task.is_file():
+                selected = max(round(size / _SELECTED_BY), _LEAST_SELECTED_BY, 2 * len(task.classes))
+                _write(task, notes, {"train": chosen, "valid": orders["valid"][:selected], "test": test}, part)
+            found.append(part)
+    return found
+
+
+def _fitting(labels: NDArray[np.bool_], seed: int) -> list[int]:
+    """The sizes that a training part has, and in which every class has a note; and all of it."""
+    order, classes = nested_order(labels, seed), labels.any(axis=0)
+    fitting = [size for size in SIZES if size < len(labels) and (labels[order[:size]].any(axis=0) == classes).all()]
+    return [*fitting, 0]
+
+
+def _read(task: Task) -> _Notes:
+    tables = [task.read(split) for split in SPLITS if task.counts[split]["notes"]]
+    columns = ["note_id", "patient_id", "text", "labels"]
+    table = pa.concat_tables([one.select(columns) for one in tables])
+    return _Notes(table, task.label_matrix(table), table.column("patient_id").to_pylist())
+
+
+def _write(task: Task, notes: _Notes, rows: dict[str, NDArray[np.int64]], part: Part) -> None:
+    """A drawn task; split by line, every line counts as a patient of its own, or the folder would be refused."""
+    about = {"of": task.name, "by": part.by, "seed": part.seed, "size": part.size}
+    with TaskWriter(
+        part.folder,
+        name=task.name,
+        kind=task.kind,
+        classes=task.classes,
+        source=task.source,
+        mode="drawn",
+        terms=task.terms,
+        seed=part.seed,
+        build={"drawn": about},
+    ) as out:
+        for split, chosen in rows.items():
+            table = notes.table.take(np.sort(chosen))
+            ids = table.column("note_id").to_pylist()
+            patients = table.column("patient_id").to_pylist() if part.by == "patient" else ids
+            out.write(split, ids, patients, table.column("text").to_pylist(), table.column("labels").to_pylist())

@@ -1,0 +1,146 @@
+"""Draws the parts, reads every note once by every encoder, trains the arms, and writes the findings.
+
+The first split tries every learning rate of every arm at every size; what its validation part prefers is what the other splits
+are trained with, so that all arms have the same number of tries and no test part is looked at. The same command goes on.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import tomli_w
+
+from clinstack.config import LimitedDataOptions, TrainOptions
+from clinstack.data.notes import SPLITS
+from clinstack.data.task import Task, open_task
+from clinstack.errors import BadInput
+from clinstack.runs.atomic import read_json
+from clinstack.runs.layout import RunLayout, StudyLayout
+from clinstack.studies.cells import Work
+from clinstack.studies.comparison import task_folders
+from clinstack.studies.grid import Cell, Grid, make_cell
+from clinstack.studies.limited_data.arms import Arm, make_arms
+from clinstack.studies.limited_data.encoding import encode_once
+from clinstack.studies.limited_data.findings import findings_of
+from clinstack.studies.limited_data.page import write_findings
+from clinstack.studies.limited_data.parts import Part, SplitBy, draw_parts, parse_sizes
+from clinstack.studies.limited_data.scores import Trained, score
+from clinstack.studies.study import begin_study, train_more
+from clinstack.training.running import Silent, Witness
+
+_TITLE = "Limited data"
+_PROTOCOL = ("profile", "epochs", "patience", "batch_size", "max_tokens", "precision")
+"""What must stay the same in one folder; tasks, sizes, seeds and arms may be added."""
+_CELL_RESAMPLES = 100
+"""A cell's own intervals are not shown; the study's come from all cells together."""
+
+
+@dataclass(frozen=True)
+class _Slot:
+    """What the cells of one learning rate have in common: arm, task, split and place on the curve (0 for all notes)."""
+
+    arm: Arm
+    task: str
+    by: SplitBy
+    place: int
+
+
+def limited_data(options: LimitedDataOptions, witness: Witness | None = None) -> dict[str, Any]:
+    """Runs the study, or goes on with it; returns its findings and where its page is.
+
+    Raises BadInput, CannotWrite or Interrupted, each with the sentence to show; a cell that fails stops nothing.
+    """
+    witness, layout = witness or Silent(), StudyLayout(options.out)
+    arms = make_arms(options)
+    tasks = _open(task_folders(options.tasks))
+    protocol = options.model_dump(include=set(_PROTOCOL))
+    begin_study(layout, tomli_w.dumps({"title": _TITLE, **protocol}))
+    parts = _draw(options, tasks, layout, witness)
+    encode_once(options, [part.folder for part in parts if part.whole], layout, witness)
+    first = [part for part in parts if part.seed == 1 and part.by == _main(options)]
+    others = [part for part in parts if part not in first]
+    tried = [(_slot(arm, part), part, rate) for part in first for arm in arms for rate in arm.rates or (None,)]
+    cells = {(slot, part, rate): _cell(slot.arm, part, rate, layout) for slot, part, rate in tried}
+    work = train_more(_grid(cells.values()), layout, options, witness)
+    best = _best_rates(cells, work)
+    chosen = {(slot, part): cells[slot, part, rate] for slot, part, rate in tried if best.get(slot, 0) == rate}
+    for part in others:
+        for arm in arms:
+            like = replace(_slot(arm, part), by=_main(options))
+            if like in best:
+                chosen[_slot(arm, part), part] = _cell(arm, part, best[like], layout)
+    whole = {cell.key: cell for cell in [*cells.values(), *chosen.values()]}
+    work = train_more(_grid(whole.values()), layout, options, witness)
+    failed = {cell.name: reason for cell in whole.values() if (reason := work.reason(cell.key)) is not None}
+    trained = [
+        Trained(slot.arm, part, slot.place, best.get(slot), RunLayout(layout.run(cell.key)))
+        for (slot, part), cell in chosen.items()
+        if work.finished(cell.key)
+    ]
+    witness.says("Comparing the arms")
+    patients = {task.name: _patients(task) for task in tasks}
+    scored = score(trained, patients, options.resamples)
+    findings = findings_of(scored, _main(options))
+    return write_findings(options, scored, findings, [layout.run(cell.key) for cell in whole.values()], failed, layout)
+
+
+def _patients(task: Task) -> dict[str, str]:
+    """Whose each note is."""
+    tables = [task.read(split) for split in SPLITS if task.counts[split]["notes"]]
+    return {
+        note: patient
+        for table in tables
+        for note, patient in zip(
+            table.column("note_id").to_pylist(), table.column("patient_id").to_pylist(), strict=True
+        )
+    }
+
+
+def _open(folders: Sequence[str]) -> list[Task]:
+    tasks = [open_task(Path(folder)) for folder in folders]
+    names = [task.name for task in tasks]
+    if len(set(names)) < len(names):
+        raise BadInput(f"Two tasks have the same name: {', '.join(names)}. Make one of them again with another --name.")
+    return tasks
+
+
+def _main(options: LimitedDataOptions) -> SplitBy:
+    """How the curves' parts are split; the imitation of the published protocol splits by line."""
+    return "line" if options.profile == "as-described" else "patient"
+
+
+def _draw(options: LimitedDataOptions, tasks: Sequence[Task], layout: StudyLayout, witness: Witness) -> list[Part]:
+    seeds, sizes, by = range(1, options.seeds + 1), parse_sizes(options.sizes), _main(options)
+    parts: list[Part] = []
+    for task in tasks:
+        witness.says(f"Drawing parts of {task.name}")
+        parts += draw_parts(task, by, seeds, sizes, layout)
+        if options.line_split and by == "patient":
+            parts += draw_parts(task, "line", seeds, [0], layout)
+    return parts
+
+
+def _slot(arm: Arm, part: Part) -> _Slot:
+    return _Slot(arm, part.task, part.by, 0 if part.whole else part.size)
+
+
+def _cell(arm: Arm, part: Part, rate: float | None, layout: StudyLayout) -> Cell:
+    trained = {"learning_rate": rate} if rate is not None else {}
+    options = {**arm.options, **trained, "task": part.folder, "seed": part.seed, "resamples": _CELL_RESAMPLES}
+    cell = make_cell(TrainOptions, options, arm.name, layout.runs)
+    return replace(cell, name=f"{arm.name}, {part.task}, {part.size:,} notes, {part.by} split {part.seed}")
+
+
+def _grid(cells: Iterable[Cell]) -> Grid:
+    return Grid(_TITLE, tuple(cells), "")
+
+
+def _best_rates(cells: dict[tuple[_Slot, Part, float | None], Cell], work: Work) -> dict[_Slot, float | None]:
+    """The rate that each slot's validation part prefers, of those that could be trained; the lower of equals."""
+    scores: dict[_Slot, list[tuple[float, float]]] = {}
+    for (slot, _, rate), cell in cells.items():
+        if work.finished(cell.key):
+            result = read_json(RunLayout(work.layout.run(cell.key)).result)
+            scores.setdefault(slot, []).append((-result["validation"]["value"], rate or 0.0))
+    return {slot: min(found)[1] or None for slot, found in scores.items()}
