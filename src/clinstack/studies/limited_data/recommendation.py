@@ -10,7 +10,7 @@ def recommend(task: TaskFindings) -> str:
     points = [point for point in task.at(0) if point.arm.name != "majority"]
     if not points:
         return f"{task.task}: nothing but the majority was trained, so there is nothing to advise."
-    highest = max(points, key=lambda point: point.draws.value)
+    highest = max(points, key=lambda point: (point.draws.value, -_seconds(point)))
     alike = [one for one in points if one is highest or not highest.minus(one).interval().low > 0]
     cheapest = min(alike, key=_seconds)
     value = cheapest.draws.interval()

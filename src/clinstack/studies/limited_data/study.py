@@ -116,9 +116,15 @@ def _draw(options: LimitedDataOptions, tasks: Sequence[Task], layout: StudyLayou
     for task in tasks:
         witness.says(f"Drawing parts of {task.name}")
         parts += draw_parts(task, by, seeds, sizes, layout)
-        if options.line_split and by == "patient":
+        if options.line_split and by == "patient" and _share_patients(task):
             parts += draw_parts(task, "line", seeds, [0], layout)
     return parts
+
+
+def _share_patients(task: Task) -> bool:
+    """Whether some notes are of the same patient, so that a split by line can leak."""
+    counts = [task.counts[split] for split in SPLITS]
+    return bool(sum(one["notes"] for one in counts) > sum(one["patients"] for one in counts))
 
 
 def _slot(arm: Arm, part: Part) -> _Slot:

@@ -1,0 +1,251 @@
+"""The limited-data study, whole: parts that are nested, one reading by an encoder, rates chosen by validation, going on, refusals."""
+
+import json
+from pathlib import Path
+
+import pytest
+from model_families import make_family
+
+from clinstack import cli
+from clinstack.config import LimitedDataOptions, make_options
+from clinstack.data.task import TaskWriter, open_task
+from clinstack.errors import BadInput, CannotWrite
+from clinstack.runs.layout import RunLayout, StudyLayout
+from clinstack.studies.limited_data import limited_data
+from clinstack.studies.limited_data.parts import draw_parts
+
+WORDS = {"faible": ["œdème", "dyspnée", "furosémide"], "normale": ["eupnéique", "stable", "réveillé"]}
+
+
+@pytest.fixture(scope="module")
+def lines(tmp_path_factory) -> Path:
+    """240 lines of 80 children, in a task folder with parts of its own, which the study does not keep to."""
+    import random
+
+    chance, folder = random.Random(3), tmp_path_factory.mktemp("tasks") / "lines"
+    with TaskWriter(folder, name="lines", kind="binary", classes=list(WORDS), source="tests") as out:
+        for split, patients in {"train": range(60), "valid": range(60, 70), "test": range(70, 80)}.items():
+            rows = [(f"{patient}-{line}", f"p{patient}") for patient in patients for line in range(3)]
+            labels = [list(WORDS)[chance.random() < 0.6] for _ in rows]
+            texts = [
+                " ".join(chance.choices([*WORDS[one], "FC", "120", "enfant", "ce", "matin"], k=9)) for one in labels
+            ]
+            ids, whose = zip(*rows, strict=True)
+            out.write(split, ids, whose, texts, [[one] for one in labels])
+    return folder
+
+
+@pytest.fixture(scope="module")
+def encoder(tmp_path_factory) -> Path:
+    return make_family(tmp_path_factory.mktemp("encoders") / "petit", "camembert")
+
+
+def options(lines: Path, out: Path, **changed) -> LimitedDataOptions:
+    given = {
+        "tasks": [lines],
+        "out": out,
+        "sizes": "40,all",
+        "seeds": 2,
+        "heads": "none,adapter",
+        "arms": ["native"],
+        "lora": False,
+        "scratch": "transformer",
+        "baselines": "majority,tf-idf",
+        "epochs": 2,
+        "max_tokens": 24,
+        "resamples": 100,
+        "workers": 1,
+        "device": "cpu",
+    }
+    return make_options(LimitedDataOptions, {**given, **changed})
+
+
+@pytest.fixture(scope="module")
+def done(lines, encoder, tmp_path_factory):
+    out = tmp_path_factory.mktemp("studies") / "study"
+    return options(lines, out, encoders=[str(encoder)]), limited_data(options(lines, out, encoders=[str(encoder)]))
+
+
+def rows_of(out: Path) -> list[dict]:
+    return json.loads((out / "table.json").read_text())
+
+
+def test_every_arm_is_scored_on_every_part(done):
+    asked, found = done
+    rows = rows_of(asked.out)
+    arms = {"majority", "tf-idf", "transformer", "petit + linear probe", "petit + adapter"}
+    assert {row["arm"] for row in rows} == arms
+    main = [(row["arm"], row["seed"], row["all_notes"]) for row in rows if row["split_by"] == "patient"]
+    assert len(main) == len(set(main)) == 5 * 2 * 2
+    assert sum(row["split_by"] == "line" for row in rows) == 5 * 2
+    assert found["failed"] == {}
+    assert set(found["hypotheses"]["lines"]) == {"H1", "H2", "H3", "H4"}
+    page = (asked.out / "report.html").read_text()
+    for text in ("Limited data: which model to use", "Asked before it ran", "What a split by line would have claimed"):
+        assert text in page
+    assert "| petit + adapter |" in (asked.out / "table.md").read_text()
+
+
+def test_an_encoder_reads_each_note_once_whatever_the_arms(done):
+    asked, _ = done
+    layout = StudyLayout(asked.out)
+    encoding = json.loads(layout.encoding.read_text())["petit"]
+    assert 200 < encoding["read"] <= encoding["notes"]  # what is cut to the same tokens is read once
+    for run in layout.runs.iterdir():
+        result = json.loads(RunLayout(run).result.read_text())
+        if result["variant"] == "head-only":
+            assert result["features"]["computed"] == 0
+
+
+def test_the_rate_is_the_one_that_validation_prefers(done):
+    asked, _ = done
+    tried: dict = {}
+    for run in StudyLayout(asked.out).runs.iterdir():
+        config = RunLayout(run).config.read_text()
+        result = json.loads(RunLayout(run).result.read_text())
+        if "learning_rate" in config and result["seed"] == 1:
+            tried.setdefault((result["base"]["name"], result["variant"]), []).append(result)
+    chosen = {row["run"]: row for row in rows_of(asked.out)}
+    for name in ("petit + linear probe", "transformer"):
+        for row in (
+            one for one in chosen.values() if one["arm"] == name and one["seed"] == 1 and one["split_by"] == "patient"
+        ):
+            mine = RunLayout(StudyLayout(asked.out).run(row["run"]))
+            task = next(line for line in mine.config.read_text().splitlines() if line.startswith("task "))
+            rivals = [
+                json.loads(RunLayout(run).result.read_text())["validation"]["value"]
+                for run in StudyLayout(asked.out).runs.iterdir()
+                if task in RunLayout(run).config.read_text()
+                and ("head_adapter" not in RunLayout(run).config.read_text())
+                and (json.loads(RunLayout(run).result.read_text())["base"]["name"] == row["backbone"])
+            ]
+            assert len(rivals) == 3
+            assert json.loads(mine.result.read_text())["validation"]["value"] == max(rivals)
+    rates = {(row["arm"], row["all_notes"], row["split_by"]): set() for row in chosen.values()}
+    for row in chosen.values():
+        rates[row["arm"], row["all_notes"], row["split_by"]].add(row["learning_rate"])
+    assert all(len(found) == 1 for found in rates.values())
+
+
+def test_parts_are_nested_and_no_child_is_in_two(done):
+    asked, _ = done
+    layout = StudyLayout(asked.out)
+    for seed in (1, 2):
+        folders = sorted((layout.root / "tasks" / "lines" / f"patient-{seed}").iterdir(), key=lambda one: int(one.name))
+        tasks = [open_task(folder) for folder in folders]
+        ids = [
+            {split: set(task.read(split).column("note_id").to_pylist()) for split in ("train", "valid", "test")}
+            for task in tasks
+        ]
+        assert len(ids[0]["train"]) == 40
+        assert ids[0]["train"] < ids[1]["train"]
+        assert ids[0]["valid"] <= ids[1]["valid"]
+        assert len(ids[0]["valid"]) < len(ids[1]["valid"]) + 1
+        assert ids[0]["test"] == ids[1]["test"]
+        whose = [
+            {split: set(task.read(split).column("patient_id").to_pylist()) for split in ("train", "test")}
+            for task in tasks
+        ]
+        assert not whose[1]["train"] & whose[1]["test"]
+
+
+def test_the_same_command_trains_nothing_anew(done):
+    asked, found = done
+    runs = {run: RunLayout(run).result.stat().st_mtime_ns for run in StudyLayout(asked.out).runs.iterdir()}
+    assert limited_data(asked) == found
+    assert {run: RunLayout(run).result.stat().st_mtime_ns for run in StudyLayout(asked.out).runs.iterdir()} == runs
+
+
+def test_a_study_may_grow_under_its_protocol_and_not_under_another(lines, tmp_path):
+    small = {"scratch": "", "baselines": "tf-idf", "line_split": False}
+    limited_data(options(lines, tmp_path / "study", seeds=1, **small))
+    grown = limited_data(options(lines, tmp_path / "study", seeds=2, sizes="40,80,all", **small))
+    assert grown["finished"] == 6
+    with pytest.raises(CannotWrite) as refused:
+        limited_data(options(lines, tmp_path / "study", epochs=3, **small))
+    assert str(refused.value) == (
+        f"{tmp_path / 'study'} holds another study, or this one under another protocol: see study.toml there. Choose another "
+        "--out."
+    )
+
+
+def test_the_imitation_splits_by_line_once(lines, tmp_path, capsys):
+    words = [
+        "study",
+        "limited-data",
+        "--tasks",
+        str(lines),
+        "--profile",
+        "as-described",
+        "--scratch",
+        "transformer:keras",
+    ]
+    words += ["--baselines", "majority", "--epochs", "1", "--max-tokens", "24", "--resamples", "100", "--workers", "1"]
+    with pytest.raises(SystemExit) as end:
+        cli.main([*words, "--out", str(tmp_path / "study"), "--json"])
+    assert end.value.code == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["finished"] == 1 + 3
+    assert {(row["split_by"], row["seed"], row["all_notes"]) for row in rows_of(tmp_path / "study")} == {
+        ("line", 1, True)
+    }
+    assert "This is an imitation of the published protocol" in (tmp_path / "study" / "report.html").read_text()
+
+
+def test_a_class_that_is_rare_limits_the_sizes(tmp_path):
+    labels = ["a"] * 150 + ["b"] * 60 + ["c"] * 10
+    with TaskWriter(tmp_path / "task", name="rare", kind="multiclass", classes=["a", "b", "c"], source="tests") as out:
+        ids = [str(number) for number in range(len(labels))]
+        out.write("train", ids, ids, [f"note {one}" for one in ids], [[one] for one in labels])
+    parts = draw_parts(open_task(tmp_path / "task"), "patient", [1], None, StudyLayout(tmp_path / "study"))
+    assert [(part.size, part.whole) for part in parts] == [(50, False), (100, False), (176, True)]
+    assert open_task(parts[0].folder).counts["train"]["classes"]["c"] > 0
+
+
+@pytest.mark.parametrize(
+    ("changed", "sentence"),
+    [
+        (
+            {"sizes": "40,many"},
+            "--sizes 40,many: 'many' is neither a number of notes nor all. Write such as 50,400,all.",
+        ),
+        (
+            {"sizes": "4000"},
+            "Task lines, split 1 has 192 notes to train on, and 4,000 are asked for. Leave out that size.",
+        ),
+        (
+            {"sizes": "1"},
+            "Task lines, split 1: 1 notes hold none of normale. Leave out that size, or classes that are so rare.",
+        ),
+        (
+            {"heads": "none,grnn"},
+            "Unknown head adapter 'grnn'. Did you mean 'grn'? Known: adapter, grn, lightweight, none, tiny-attention.",
+        ),
+        (
+            {"baselines": "tfidf"},
+            "Unknown baseline 'tfidf'. Did you mean 'tf-idf'? Known: majority, tf-idf, tf-idf-mlp, tf-idf-svm.",
+        ),
+        (
+            {"scratch": "transfomer"},
+            "Unknown model from nothing 'transfomer'. Did you mean 'transformer'? Known: moe-transformer, transformer.",
+        ),
+    ],
+)
+def test_bad_options_are_refused_before_anything_is_trained(changed, sentence, lines, encoder, tmp_path):
+    with pytest.raises(BadInput) as refused:
+        limited_data(options(lines, tmp_path / "study", encoders=[str(encoder)], **changed))
+    assert str(refused.value).replace("hold none of faible", "hold none of normale") == sentence
+    assert not (tmp_path / "study" / "runs").exists()
+
+
+def test_two_tasks_of_one_name_are_refused(lines, tmp_path):
+    with pytest.raises(BadInput, match="Two tasks have the same name: lines, lines"):
+        limited_data(options(lines, tmp_path / "study", tasks=[lines, lines]))
+
+
+def test_a_folder_of_something_else_is_left_alone(lines, tmp_path):
+    (tmp_path / "study").mkdir()
+    (tmp_path / "study" / "letter.txt").write_text("mine")
+    with pytest.raises(CannotWrite, match="exists, is not empty and is not a study"):
+        limited_data(options(lines, tmp_path / "study"))
+    assert [entry.name for entry in (tmp_path / "study").iterdir() if entry.name != "turn"] == ["letter.txt"]
