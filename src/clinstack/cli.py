@@ -131,6 +131,15 @@ def _method_parameters() -> list[inspect.Parameter]:
     return made
 
 
+@_command(data, "lines", config.LinesOptions, ("out",))
+def _lines(options: config.LinesOptions) -> None:
+    from clinstack.data.sources.french_lines import write_lines
+
+    written = write_lines(**options.model_dump())
+    whole = f"{options.out}: {written:,} lines of at most {options.patients:,} children"
+    _print({"file": str(options.out), "lines": written}, whole)
+
+
 @_command(data, "synthetic", config.SyntheticOptions, ("out",))
 def _synthetic(options: config.SyntheticOptions) -> None:
     from clinstack.data.sources.hospital import write_hospital

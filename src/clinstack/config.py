@@ -444,6 +444,23 @@ class SyntheticOptions(Options):
     """Share of mimic4's notes into which made-up identifiers are planted and listed, to measure the guard on."""
 
 
+class LinesOptions(Options):
+    """Writes made-up French lines of a children's intensive care unit, labelled by cardiac failure, as a CSV file."""
+
+    out: Path
+    """CSV file to write, with note_id, patient_id, text and label; for `clinstack data table`."""
+    lines: int = Field(default=5444, ge=1)
+    """Lines in all."""
+    patients: int = Field(default=1386, ge=1)
+    """Children they are of."""
+    positive: float = Field(default=0.36, ge=0, le=1)
+    """Share of lines with cardiac failure."""
+    noise: float = Field(default=0.0, ge=0, le=1)
+    """Share of labels that are turned round, whatever the line says."""
+    seed: int = Field(default=1, ge=0)
+    """Decides everything."""
+
+
 class Mimic3Options(Options):
     """Makes the five outcome tasks from MIMIC-III's CSV files, or from any hospital's in the same form."""
 

@@ -21,6 +21,7 @@ COMMANDS = [
     ["predict"],
     ["report"],
     ["demo"],
+    ["data", "lines"],
     ["data", "synthetic"],
     ["data", "mimic3"],
     ["data", "mimic4"],
