@@ -10,18 +10,13 @@ stopped and given again. Under `as-released` rates, batches and epochs stay ours
 
 import argparse
 import json
-import shutil
 from pathlib import Path
 
-from clinstack.config import AdaptOptions
-from clinstack.data.corpus import open_corpus
+from train_small_encoder import make_encoder
+
 from clinstack.data.sources.hospital import write_hospital
 from clinstack.data.sources.mimic4 import build_mimic4
 from clinstack.data.sources.table import build_table
-from clinstack.models.adapter_files import load_adapter
-from clinstack.models.backbone import load_backbone
-from clinstack.models.stack import Slot, Stack
-from clinstack.training.language import CLINICAL, adapt
 
 PATIENTS, UNLABELLED = 5000, 1200
 PUBLIC = {
@@ -121,45 +116,6 @@ def without_second_test(file: Path, out: Path) -> Path:
     return out / "dialog.parquet"
 
 
-def make_encoder(corpus: Path, name: str, out: Path) -> None:
-    """A BERT of 4 layers and width 192 with a vocabulary of 4,096, trained from nothing to restore masked tokens."""
-    ready = out / "encoders" / name
-    if ready.exists():
-        return
-    random = out / "encoders" / f"{name}-untrained"
-    if not (random / "model.safetensors").exists():
-        make_untrained(corpus, random)
-    run = out / "encoders" / f"{name}-training"
-    adapt(AdaptOptions(base=str(random), corpus=corpus, out=run, method="full", epochs=6, learning_rate=1e-3,
-        batch_size=16, max_tokens=256, validation_tokens=40_000, seed=1))  # fmt: skip
-    backbone = load_backbone(str(random))
-    trained = load_adapter(run / "adapters" / CLINICAL, CLINICAL)
-    Stack(backbone, (Slot(trained, frozen=True, merged=True),))
-    partial = out / "encoders" / f"{name}-partial"
-    backbone.model.save_pretrained(partial)
-    for file in ("tokenizer.json", "tokenizer_config.json"):
-        shutil.copyfile(random / file, partial / file)
-    shutil.move(partial, ready)
-
-
-def make_untrained(corpus: Path, folder: Path) -> None:
-    import torch
-    from tokenizers import BertWordPieceTokenizer
-    from transformers import BertConfig, BertForMaskedLM, BertTokenizerFast
-
-    texts = open_corpus(corpus).read("train").column("text").to_pylist()
-    pieces = BertWordPieceTokenizer(lowercase=True)
-    pieces.train_from_iterator(texts, vocab_size=4096, min_frequency=2, show_progress=False)
-    folder.mkdir(parents=True, exist_ok=True)
-    pieces.save_model(str(folder))
-    tokenizer = BertTokenizerFast(vocab=str(folder / "vocab.txt"), model_max_length=512)
-    tokenizer.save_pretrained(folder)
-    torch.manual_seed(0)
-    config = BertConfig(vocab_size=len(tokenizer), hidden_size=192, num_hidden_layers=4, num_attention_heads=4,
-        intermediate_size=768, max_position_embeddings=512, pad_token_id=tokenizer.pad_token_id)  # fmt: skip
-    BertForMaskedLM(config).save_pretrained(folder)
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("shared", type=Path)
@@ -169,8 +125,8 @@ def main() -> None:
     out.mkdir(parents=True, exist_ok=True)
     make_hospital(out)
     make_public(shared / "data", out)
-    make_encoder(out / "public-corpus", "small-clinical", out)
-    make_encoder(out / "general-corpus", "small-general", out)
+    make_encoder(out / "public-corpus", out / "encoders" / "small-clinical")
+    make_encoder(out / "general-corpus", out / "encoders" / "small-general")
     (out / "settings.toml").write_text(SETTINGS)
     (out / "context.toml").write_text(CONTEXT.format(tasks=json.dumps(["public/doctype", "public/specialty"])))
     bases = f"--bases tiny-base --bases {shared}/models/stories260k-llama"

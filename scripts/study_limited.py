@@ -1,0 +1,69 @@
+"""Makes the data and encoders of docs/results/limited-data.md, and prints the commands of the study.
+
+    python scripts/study_limited.py SHARED runs/limited
+
+SHARED holds data/. French: made-up lines of a children's intensive care unit, and MORFITT's abstracts (12 specialties).
+English: sections of MTS-Dialog, and document types of MTSamples. Small BERTs, trained here from nothing on clinical and on
+general text of either language, stand for the published encoders. Every command may be stopped and given again.
+"""
+
+import argparse
+from pathlib import Path
+
+from study_step2 import make_public
+from train_small_encoder import make_encoder
+
+from clinstack.data.sources.french_lines import write_lines
+from clinstack.data.sources.table import build_table
+
+
+def make_french(data: Path, out: Path) -> None:
+    """Two tasks, and two corpora: clinical cases with leaflets, and novels."""
+    if not (out / "lines.csv").exists():
+        write_lines(out / "lines.csv")
+    columns = {"text": "text", "label": "label", "patient": "patient_id", "note_id": "note_id"}
+    made = {
+        "tasks/lines": ([out / "lines.csv"], columns),
+        "tasks/morfitt": ([data / "morfitt/morfitt.parquet"], {"text": "text", "labels": "labels", "note_id": "doc_id", "split": "split"}),
+        "corpora/french-clinical": (
+            [data / "e3c/e3c_fr_cases.parquet", data / "e3c/e3c_fr_leaflets_nc.parquet"],
+            {"text": "text", "split": "split"},
+        ),
+        "corpora/french-general": ([data / "general/general_fr.parquet"], {"text": "text", "split": "split"}),
+    }  # fmt: skip
+    for place, (files, given) in made.items():
+        if not (out / place).exists():
+            build_table(files, out / place, **given)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("shared", type=Path)
+    parser.add_argument("out", type=Path)
+    arguments = parser.parse_args()
+    data, out = arguments.shared / "data", arguments.out
+    out.mkdir(parents=True, exist_ok=True)
+    make_french(data, out)
+    make_public(data, out)
+    encoders = {
+        "small-french": (out / "corpora/french-general", True, 2),
+        "small-french-clinical": (out / "corpora/french-clinical", True, 12),
+        "small-clinical": (out / "public-corpus", False, 3),
+        "small-general": (out / "general-corpus", False, 2),
+    }
+    for name, (corpus, cased, epochs) in encoders.items():
+        make_encoder(corpus, out / "encoders" / name, cased=cased, epochs=epochs)
+    for language, tasks, names in (
+        ("french", ["tasks/lines", "tasks/morfitt"], ["small-french", "small-french-clinical"]),
+        ("english", ["public/dialog", "public/doctype"], ["small-clinical", "small-general"]),
+    ):
+        chosen = " ".join(f"--tasks {out}/{task}" for task in tasks)
+        models = " ".join(f"--encoders {out}/encoders/{name}" for name in names)
+        print(f"clinstack study limited-data {chosen} {models} --out {out}/{language}")
+        print(
+            f"clinstack study limited-data {chosen} {models} --profile as-described --out {out}/{language}-as-described"
+        )
+
+
+if __name__ == "__main__":
+    main()
