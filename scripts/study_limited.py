@@ -24,13 +24,16 @@ def make_french(data: Path, out: Path) -> None:
     columns = {"text": "text", "label": "label", "patient": "patient_id", "note_id": "note_id"}
     made = {
         "tasks/lines": ([out / "lines.csv"], columns),
-        "tasks/morfitt": ([data / "morfitt/morfitt.parquet"], {"text": "text", "labels": "labels", "note_id": "doc_id", "split": "split"}),
+        "tasks/morfitt": (
+            [data / "morfitt/morfitt.parquet"],
+            {"text": "text", "labels": "labels", "note_id": "doc_id", "split": "split"},
+        ),
         "corpora/french-clinical": (
             [data / "e3c/e3c_fr_cases.parquet", data / "e3c/e3c_fr_leaflets_nc.parquet"],
             {"text": "text", "split": "split"},
         ),
         "corpora/french-general": ([data / "general/general_fr.parquet"], {"text": "text", "split": "split"}),
-    }  # fmt: skip
+    }
     for place, (files, given) in made.items():
         if not (out / place).exists():
             build_table(files, out / place, **given)

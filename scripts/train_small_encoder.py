@@ -2,8 +2,9 @@
 
     python scripts/train_small_encoder.py CORPUS OUT [--cased] [--epochs 3]
 
-CORPUS is a folder of `clinstack data`. Four layers of width 192 and a vocabulary of 4,096 learned from the training part; --cased
-keeps capitals and accents, as French needs. The same command goes on with an interrupted training. OUT becomes a model folder.
+CORPUS is a folder of `clinstack data`. Four layers of width 192 and a vocabulary of 4,096 learned from the training part;
+--cased keeps capitals and accents, as French needs. The same command goes on with an interrupted training. OUT becomes a model
+folder.
 """
 
 import argparse
