@@ -4,13 +4,14 @@
 # make conformance  every PEFT method on every model family: the matrix, two minutes
 # make bench-step1  step 1 beside peft and transformers' Trainer, 20 minutes; figures in bench-step1/
 # make bench-step2  kept states, a grid and 1,266 labels, beside what one would write; 50 minutes, figures in bench-step2/
+# make bench-limited  the limited-data study's grid on three small encoders, within an hour; figures in bench-limited/
 # make bench-data   times and memory of the data commands, of data mimic3 beside plain pandas; 25 minutes, figures in bench-data/
 
 PYTHON ?= python3
 BIN := .venv/bin
 OUT ?= demo-run
 
-.PHONY: setup test conformance slow demo bench-data bench-step1 bench-step2 format clean
+.PHONY: setup test conformance slow demo bench-data bench-limited bench-step1 bench-step2 format clean
 
 setup: .venv/.installed
 
@@ -50,9 +51,12 @@ bench-step1: setup
 bench-step2: setup
 	$(BIN)/python benchmarks/step2.py --work bench-step2
 
+bench-limited: setup
+	$(BIN)/python benchmarks/limited.py --work bench-limited
+
 format: setup
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
 clean:
-	rm -rf .venv build dist demo-run bench-data bench-step1 bench-step2
+	rm -rf .venv build dist demo-run bench-data bench-limited bench-step1 bench-step2

@@ -398,14 +398,14 @@ class LimitedDataOptions(EngineOptions):
     """Heads on each encoder, joined by commas: none is the linear probe; a preset stands behind a colon (grn:small)."""
     arms: list[Literal["native", "equal"]] = ["native", "equal"]
     """Head adapters in their own size, and in one that has as many weights as the bottleneck of 64."""
-    lora: bool = True
-    """Train each encoder with a real LoRA too (rank 8 on queries and values)."""
+    lora: Literal["none", "largest", "all"] = "largest"
+    """A real LoRA on each encoder (rank 8, queries and values), which reads anew every epoch: with all notes, or every size."""
     scratch: str = "transformer,moe-transformer"
     """Small models from nothing, joined by commas."""
     baselines: str = "majority,tf-idf,tf-idf-svm,tf-idf-mlp"
     """Baselines, joined by commas."""
-    line_split: bool = True
-    """Split by line too, at the largest size, to show what leaks where a patient's lines are on both sides."""
+    line_split: Literal["none", "largest"] = "largest"
+    """Split all notes by line too, to show what leaks where a patient's lines are on both sides."""
     profile: Literal["correct", "as-described"] = "correct"
     """Ours, or an imitation of the published protocol: one split by line, batches of 8, all notes, no other split or size."""
     epochs: int = Field(default=30, ge=1)

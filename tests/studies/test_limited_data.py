@@ -48,7 +48,7 @@ def options(lines: Path, out: Path, **changed) -> LimitedDataOptions:
         "seeds": 2,
         "heads": "none,adapter",
         "arms": ["native"],
-        "lora": False,
+        "lora": "none",
         "scratch": "transformer",
         "baselines": "majority,tf-idf",
         "epochs": 2,
@@ -157,7 +157,7 @@ def test_the_same_command_trains_nothing_anew(done):
 
 
 def test_a_study_may_grow_under_its_protocol_and_not_under_another(lines, tmp_path):
-    small = {"scratch": "", "baselines": "tf-idf", "line_split": False}
+    small = {"scratch": "", "baselines": "tf-idf", "line_split": "none"}
     limited_data(options(lines, tmp_path / "study", seeds=1, **small))
     grown = limited_data(options(lines, tmp_path / "study", seeds=2, sizes="40,80,all", **small))
     assert grown["finished"] == 6

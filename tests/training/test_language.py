@@ -96,6 +96,23 @@ def test_the_result_of_step_1_says_what_it_read_learned_and_cost(clinical_run):
         assert min(cost.values()) > 0
 
 
+def test_what_was_trained_before_an_interruption_counts_in_the_cost(small_base, small_corpus, tmp_path):
+    options = AdaptOptions(
+        base=str(small_base),
+        corpus=small_corpus,
+        out=tmp_path / "run",
+        max_tokens=64,
+        device="cpu",
+        precision="float32",
+    )
+    first = adapt(options, only_train=True)["cost"]["train"]
+    # The run goes on behind its last step, so this process trains nothing.
+    whole = adapt(options)["cost"]["train"]
+    assert whole["cpu_seconds"] > 0.5 * first["cpu_seconds"]
+    assert whole["seconds"] > 0.5 * first["seconds"]
+    assert whole["peak_bytes"] >= first["peak_bytes"]
+
+
 def test_adaptation_lowers_the_bits_per_byte_of_notes_never_read(clinical_run):
     result = json.loads((clinical_run / "result.json").read_text())
     for split in ("train", "valid", "test"):

@@ -2,7 +2,8 @@
 
 Beside the published columns (trainable weights, train and test perplexity, time) stands what makes bases and methods
 comparable: bits per byte with intervals over patients, what is forgotten of general text, memory, energy as an estimate, and
-the cost of the search. The released code's perplexity has a column of its own. A finished cell is never done again.
+the cost of the search. The released code's perplexity has a column of its own. A finished cell is never done again. Last
+trainings have a process each, so that the memory of one is not counted as another's.
 """
 
 from collections.abc import Iterable
@@ -17,6 +18,7 @@ from clinstack.models.method import make_method, methods
 from clinstack.runs.layout import StudyLayout
 from clinstack.studies.search import search
 from clinstack.studies.table2_report import write_table2
+from clinstack.studies.workers import Voice, run_apart
 from clinstack.training.language import adapt
 from clinstack.training.loop import Diverged
 from clinstack.training.machine import assumed_joules
@@ -86,15 +88,16 @@ def _cell(options: Table2Options, base: str, name: str, method: str, witness: Wi
             )
         spoiled: list[dict[str, Any]] = []
         if searched is None:
-            chosen, result = {}, adapt(_final(options, base, method, folder / "run", {}, shared), witness)
+            chosen = {}
+            result = run_apart(adapt, _final(options, base, method, folder / "run", {}, shared), Voice(1))
         elif options.search_tokens is None:
             chosen, result = searched["best"]["options"], searched["best"]["result"]
         else:
-            finals = (
+            finals = [
                 (trial, _final(options, base, method, folder / name, trial["options"], shared))
                 for trial, name in zip(_by_score(searched), _FINALS, strict=False)
-            )
-            chosen, result, spoiled = _train_on_all(finals, witness)
+            ]
+            chosen, result, spoiled = run_apart(_train_on_all, finals, Voice(1))
     except Interrupted:
         raise
     except Diverged as error:

@@ -10,12 +10,13 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from multiprocessing import get_context
-from multiprocessing.connection import wait
-from typing import Any
+from multiprocessing.connection import Connection, wait
+from typing import Any, TypeVar
 
-from clinstack.errors import BadInput, Interrupted
+from clinstack.errors import BadInput, ClinstackError, Interrupted
 from clinstack.training.running import Silent, Witness
 
+Found = TypeVar("Found")
 Lost = Callable[[int, int], bool]
 """Number of a worker that ended by itself, and how: a signal as a negative number. Answers whether another shall take over."""
 
@@ -62,6 +63,36 @@ def work_together(target: Callable[..., None], arguments: tuple[Any, ...], count
             for worker in running.values():
                 worker.join()
             raise Interrupted("Interrupted; the same command goes on from here.") from None
+
+
+def run_apart(target: Callable[..., Found], *arguments: Any) -> Found:
+    """What `target(*arguments)` gives or raises, called in a process of its own: what it takes of memory is its own, and goes.
+
+    target: importable by name, like its arguments; its answer is small.
+    Raises ClinstackError if the process is ended from outside, Interrupted as `work_together` does.
+    """
+    receiving, sending = get_context("spawn").Pipe(duplex=False)
+
+    def lost(number: int, code: int) -> bool:
+        return False
+
+    work_together(_answer, (sending, target, arguments), 1, lost)
+    sending.close()
+    if not receiving.poll():
+        raise ClinstackError("A process that trained ended early, as where memory runs out. The same command goes on.")
+    worked, found = receiving.recv()
+    if not worked:
+        raise found
+    return found  # type: ignore[no-any-return]
+
+
+def _answer(sending: Connection, target: Callable[..., Any], arguments: tuple[Any, ...], number: int) -> None:
+    try:
+        sending.send((True, target(*arguments)))
+    except Interrupted:
+        raise
+    except ClinstackError as error:
+        sending.send((False, error))
 
 
 def _worker(target: Callable[..., None], arguments: tuple[Any, ...], number: int) -> None:

@@ -29,6 +29,7 @@ from clinstack.training.checkpoint import (
     save_checkpoint,
     save_tensors,
 )
+from clinstack.training.machine import peak_of
 from clinstack.training.processes import Processes, launched
 from clinstack.training.schedule import Schedule, learning_rate_at
 
@@ -108,6 +109,8 @@ class Fitted:
     steps: int = 0
     tokens: int = 0
     seconds: float = 0.0
+    cpu_seconds: float = 0.0
+    peak_bytes: int = 0
     stopped_early: bool = False
 
 
@@ -121,6 +124,8 @@ class _Position:
     checks_without_gain: int = 0
     tokens: int = 0
     seconds: float = 0.0
+    cpu_seconds: float = 0.0
+    peak_bytes: int = 0
     stopped_early: bool = False
     pieces: int = 1
     """Into how many pieces micro-batches are cut because memory ran out."""
@@ -217,7 +222,7 @@ def fit(
     with _stop_requests() as stop:
         steps = plan.from_step(position.step) if not position.stopped_early else iter(())
         for micro_batches in steps:
-            began = time.perf_counter()
+            began, busy = time.perf_counter(), time.process_time()
             rate = learning_rate_at(
                 position.step, plan.steps, recipe.learning_rate, recipe.warmup_ratio, recipe.schedule
             )
@@ -242,6 +247,7 @@ def fit(
             position.step += 1
             position.tokens += tokens
             position.seconds += took
+            position.cpu_seconds += time.process_time() - busy
             mean = total / weight if weight else 0.0
             epoch = position.step / plan.per_epoch
             watcher.record(
@@ -265,6 +271,7 @@ def fit(
             asked = asked or (processes.count == 1 and stop())
             stopping = asked or last or not go_on
             if processes.first and (stopping or time.monotonic() - last_saved >= recipe.checkpoint_seconds):
+                position.peak_bytes = max(position.peak_bytes, peak_of(_device_of(optimizer)))
                 save_checkpoint(checkpoints, dict(vars(position)), parameters, optimizer)
                 last_saved = time.monotonic()
             if asked:
@@ -285,6 +292,8 @@ def fit(
         steps=position.step,
         tokens=position.tokens,
         seconds=position.seconds,
+        cpu_seconds=position.cpu_seconds,
+        peak_bytes=position.peak_bytes,
         stopped_early=position.stopped_early,
     )
 

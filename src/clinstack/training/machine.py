@@ -61,12 +61,16 @@ def measured(cost: dict[str, Any], phase: str, device: str) -> Iterator[None]:
         forget_peak()
     began, busy = time.perf_counter(), time.process_time()
     yield
-    peak = torch.cuda.max_memory_allocated() if device.startswith("cuda") else peak_bytes()
     cost[phase] = {
         "seconds": round(time.perf_counter() - began, 3),
         "cpu_seconds": round(time.process_time() - busy, 3),
-        "peak_bytes": peak,
+        "peak_bytes": peak_of(device),
     }
+
+
+def peak_of(device: str) -> int:
+    """The largest memory since it was last forgotten: the accelerator's, or the process's on a CPU."""
+    return int(torch.cuda.max_memory_allocated()) if device.startswith("cuda") else peak_bytes()
 
 
 def forget_peak() -> None:

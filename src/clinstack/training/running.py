@@ -174,6 +174,8 @@ def training_cost(
     return {
         **phase,
         "seconds": max(phase["seconds"], round(fitted.seconds, 3)),
+        "cpu_seconds": max(phase["cpu_seconds"], round(fitted.cpu_seconds, 3)),
+        "peak_bytes": max(phase["peak_bytes"], fitted.peak_bytes),
         "processes": launched().count,
         "tokens": fitted.tokens,
         "flops": flops,

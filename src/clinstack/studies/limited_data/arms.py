@@ -31,6 +31,7 @@ class Arm:
 
     family: head (on a frozen encoder), lora, scratch or baseline.   backbone: the encoder's name, or the model's own.
     head: the probe, or a head adapter's name; `equal` in brackets says that its size is brought to the reference's weights.
+    at_every_size: else it is trained on all notes alone.
     """
 
     family: str
@@ -38,6 +39,7 @@ class Arm:
     head: str
     options: dict[str, Any] = field(hash=False)
     rates: tuple[float, ...] = RATES
+    at_every_size: bool = True
 
     @property
     def name(self) -> str:
@@ -88,8 +90,9 @@ def _of_encoder(encoder: str, heads: Sequence[str], options: LimitedDataOptions,
         if "equal" in options.arms and ":" not in head and head != _REFERENCE:
             sized = {"head_adapter": head, "head_size": size_of_weights(head, width, budget)}
             arms.append(Arm("head", name, f"{head} ({EQUAL})", {**frozen, **sized}))
-    if options.lora:
-        arms.append(Arm("lora", name, "LoRA", {**shared, "base": base, **_LORA}))
+    if options.lora != "none":
+        everywhere = options.lora == "all"
+        arms.append(Arm("lora", name, "LoRA", {**shared, "base": base, **_LORA}, at_every_size=everywhere))
     return arms
 
 

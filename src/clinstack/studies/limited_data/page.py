@@ -78,6 +78,8 @@ def write_findings(
     write_text(layout.markdown, "\n\n".join([*summary, *texts]))
     assert tables, "there is always one"
     return {
+        "notes_read": sum(one["read"] for one in encoding.values()),
+        "notes_read_naively": naive_passes(runs),
         "cells": len(runs),
         "finished": sum(RunLayout(run).result.is_file() for run in runs),
         "failed": failed,

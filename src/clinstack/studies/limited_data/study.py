@@ -60,7 +60,13 @@ def limited_data(options: LimitedDataOptions, witness: Witness | None = None) ->
     encode_once(options, [part.folder for part in parts if part.whole], layout, witness)
     first = [part for part in parts if part.seed == 1 and part.by == _main(options)]
     others = [part for part in parts if part not in first]
-    tried = [(_slot(arm, part), part, rate) for part in first for arm in arms for rate in arm.rates or (None,)]
+    tried = [
+        (_slot(arm, part), part, rate)
+        for part in first
+        for arm in arms
+        if arm.at_every_size or part.whole
+        for rate in arm.rates or (None,)
+    ]
     cells = {(slot, part, rate): _cell(slot.arm, part, rate, layout) for slot, part, rate in tried}
     work = train_more(_grid(cells.values()), layout, options, witness)
     best = _best_rates(cells, work)
@@ -116,7 +122,7 @@ def _draw(options: LimitedDataOptions, tasks: Sequence[Task], layout: StudyLayou
     for task in tasks:
         witness.says(f"Drawing parts of {task.name}")
         parts += draw_parts(task, by, seeds, sizes, layout)
-        if options.line_split and by == "patient" and _share_patients(task):
+        if options.line_split == "largest" and by == "patient" and _share_patients(task):
             parts += draw_parts(task, "line", seeds, [0], layout)
     return parts
 
