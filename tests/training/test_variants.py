@@ -8,8 +8,9 @@ import pyarrow.compute as pc
 import pytest
 from pyarrow import parquet
 
-from clinstack.config import EvaluateOptions, TrainOptions
+from clinstack.config import EvaluateOptions, TrainOptions, make_options
 from clinstack.data.task import TaskWriter, open_task
+from clinstack.errors import BadInput
 from clinstack.evaluation.scoring import evaluate
 from clinstack.metrics.scorecard import KINDS
 from clinstack.models.note_classifier import load
@@ -220,3 +221,18 @@ def test_rows_predict_alike_in_any_company(small_base, small_task, clinical_run,
     together = classifier.logits(classifier.encode(texts))
     for row, text in enumerate(texts):
         np.testing.assert_allclose(classifier.logits(classifier.encode([text]))[0], together[row], atol=1e-5)
+
+
+@pytest.mark.parametrize("base", ["tiny-base", "transformer", "majority"])
+def test_a_training_part_of_one_class_is_refused(base, tmp_path):
+    with TaskWriter(tmp_path / "task", name="outcome", kind="binary", classes=["alive", "dead"], source="tests") as out:
+        for split, labels in {"train": ["alive"] * 6, "valid": ["alive", "dead"], "test": ["dead"]}.items():
+            ids = [f"{split}-{number}" for number in range(len(labels))]
+            out.write(split, ids, ids, [f"note {one}" for one in ids], [[one] for one in labels])
+    with pytest.raises(BadInput) as refused:
+        train(make_options(TrainOptions, {"base": base, "task": tmp_path / "task", "out": tmp_path / "run"}))
+    assert str(refused.value) == (
+        f"{tmp_path / 'task'}: all training notes of task outcome are alive, so there is nothing to tell apart. Split it otherwise, "
+        "or label more notes."
+    )
+    assert not (tmp_path / "run").exists()

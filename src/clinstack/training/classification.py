@@ -314,5 +314,13 @@ def _form(options: TrainOptions) -> HeadForm:
 
 
 def _require_two_classes(task: Task) -> None:
-    if len(task.classes) < 2 and task.kind != "multilabel":
+    if task.kind == "multilabel":
+        return
+    if len(task.classes) < 2:
         raise BadInput(f"{task.folder}: task {task.name} has one class only, so there is nothing to tell apart.")
+    trained = [name for name, notes in task.counts["train"]["classes"].items() if notes]
+    if len(trained) < 2:
+        raise BadInput(
+            f"{task.folder}: all training notes of task {task.name} are {trained[0]}, so there is nothing to tell apart. Split "
+            "it otherwise, or label more notes."
+        )
