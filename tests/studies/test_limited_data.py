@@ -169,6 +169,16 @@ def test_a_study_may_grow_under_its_protocol_and_not_under_another(lines, tmp_pa
     )
 
 
+def test_a_task_that_was_made_again_is_noticed(lines, tmp_path):
+    small = {"scratch": "", "baselines": "majority", "line_split": "none", "seeds": 1}
+    limited_data(options(lines, tmp_path / "study", **small))
+    with TaskWriter(tmp_path / "other", name="lines", kind="binary", classes=list(WORDS), source="tests") as out:
+        ids = [str(number) for number in range(200)]
+        out.write("train", ids, ids, [f"ligne {one}" for one in ids], [[list(WORDS)[int(one) % 2]] for one in ids])
+    with pytest.raises(BadInput, match=r"was drawn from .* and task lines is .* now\."):
+        limited_data(options(tmp_path / "other", tmp_path / "study", sizes="40", **small))
+
+
 def test_the_imitation_splits_by_line_once(lines, tmp_path, capsys):
     words = [
         "study",

@@ -246,12 +246,14 @@ def load_backbone(base: str, device: str = "cpu", quantize: Quantize | None = No
 def _require_own_tokenizer(backbone: Backbone) -> None:
     """Raises BadInput if the tokenizer is another model's: it knows more pieces, or pads with what the model takes for a word.
 
+    Decoders' tokenizers may have added tokens beyond the model's, which notes do not hold.
     Encoders of RoBERTa's family number positions by where the padding is, so there every state would be shifted.
     """
     tokenizer, pad = backbone.tokenizer, getattr(backbone.model.config, "pad_token_id", None)
-    if tokenizer.size > backbone.vocabulary:
+    known = tokenizer.size if backbone.masked else tokenizer.learned
+    if known > backbone.vocabulary:
         raise BadInput(
-            f"Base {backbone.name}: its tokenizer knows {tokenizer.size:,} pieces and its model {backbone.vocabulary:,}. They "
+            f"Base {backbone.name}: its tokenizer knows {known:,} pieces and its model {backbone.vocabulary:,}. They "
             "do not belong together; fetch the base again, both from one revision."
         )
     if backbone._first_position and tokenizer.pad != pad:

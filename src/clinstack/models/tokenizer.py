@@ -36,6 +36,7 @@ class NoteTokenizer:
         self.end: tuple[int, ...] = (int(fast.sep_token_id),) if closed else ()
         self.mask: int | None = int(fast.mask_token_id) if closed else None
         self.size: int = int(self._rust.get_vocab_size(with_added_tokens=True))
+        self.learned: int = int(self._rust.get_vocab_size(with_added_tokens=False))
         self.has_pad: bool = fast.pad_token_id is not None
         self.pad: int = int(fast.pad_token_id) if fast.pad_token_id is not None else self.start
         # How notes are opened and closed is part of it: one file may serve an encoder and a decoder.

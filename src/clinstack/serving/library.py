@@ -232,10 +232,8 @@ def _check_base(run: RunLayout, lineage: dict[str, Any], base: str | None) -> No
             raise
         return  # it may be on another machine; whoever loads the run meets it
     if (found := hash_base(path, lineage["base"].get("quantize"))) != wanted:
-        raise WrongParents(
-            f"{run.root} was made on the base {short(wanted)} and {where} is {short(found)}. Give the base it was made on with "
-            "--base, or restore it."
-        )
+        mend = "Restore it." if "own_base" in lineage else "Give the base it was made on with --base."
+        raise WrongParents(f"{run.root} was made on the base {short(wanted)} and {where} is {short(found)}. {mend}")
 
 
 def _manifest(root: Path) -> dict[str, str]:

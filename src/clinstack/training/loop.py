@@ -109,8 +109,8 @@ class Fitted:
     steps: int = 0
     tokens: int = 0
     seconds: float = 0.0
-    cpu_seconds: float = 0.0
-    peak_bytes: int = 0
+    cpu_seconds: float = field(default=0.0, compare=False)
+    peak_bytes: int = field(default=0, compare=False)
     stopped_early: bool = False
 
 

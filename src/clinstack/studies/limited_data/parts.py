@@ -16,9 +16,10 @@ from numpy.typing import NDArray
 
 from clinstack.data.notes import SPLITS
 from clinstack.data.subsets import draw_split, nested_order, strata, take_subset
-from clinstack.data.task import Task, TaskWriter
+from clinstack.data.task import Task, TaskWriter, open_task
 from clinstack.errors import BadInput
 from clinstack.runs.layout import StudyLayout, TaskLayout
+from clinstack.runs.lineage import hash_files, short
 
 SplitBy = Literal["patient", "line"]
 
@@ -42,8 +43,9 @@ class Part:
 
 @dataclass(frozen=True)
 class _Notes:
-    """All notes of a task."""
+    """All notes of a task. hash: of its files."""
 
+    hash: str
     table: pa.Table
     labels: NDArray[np.bool_]
     patients: list[str]
@@ -67,7 +69,8 @@ def draw_parts(
     """The parts of a task, written where they are missing.
 
     sizes: of the training part, 0 for all; None for those of `SIZES` that each split has and that hold every class.
-    Raises BadInput if a size is more than there is, or leaves a class without a note.
+    Raises BadInput if a size is more than there is, or leaves a class without a note, or if parts of the same name were drawn
+    from other notes.
     """
     notes = _read(task)
     found = []
@@ -83,7 +86,9 @@ def draw_parts(
             order = orders["train"]
             chosen = order[take_subset(np.arange(len(order)), notes.labels[order], size, task.classes, what)]
             part = Part(task.name, by, seed, size, size == len(train), study.part(task.name, by, seed, size))
-            if not TaskLayout(part.folder).task.is_file():
+            if TaskLayout(part.folder).task.is_file():
+                _require_same(part, notes.hash)
+            else:
                 selected = max(round(size / _SELECTED_BY), _LEAST_SELECTED_BY, 2 * len(task.classes))
                 _write(task, notes, {"train": chosen, "valid": orders["valid"][:selected], "test": test}, part)
             found.append(part)
@@ -101,12 +106,22 @@ def _read(task: Task) -> _Notes:
     tables = [task.read(split) for split in SPLITS if task.counts[split]["notes"]]
     columns = ["note_id", "patient_id", "text", "labels"]
     table = pa.concat_tables([one.select(columns) for one in tables])
-    return _Notes(table, task.label_matrix(table), table.column("patient_id").to_pylist())
+    content = hash_files(task.path(split) for split in SPLITS)
+    return _Notes(content, table, task.label_matrix(table), table.column("patient_id").to_pylist())
+
+
+def _require_same(part: Part, content: str) -> None:
+    drawn = open_task(part.folder).build["drawn"]["hash"]
+    if drawn != content:
+        raise BadInput(
+            f"{part.folder} was drawn from {short(drawn)} and task {part.task} is {short(content)} now. Choose another --out, "
+            "or restore the task."
+        )
 
 
 def _write(task: Task, notes: _Notes, rows: dict[str, NDArray[np.int64]], part: Part) -> None:
     """A drawn task; split by line, every line counts as a patient of its own, or the folder would be refused."""
-    about = {"of": task.name, "by": part.by, "seed": part.seed, "size": part.size}
+    about = {"of": task.name, "hash": notes.hash, "by": part.by, "seed": part.seed, "size": part.size}
     with TaskWriter(
         part.folder,
         name=task.name,
