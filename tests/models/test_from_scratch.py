@@ -6,7 +6,7 @@ import torch
 
 from clinstack.errors import BadInput
 from clinstack.models.backbone import hash_base, load_backbone
-from clinstack.models.from_scratch import architectures, is_from_scratch, make_base
+from clinstack.models.from_scratch import architectures, is_from_scratch, make_base, make_model
 from clinstack.models.scratch.moe_transformer import Experts, MoeTransformerConfig
 from clinstack.models.scratch.transformer import FeedForward
 from clinstack.models.scratch_tokenizer import train_tokenizer
@@ -37,7 +37,8 @@ FORMS = [f"{name}:{preset}" if preset else name for name, kind in architectures(
 @pytest.mark.parametrize(("name", "preset"), SIZES)
 def test_sizes_are_the_published_ones(name, preset):
     for pieces, tokens, head, weights in SIZES[name, preset]:
-        assert count(architectures()[name].make(preset, pieces, tokens)) + head == weights
+        form = f"{name}:{preset}" if preset else name
+        assert count(make_model(form, pieces, tokens)) + head == weights
 
 
 def test_every_form_has_its_size_checked():

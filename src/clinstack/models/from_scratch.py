@@ -4,7 +4,6 @@ One file per architecture lies in `models/scratch` and is found by its folder; i
 a preset (`transformer:keras`). Once trained it is a model folder like any other, which its run keeps.
 """
 
-from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
@@ -24,21 +23,15 @@ _PREFIX = "clinstack-"
 _PLANNED_TOKENS = 512
 
 
-class Architecture(ABC):
-    """How a model is made. `register`, called once, lets transformers load what was saved."""
+class Architecture:
+    """A kind of model: its configuration and model class of transformers, and published forms.
 
+    presets: options of the configuration, and `pieces` of the tokenizer, by name; "" is the default form.
+    """
+
+    config: ClassVar[type[Any]]
+    model: ClassVar[type[Any]]
     presets: ClassVar[dict[str, dict[str, Any]]]
-    """Options of its configuration by name of a published form; "" is the default."""
-
-    @classmethod
-    @abstractmethod
-    def make(cls, preset: str, vocabulary: int, max_tokens: int) -> "PreTrainedModel":
-        """A fresh model for so many tokens, with torch's random numbers as they are."""
-
-    @classmethod
-    @abstractmethod
-    def register(cls) -> None:
-        """Tells transformers of configuration and model."""
 
 
 @dataclass(frozen=True)
@@ -51,12 +44,20 @@ class Pieces:
 
 def architectures() -> dict[str, type[Architecture]]:
     """Every architecture by name."""
-    return discovery.members(_PACKAGE, Architecture)  # type: ignore[type-abstract]
+    return discovery.members(_PACKAGE, Architecture)
 
 
 def is_from_scratch(base: str) -> bool:
     """Whether a base's name is an architecture's, with a preset or without."""
     return base.partition(":")[0] in discovery.names(_PACKAGE)
+
+
+def make_model(base: str, vocabulary: int, max_tokens: int) -> "PreTrainedModel":
+    """A fresh model for so many different tokens, with torch's random numbers as they are."""
+    kind, preset = _form(base)
+    sizes = {key: value for key, value in kind.presets[preset].items() if key != "pieces"}
+    config = kind.config(vocab_size=vocabulary, max_position_embeddings=max_tokens, **sizes)
+    return kind.model(config)  # type: ignore[no-any-return]
 
 
 def make_base(base: str, texts: list[str], max_tokens: int, seed: int, folder: Path) -> None:
@@ -66,12 +67,11 @@ def make_base(base: str, texts: list[str], max_tokens: int, seed: int, folder: P
     """
     from clinstack.models.scratch_tokenizer import train_tokenizer
 
-    kind, preset = _form(base)
-    pieces = _pieces(kind, preset)
+    pieces = _pieces(base)
     tokenizer = train_tokenizer(texts, pieces.kind, pieces.most)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        model = kind.make(preset, len(tokenizer), max_tokens)
+        model = make_model(base, len(tokenizer), max_tokens)
     with atomic_folder(folder) as partial:
         model.save_pretrained(partial)
         tokenizer.save_pretrained(partial)
@@ -79,9 +79,8 @@ def make_base(base: str, texts: list[str], max_tokens: int, seed: int, folder: P
 
 def shape_from_scratch(base: str) -> "PreTrainedModel":
     """A model without its weights, on torch's meta device, with as many tokens as its form has at most."""
-    kind, preset = _form(base)
     with torch.device("meta"):
-        model = kind.make(preset, _pieces(kind, preset).most, _PLANNED_TOKENS)
+        model = make_model(base, _pieces(base).most, _PLANNED_TOKENS)
     torch.nn.Module.eval(model).requires_grad_(False)
     return model
 
@@ -93,8 +92,11 @@ def makes(config: Any) -> bool:
 
 def register_architectures() -> None:
     """Lets transformers load every architecture."""
+    from transformers import AutoConfig, AutoModel
+
     for kind in architectures().values():
-        kind.register()
+        AutoConfig.register(kind.config.model_type, kind.config, exist_ok=True)
+        AutoModel.register(kind.config, kind.model, exist_ok=True)
 
 
 def _form(base: str) -> tuple[type[Architecture], str]:
@@ -105,5 +107,6 @@ def _form(base: str) -> tuple[type[Architecture], str]:
     return kind, preset
 
 
-def _pieces(kind: type[Architecture], preset: str) -> Pieces:
+def _pieces(base: str) -> Pieces:
+    kind, preset = _form(base)
     return Pieces(**kind.presets[preset].get("pieces", {}))

@@ -12,10 +12,9 @@ from typing import Any, ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
-from transformers import AutoConfig, AutoModel, PreTrainedModel
 
 from clinstack.models.from_scratch import Architecture
-from clinstack.models.scratch.transformer import FeedForward, TransformerConfig, TransformerModel
+from clinstack.models.scratch.transformer import FeedForward, Transformer, TransformerConfig, TransformerModel
 
 
 class MoeTransformerConfig(TransformerConfig):  # type: ignore[no-untyped-call]
@@ -144,18 +143,12 @@ class MoeTransformerModel(TransformerModel):  # type: ignore[no-untyped-call]
 class MoeTransformer(Architecture):
     """The compact Transformer with experts."""
 
+    config: ClassVar[type[Any]] = MoeTransformerConfig
+    model: ClassVar[type[Any]] = MoeTransformerModel
     presets: ClassVar[dict[str, dict[str, Any]]] = {
         "": {},
         "keras": {
-            "pieces": {"kind": "words", "most": 20_000},
-            "hidden_size": 32,
-            "num_hidden_layers": 1,
-            "num_attention_heads": 2,
-            "head_dim": 32,
-            "intermediate_size": 32,
-            "activation": "relu",
-            "norm_first": False,
-            "norm_embeddings": False,
+            **Transformer.presets["keras"],
             "experts": 10,
             "capacity_factor": 1.0,
             "balance": 1.0,
@@ -163,17 +156,3 @@ class MoeTransformer(Architecture):
             "noise_adds": True,
         },
     }
-
-    @classmethod
-    def make(cls, preset: str, vocabulary: int, max_tokens: int) -> PreTrainedModel:
-        """See `Architecture`."""
-        sizes = {key: value for key, value in cls.presets[preset].items() if key != "pieces"}
-        return MoeTransformerModel(
-            MoeTransformerConfig(vocab_size=vocabulary, max_position_embeddings=max_tokens, **sizes)
-        )
-
-    @classmethod
-    def register(cls) -> None:
-        """See `Architecture`."""
-        AutoConfig.register(MoeTransformerConfig.model_type, MoeTransformerConfig, exist_ok=True)
-        AutoModel.register(MoeTransformerConfig, MoeTransformerModel, exist_ok=True)

@@ -12,7 +12,7 @@ from typing import Any, ClassVar, Literal
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import gelu, relu, scaled_dot_product_attention
-from transformers import AutoConfig, AutoModel, PretrainedConfig, PreTrainedModel
+from transformers import PretrainedConfig, PreTrainedModel
 from transformers.modeling_outputs import BaseModelOutput
 
 from clinstack.models.from_scratch import Architecture
@@ -166,6 +166,8 @@ class TransformerModel(PreTrainedModel):  # type: ignore[no-untyped-call]
 class Transformer(Architecture):
     """The compact Transformer."""
 
+    config: ClassVar[type[Any]] = TransformerConfig
+    model: ClassVar[type[Any]] = TransformerModel
     presets: ClassVar[dict[str, dict[str, Any]]] = {
         "": {},
         "keras": {
@@ -181,15 +183,3 @@ class Transformer(Architecture):
         },
         "mean": {"num_hidden_layers": 0, "norm_embeddings": False, "norm_first": False},
     }
-
-    @classmethod
-    def make(cls, preset: str, vocabulary: int, max_tokens: int) -> PreTrainedModel:
-        """See `Architecture`."""
-        sizes = {key: value for key, value in cls.presets[preset].items() if key != "pieces"}
-        return TransformerModel(TransformerConfig(vocab_size=vocabulary, max_position_embeddings=max_tokens, **sizes))
-
-    @classmethod
-    def register(cls) -> None:
-        """See `Architecture`."""
-        AutoConfig.register(TransformerConfig.model_type, TransformerConfig, exist_ok=True)
-        AutoModel.register(TransformerConfig, TransformerModel, exist_ok=True)
