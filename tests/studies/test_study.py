@@ -263,6 +263,22 @@ def test_a_study_that_is_killed_at_any_time_goes_on_and_ends_the_same(grid, tmp_
     assert figures(out) == figures(tmp_path / "whole")
 
 
+def kill_at_work(layout: StudyLayout, number: int) -> None:
+    """Kills a worker while its cell is not finished; it is held still meanwhile, so that this is sure."""
+    until = time.monotonic() + 60
+    while time.monotonic() < until:
+        if layout.working(number).is_file():
+            process = json.loads(layout.working(number).read_text())["process"]
+            os.kill(process, signal.SIGSTOP)
+            at = json.loads(layout.working(number).read_text())["key"]
+            if not RunLayout(layout.run(at)).result.is_file():
+                os.kill(process, signal.SIGKILL)
+                return
+            os.kill(process, signal.SIGCONT)
+        time.sleep(0.01)
+    raise AssertionError("no worker was met at work")
+
+
 def test_a_worker_that_is_killed_fails_its_cell_alone(grid, tmp_path):
     file, out = grid(seeds=[1, 2, 3], variants=["head-only", "task"]), tmp_path / "study"
     process = subprocess.Popen(
@@ -271,10 +287,7 @@ def test_a_worker_that_is_killed_fails_its_cell_alone(grid, tmp_path):
         stderr=subprocess.DEVNULL,
     )
     layout = StudyLayout(out)
-    until = time.monotonic() + 60
-    while not layout.working(1).is_file() and time.monotonic() < until:
-        time.sleep(0.01)
-    os.kill(json.loads(layout.working(1).read_text())["process"], signal.SIGKILL)
+    kill_at_work(layout, 1)
     found = json.loads(process.communicate(timeout=120)[0])
     assert found["finished"] == 5
     (reason,) = found["failed"].values()
