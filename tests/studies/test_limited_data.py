@@ -99,12 +99,6 @@ def test_an_encoder_reads_each_note_once_whatever_the_arms(done):
 
 def test_the_rate_is_the_one_that_validation_prefers(done):
     asked, _ = done
-    tried: dict = {}
-    for run in StudyLayout(asked.out).runs.iterdir():
-        config = RunLayout(run).config.read_text()
-        result = json.loads(RunLayout(run).result.read_text())
-        if "learning_rate" in config and result["seed"] == 1:
-            tried.setdefault((result["base"]["name"], result["variant"]), []).append(result)
     chosen = {row["run"]: row for row in rows_of(asked.out)}
     for name in ("petit + linear probe", "transformer"):
         for row in (

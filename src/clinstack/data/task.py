@@ -58,6 +58,11 @@ class Task:
         """A split's notes: note_id, patient_id, text, labels (lists of class names) and the optional columns."""
         return read_split(self.path(split))
 
+    def read_all(self) -> pa.Table:
+        """The notes of all splits, in their order: note_id, patient_id, text, labels."""
+        columns = ["note_id", "patient_id", "text", "labels"]
+        return pa.concat_tables([self.read(split).select(columns) for split in SPLITS if self.counts[split]["notes"]])
+
     def label_matrix(self, table: pa.Table) -> NDArray[np.bool_]:
         """(N, C) True where a note has a class, columns in the order of `classes`."""
         labels = table.column("labels").combine_chunks()

@@ -5,12 +5,14 @@ of another machine that shares the folder) join in by themselves.
 """
 
 import os
+import pickle
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from multiprocessing import get_context
-from multiprocessing.connection import Connection, wait
+from multiprocessing.connection import wait
+from tempfile import NamedTemporaryFile
 from typing import Any, TypeVar
 
 from clinstack.errors import BadInput, ClinstackError, Interrupted
@@ -68,31 +70,33 @@ def work_together(target: Callable[..., None], arguments: tuple[Any, ...], count
 def run_apart(target: Callable[..., Found], *arguments: Any) -> Found:
     """What `target(*arguments)` gives or raises, called in a process of its own: what it takes of memory is its own, and goes.
 
-    target: importable by name, like its arguments; its answer is small.
+    target: importable by name; arguments and answer can be pickled.
     Raises ClinstackError if the process is ended from outside, Interrupted as `work_together` does.
     """
-    receiving, sending = get_context("spawn").Pipe(duplex=False)
 
     def lost(number: int, code: int) -> bool:
         return False
 
-    work_together(_answer, (sending, target, arguments), 1, lost)
-    sending.close()
-    if not receiving.poll():
+    with NamedTemporaryFile(prefix="clinstack-") as answer:  # a pipe would hold the process up once it is full
+        work_together(_answer, (answer.name, target, arguments), 1, lost)
+        written = answer.read()
+    if not written:
         raise ClinstackError("A process that trained ended early, as where memory runs out. The same command goes on.")
-    worked, found = receiving.recv()
+    worked, found = pickle.loads(written)  # noqa: S301 (our own process wrote it, to a file that is ours alone)
     if not worked:
         raise found
     return found  # type: ignore[no-any-return]
 
 
-def _answer(sending: Connection, target: Callable[..., Any], arguments: tuple[Any, ...], number: int) -> None:
+def _answer(file: str, target: Callable[..., Any], arguments: tuple[Any, ...], number: int) -> None:
     try:
-        sending.send((True, target(*arguments)))
+        answer = (True, target(*arguments))
     except Interrupted:
         raise
     except ClinstackError as error:
-        sending.send((False, error))
+        answer = (False, error)
+    with open(file, "wb") as out:
+        pickle.dump(answer, out)
 
 
 def _worker(target: Callable[..., None], arguments: tuple[Any, ...], number: int) -> None:

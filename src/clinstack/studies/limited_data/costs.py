@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from clinstack.data.task import open_task
 from clinstack.runs.atomic import read_json
 from clinstack.runs.folder import read_events
 from clinstack.runs.layout import RunLayout
@@ -69,9 +70,8 @@ def naive_passes(runs: Iterable[Path]) -> int:
         result = read_json(layout.result)
         if _kind(result) != _HEADS:
             continue
-        notes = read_json(Path(tomllib.loads(layout.config.read_text(encoding="utf-8"))["task"]) / "task.json")[
-            "counts"
-        ]
+        task = Path(tomllib.loads(layout.config.read_text(encoding="utf-8"))["task"])
+        notes = open_task(task).counts
         epochs = sum(event.get("event") == "validation" for event in read_events(layout.events))
         passes += epochs * (notes["train"]["notes"] + notes["valid"]["notes"])
         passes += notes["valid"]["notes"] + notes["test"]["notes"]

@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Any
 
 from clinstack.config import LimitedDataOptions, TrainOptions
-from clinstack.data.notes import SPLITS
 from clinstack.data.task import open_task
 from clinstack.models.backbone import base_name, check_max_tokens, load_backbone
 from clinstack.models.classifier import Classifier, HeadForm
@@ -60,8 +59,5 @@ def _texts(folders: Sequence[Path]) -> list[str]:
     """Every different note of these tasks, in their order."""
     found: dict[str, None] = {}
     for folder in folders:
-        task = open_task(folder)
-        for split in SPLITS:
-            if task.counts[split]["notes"]:
-                found |= dict.fromkeys(task.read(split).column("text").to_pylist())
+        found |= dict.fromkeys(open_task(folder).read_all().column("text").to_pylist())
     return list(found)

@@ -103,9 +103,7 @@ def _fitting(labels: NDArray[np.bool_], seed: int) -> list[int]:
 
 
 def _read(task: Task) -> _Notes:
-    tables = [task.read(split) for split in SPLITS if task.counts[split]["notes"]]
-    columns = ["note_id", "patient_id", "text", "labels"]
-    table = pa.concat_tables([one.select(columns) for one in tables])
+    table = task.read_all()
     content = hash_files(task.path(split) for split in SPLITS)
     return _Notes(content, table, task.label_matrix(table), table.column("patient_id").to_pylist())
 

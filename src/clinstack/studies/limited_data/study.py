@@ -77,7 +77,9 @@ def limited_data(options: LimitedDataOptions, witness: Witness | None = None) ->
             if like in best:
                 chosen[_slot(arm, part), part] = _cell(arm, part, best[like], layout)
     whole = {cell.key: cell for cell in [*cells.values(), *chosen.values()]}
-    work = train_more(_grid(whole.values()), layout, options, witness)
+    begun = {cell.key for cell in cells.values()}  # what failed just now would fail again
+    train_more(_grid(cell for key, cell in whole.items() if key not in begun), layout, options, witness)
+    work = Work(_grid(whole.values()), layout)
     failed = {cell.name: reason for cell in whole.values() if (reason := work.reason(cell.key)) is not None}
     trained = [
         Trained(slot.arm, part, slot.place, best.get(slot), RunLayout(layout.run(cell.key)))
@@ -93,14 +95,8 @@ def limited_data(options: LimitedDataOptions, witness: Witness | None = None) ->
 
 def _patients(task: Task) -> dict[str, str]:
     """Whose each note is."""
-    tables = [task.read(split) for split in SPLITS if task.counts[split]["notes"]]
-    return {
-        note: patient
-        for table in tables
-        for note, patient in zip(
-            table.column("note_id").to_pylist(), table.column("patient_id").to_pylist(), strict=True
-        )
-    }
+    notes = task.read_all()
+    return dict(zip(notes.column("note_id").to_pylist(), notes.column("patient_id").to_pylist(), strict=True))
 
 
 def _open(folders: Sequence[str]) -> list[Task]:

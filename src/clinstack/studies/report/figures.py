@@ -107,13 +107,10 @@ def line_panel(
             f'x2="{place_x(high):.1f}" y2="{place_y(high):.1f}"/>'
         )
     for one in series:
-        edge = [
-            (px, limits[side])
-            for side in (0, 1)
-            for (px, _), limits in list(zip(one.points, one.band, strict=False))[:: 1 - 2 * side]
-        ]
-        if edge:
-            area = " ".join(f"{place_x(px):.1f},{place_y(py):.1f}" for px, py in edge)
+        if one.band:
+            across = [px for px, _ in one.points]
+            lower, upper = (list(zip(across, limits, strict=True)) for limits in zip(*one.band, strict=True))
+            area = " ".join(f"{place_x(px):.1f},{place_y(py):.1f}" for px, py in [*lower, *reversed(upper)])
             parts.append(f'<polygon points="{area}" fill="{one.style.colour}" fill-opacity="0.12"/>')
     for one in series:
         placed = [(place_x(px), place_y(py)) for px, py in one.points]
