@@ -263,23 +263,36 @@ def test_a_study_that_is_killed_at_any_time_goes_on_and_ends_the_same(grid, tmp_
     assert figures(out) == figures(tmp_path / "whole")
 
 
-def kill_at_work(layout: StudyLayout, number: int) -> None:
-    """Kills a worker while its cell is not finished; it is held still meanwhile, so that this is sure."""
+def hold(process: int) -> None:
+    """Returns when a process stands still: it may end what it is at with the disk first."""
+    os.kill(process, signal.SIGSTOP)
     until = time.monotonic() + 60
     while time.monotonic() < until:
-        if layout.working(number).is_file():
-            process = json.loads(layout.working(number).read_text())["process"]
-            os.kill(process, signal.SIGSTOP)
-            at = json.loads(layout.working(number).read_text())["key"]
-            if not RunLayout(layout.run(at)).result.is_file():
-                os.kill(process, signal.SIGKILL)
-                return
-            os.kill(process, signal.SIGCONT)
+        if Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] == "T":
+            return
+        time.sleep(0.001)
+    raise AssertionError("it goes on")
+
+
+def kill_at_work(layout: StudyLayout) -> Path:
+    """Kills a worker while its cell is not finished; it is held still meanwhile, so that this is sure. Its cell's run."""
+    until = time.monotonic() + 60
+    while time.monotonic() < until:
+        for found in layout.root.glob("claims/*/worker.json"):
+            with contextlib.suppress(FileNotFoundError):
+                process = json.loads(found.read_text())["process"]
+                hold(process)
+                at = layout.run(found.parent.name)
+                if found.is_file() and not RunLayout(at).result.is_file():
+                    os.kill(process, signal.SIGKILL)
+                    return at
+                os.kill(process, signal.SIGCONT)
         time.sleep(0.01)
     raise AssertionError("no worker was met at work")
 
 
-def test_a_worker_that_is_killed_fails_its_cell_alone(grid, tmp_path):
+@pytest.mark.parametrize("first", ["the command", "another worker"])
+def test_a_worker_that_is_killed_fails_its_cell_alone(first, grid, tmp_path):
     file, out = grid(seeds=[1, 2, 3], variants=["head-only", "task"]), tmp_path / "study"
     process = subprocess.Popen(
         [sys.executable, "-m", "clinstack.cli", "study", str(file), "--out", str(out), "--workers", "2", "--json"],
@@ -287,11 +300,21 @@ def test_a_worker_that_is_killed_fails_its_cell_alone(grid, tmp_path):
         stderr=subprocess.DEVNULL,
     )
     layout = StudyLayout(out)
-    kill_at_work(layout, 1)
+    if first == "another worker":  # the command sees nothing of it until the cell is settled
+        until = time.monotonic() + 60
+        while not list(layout.root.glob("claims/*/worker.json")) and time.monotonic() < until:
+            time.sleep(0.01)
+        hold(process.pid)
+    at = kill_at_work(layout)
+    if first == "another worker":
+        until = time.monotonic() + 60
+        while not RunLayout(at).failure.is_file() and time.monotonic() < until:
+            time.sleep(0.01)
+        process.send_signal(signal.SIGCONT)
     found = json.loads(process.communicate(timeout=120)[0])
     assert found["finished"] == 5
     (reason,) = found["failed"].values()
-    assert reason == "Its process ended with SIGKILL, as where memory runs out. Use fewer --workers."
+    assert reason == "Its process was killed, as where memory runs out. Use fewer --workers."
     assert study(StudyOptions(grid=file, out=out, workers=1))["finished"] == 6
 
 

@@ -294,9 +294,9 @@ class StudyLayout:
         """Held by the worker that trains a cell."""
         return self.root / "claims" / key
 
-    def working(self, number: int) -> Path:
-        """Which cell a worker is at."""
-        return self.root / "claims" / f"worker-{number}.json"
+    def worker(self, key: str) -> Path:
+        """Which worker trains a cell; stays where the worker is killed."""
+        return self.claim(key) / "worker.json"
 
 
 @dataclass(frozen=True)

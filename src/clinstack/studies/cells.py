@@ -1,16 +1,17 @@
 """Trains the cells of a grid: each once, in any order that respects what lies below it, and none at the cost of the others.
 
 A cell is a run folder, so one that was interrupted goes on, and a finished one is never done again. What fails leaves its
-reason in its folder and is tried again by the next command; a process that is killed, as by a system out of memory, failed.
+reason in its folder and is tried again by the next command. A cell whose process is killed, as by a system out of memory, has
+failed: it might take the next process with it. Who meets it first says so, another worker or the command that sent them.
 """
 
-import json
 import os
 import signal
 import time
-from collections.abc import Callable
-from contextlib import ExitStack, suppress
-from dataclasses import dataclass
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import asdict, dataclass
 
 from clinstack.config import AdaptOptions
 from clinstack.errors import BadInput, CannotWrite, ClinstackError, Interrupted
@@ -24,6 +25,15 @@ from clinstack.training.running import Silent, Witness
 
 _PATIENCE = 0.2
 """Seconds between two looks whether what a cell waits for is finished."""
+
+
+@dataclass(frozen=True)
+class Worker:
+    """A process that trains cells beside others of its command."""
+
+    command: str
+    number: int
+    process: int
 
 
 @dataclass(frozen=True)
@@ -61,6 +71,23 @@ class Work:
         """Notes why a cell failed."""
         write_json(RunLayout(self.layout.run(key)).failure, {"reason": reason})
 
+    def worker(self, key: str) -> Worker | None:
+        """Who trains a cell, or was killed while it did."""
+        file = self.layout.worker(key)
+        return Worker(**read_json(file)) if file.is_file() else None
+
+    @contextmanager
+    def trained_by(self, key: str, worker: Worker) -> Iterator[None]:
+        """Shows who trains a cell while it does."""
+        write_json(self.layout.worker(key), asdict(worker))
+        yield
+        self.layout.worker(key).unlink()
+
+    def fail_killed(self, key: str) -> None:
+        """Notes that whoever trained a cell was killed, unless its run is whole."""
+        if not self.finished(key):
+            self.fail(key, "Its process was killed, as where memory runs out. Use fewer --workers.")
+
     def forget_failures(self) -> None:
         """Lets what failed be tried again."""
         for cell in self.grid.cells:
@@ -79,47 +106,47 @@ def work_local(work: Work, workers: int, witness: Witness) -> None:
         work_through(work, witness)
         return
 
+    command = uuid.uuid4().hex
+
     def lost(number: int, code: int) -> bool:
-        what = signal.Signals(-code).name if code < 0 else f"exit code {code}"
-        held = work.layout.working(number)
-        if not held.is_file():
-            return False
-        key = json.loads(held.read_text())["key"]
-        held.unlink()
-        if not work.finished(key):
-            work.fail(key, f"Its process ended with {what}, as where memory runs out. Use fewer --workers.")
-        return True
+        witness.says(f"Worker {number} ended with {signal.Signals(-code).name if code < 0 else f'exit code {code}'}")
+        for cell in work.grid.cells:
+            was = work.worker(cell.key)
+            if was is not None and (was.command, was.number) == (command, number):
+                work.fail_killed(cell.key)
+                work.layout.worker(cell.key).unlink()
+                return True
+        return False  # it never came to a cell, and neither would the next
 
-    work_together(_work, (work,), workers, lost)
-
-
-def _work(work: Work, number: int) -> None:
-    """A worker's part of a study; what it works on stands on the disk while it does."""
-    held = work.layout.working(number)
-
-    def begins(cell: Cell) -> None:
-        write_json(held, {"key": cell.key, "process": os.getpid()})
-
-    work_through(work, Voice(number), begins)
-    held.unlink(missing_ok=True)
+    work_together(_work, (work, command), workers, lost)
 
 
-def work_through(work: Work, witness: Witness, begins: Callable[[Cell], None] = lambda cell: None) -> None:
-    """Trains cells that nobody else trains, until none is left. begins: told of each cell before it is trained."""
+def _work(work: Work, command: str, number: int) -> None:
+    """A worker's part of a study."""
+    work_through(work, Voice(number), Worker(command, number, os.getpid()))
+
+
+def work_through(work: Work, witness: Witness, worker: Worker | None = None) -> None:
+    """Trains cells that nobody else trains, until none is left. worker: who does, where several do."""
     while left := work.left():
-        if not any(claim_cell(work, cell, witness, begins) for cell in left if not work.blocked(cell)):
+        if not any(claim_cell(work, cell, witness, worker) for cell in left if not work.blocked(cell)):
             time.sleep(_PATIENCE)  # what is left waits for, or is held by, another worker
 
 
-def claim_cell(work: Work, cell: Cell, witness: Witness, begins: Callable[[Cell], None] = lambda cell: None) -> bool:
-    """Trains a cell unless another process does; whether it is settled now."""
+def claim_cell(work: Work, cell: Cell, witness: Witness, worker: Worker | None = None) -> bool:
+    """Trains a cell unless another process does; whether it is settled now. worker: who does, where several of a command do."""
     with ExitStack() as held:
         try:
             held.enter_context(only_writer(work.layout.claim(cell.key)))
         except CannotWrite:  # another worker has it
             return False
+        if worker is not None:
+            was = work.worker(cell.key)
+            if was is not None and was.command == worker.command:  # and yet the cell was free
+                work.fail_killed(cell.key)
         if not work.settled(cell):
-            begins(cell)
+            if worker is not None:
+                held.enter_context(work.trained_by(cell.key, worker))
             run_cell(work, cell, witness)
         return True
 
