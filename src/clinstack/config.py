@@ -5,7 +5,7 @@ they come from the method's own class and travel in `method_options`.
 """
 
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -194,7 +194,9 @@ class TrainOptions(TrainingOptions):
     resamples: int = Field(default=1000, ge=100)
     """Bootstrap resamples of the patients for the intervals."""
     select: Literal["best", "last"] = "best"
-    """Which epoch is kept: the best by validation AUROC, or the last."""
+    """Which epoch is kept: the best on validation, or the last."""
+    select_by: Literal["auroc", "f1-macro"] = "auroc"
+    """What is best on validation: the highest AUROC; or macro F1 and, between equals, the lower log loss."""
     inert_task_adapter: bool = False
     """Add a task adapter on a clinical one and never switch it on, as the released code does; to compare with it."""
     profile: Literal["correct", "as-described", "as-released"] = "correct"
@@ -400,18 +402,20 @@ class LimitedDataOptions(EngineOptions):
     """Head adapters in their own size, and in one that has as many weights as the bottleneck of 64."""
     lora: Literal["none", "largest", "all"] = "largest"
     """A real LoRA on each encoder (rank 8, queries and values), which reads anew every epoch: with all notes, or every size."""
-    scratch: str = "transformer,moe-transformer"
-    """Small models from nothing, joined by commas."""
+    scratch: str = "transformer,moe-transformer,transformer:mean"
+    """Small models from nothing, joined by commas; transformer:mean is a mean of embeddings."""
     baselines: str = "majority,tf-idf,tf-idf-svm,tf-idf-mlp"
     """Baselines, joined by commas."""
     line_split: Literal["none", "largest"] = "largest"
     """Split all notes by line too, to show what leaks where a patient's lines are on both sides."""
+    label_noise: list[Annotated[float, Field(gt=0, lt=1)]] = []
+    """Shares of wrong training labels, such as 0.05 0.1 0.2, with which all arms but LoRA learn once more from all notes."""
     profile: Literal["correct", "as-described"] = "correct"
     """Ours, or an imitation of the published protocol: one split by line, batches of 8, all notes, no other split or size."""
     epochs: int = Field(default=30, ge=1)
     """Most times the training part is read."""
     patience: int = Field(default=5, ge=0)
-    """Stop after this many epochs without a better validation AUROC."""
+    """Stop after this many epochs without a better macro F1 on validation."""
     batch_size: int = Field(default=32, ge=1)
     """Notes read at once."""
     max_tokens: int = Field(default=256, ge=3)

@@ -2,6 +2,8 @@
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from sklearn import metrics as oracle
 from sklearn.calibration import calibration_curve
 
@@ -40,6 +42,36 @@ def test_a_probability_of_one_is_in_the_last_bin():
     table = calibration.reliability([0.0, 0.95, 1.0], [False, True, True])
     assert table.entries.tolist() == [1, 2]
     assert table.observed_fraction.tolist() == [0.0, 1.0]
+
+
+@given(st.lists(st.tuples(st.floats(0, 1), st.booleans()), min_size=1, max_size=60), st.integers(1, 6))
+def test_the_parts_of_a_brier_score_add_up_to_it_where_each_probability_is_its_bins_mean(entries, bins):
+    likely, truths = (np.array(column) for column in zip(*entries, strict=True))
+    edges = calibration.equal_mass(likely, bins)
+    place = np.searchsorted(edges, likely, side="right")
+    means = np.array([likely[place == one].mean() for one in place])
+    parts = calibration.brier_parts(likely, truths, edges)
+    together = parts.reliability - parts.resolution + parts.uncertainty
+    assert together == pytest.approx(calibration.brier_binary(means, truths), abs=1e-9)
+
+
+def test_bins_of_equal_mass_hold_as_many_entries_each():
+    likely = np.random.default_rng(0).beta(1, 20, 1500)
+    place = np.searchsorted(calibration.equal_mass(likely, 15), likely, side="right")
+    assert np.bincount(place).tolist() == [100] * 15
+
+
+def test_the_error_in_bins_of_equal_mass_is_the_mean_over_bins():
+    chance = np.random.default_rng(1)
+    likely = chance.random((300, 1))
+    truths = chance.random((300, 1)) < likely**2
+    order = np.argsort(likely[:, 0])
+    bins = np.array_split(order, 5)
+    expected = np.mean([abs(likely[one].mean() - truths[one].mean()) for one in bins])
+    once = np.ones((1, 300), dtype=np.int32)
+    assert calibration.BinnedNotes(likely, truths, calibration.equal_mass(likely, 5)).error(once)[0] == pytest.approx(
+        expected
+    )
 
 
 def test_expected_calibration_error_by_hand():

@@ -5,6 +5,7 @@ import re
 
 import numpy as np
 import pytest
+from sklearn import metrics as oracle
 
 from clinstack.errors import BadInput
 from clinstack.metrics import calibration, decisions, ranking
@@ -108,8 +109,25 @@ def test_the_figures_of_each_class_and_their_intervals_equal_the_slow_bootstrap(
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_selection_score_is_a_figure_of_the_scorecard(kind):
     logits, labels, ids = notes_of(kind)
-    name, value = selection_score(kind, logits, labels)
+    name, value, _ = selection_score(kind, logits, labels)
     assert scorecard(kind, logits, labels, ids, resamples=2).metrics[name]["value"] == pytest.approx(value, abs=1e-12)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_selection_by_macro_f1_is_scikit_learns_and_log_loss_decides_between_equals(kind):
+    logits, labels, _ = notes_of(kind)
+    found = selection_score(kind, logits, labels, "f1-macro")
+    likely = probabilities(kind, logits)
+    decided = likely >= 0.5 if kind == "multilabel" else np.eye(labels.shape[1], dtype=bool)[likely.argmax(axis=1)]
+    assert found.name == "f1_macro"
+    assert found.value == pytest.approx(oracle.f1_score(labels, decided, average="macro", zero_division=0))
+    if kind == "multilabel":
+        loss = np.mean(
+            [oracle.log_loss(label, said, labels=[0, 1]) for label, said in zip(labels.T, likely.T, strict=True)]
+        )
+    else:
+        loss = oracle.log_loss(labels.argmax(axis=1), likely, labels=range(labels.shape[1]))
+    assert found.tie == pytest.approx(-loss)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -141,7 +159,7 @@ def test_confident_logits_keep_their_order_where_probabilities_round_to_one():
     labels = np.array([[True], [False]]) & np.array([[True, True]])
     logits = np.array([[60.0, 61.0], [50.0, 50.0]])
     assert (probabilities("multilabel", logits) == 1).all()
-    assert selection_score("multilabel", logits, labels) == ("auroc_macro", 1.0)
+    assert selection_score("multilabel", logits, labels) == ("auroc_macro", 1.0, 0.0)
 
 
 def test_figures_that_do_not_exist_are_null_in_json():

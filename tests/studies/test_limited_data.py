@@ -13,6 +13,7 @@ from clinstack.errors import BadInput, CannotWrite
 from clinstack.runs.layout import RunLayout, StudyLayout
 from clinstack.studies.limited_data import limited_data
 from clinstack.studies.limited_data.parts import draw_parts
+from clinstack.studies.limited_data.scores import validation_of
 
 WORDS = {"faible": ["œdème", "dyspnée", "furosémide"], "normale": ["eupnéique", "stable", "réveillé"]}
 
@@ -63,7 +64,8 @@ def options(lines: Path, out: Path, **changed) -> LimitedDataOptions:
 @pytest.fixture(scope="module")
 def done(lines, encoder, tmp_path_factory):
     out = tmp_path_factory.mktemp("studies") / "study"
-    return options(lines, out, encoders=[str(encoder)]), limited_data(options(lines, out, encoders=[str(encoder)]))
+    asked = options(lines, out, encoders=[str(encoder)], label_noise=[0.1, 0.4])
+    return asked, limited_data(asked)
 
 
 def rows_of(out: Path) -> list[dict]:
@@ -75,13 +77,16 @@ def test_every_arm_is_scored_on_every_part(done):
     rows = rows_of(asked.out)
     arms = {"majority", "tf-idf", "transformer", "petit + linear probe", "petit + adapter"}
     assert {row["arm"] for row in rows} == arms
-    main = [(row["arm"], row["seed"], row["all_notes"]) for row in rows if row["split_by"] == "patient"]
-    assert len(main) == len(set(main)) == 5 * 2 * 2
+    main = [
+        (row["arm"], row["seed"], row["all_notes"], row["label_noise"]) for row in rows if row["split_by"] == "patient"
+    ]
+    assert len(main) == len(set(main)) == 5 * 2 * (2 + 2)
     assert sum(row["split_by"] == "line" for row in rows) == 5 * 2
     assert found["failed"] == {}
     assert set(found["hypotheses"]["lines"]) == {"H1", "H2", "H3", "H4"}
     page = (asked.out / "report.html").read_text()
-    for text in ("Limited data: which model to use", "Asked before it ran", "What a split by line would have claimed"):
+    headings = ("Limited data: which model to use", "Asked before it ran", "What a split by line would have claimed")
+    for text in (*headings, "Do the probabilities hold?", "On which notes it fails", "If labels are wrong"):
         assert text in page
     assert "| petit + adapter |" in (asked.out / "table.md").read_text()
 
@@ -99,7 +104,7 @@ def test_an_encoder_reads_each_note_once_whatever_the_arms(done):
 
 def test_the_rate_is_the_one_that_validation_prefers(done):
     asked, _ = done
-    chosen = {row["run"]: row for row in rows_of(asked.out)}
+    chosen = {row["run"]: row for row in rows_of(asked.out) if not row["label_noise"]}
     for name in ("petit + linear probe", "transformer"):
         for row in (
             one for one in chosen.values() if one["arm"] == name and one["seed"] == 1 and one["split_by"] == "patient"
@@ -107,14 +112,14 @@ def test_the_rate_is_the_one_that_validation_prefers(done):
             mine = RunLayout(StudyLayout(asked.out).run(row["run"]))
             task = next(line for line in mine.config.read_text().splitlines() if line.startswith("task "))
             rivals = [
-                json.loads(RunLayout(run).result.read_text())["validation"]["value"]
+                validation_of(json.loads(RunLayout(run).result.read_text()))
                 for run in StudyLayout(asked.out).runs.iterdir()
                 if task in RunLayout(run).config.read_text()
                 and ("head_adapter" not in RunLayout(run).config.read_text())
                 and (json.loads(RunLayout(run).result.read_text())["base"]["name"] == row["backbone"])
             ]
             assert len(rivals) == 3
-            assert json.loads(mine.result.read_text())["validation"]["value"] == max(rivals)
+            assert validation_of(json.loads(mine.result.read_text())) == max(rivals)
     rates = {(row["arm"], row["all_notes"], row["split_by"]): set() for row in chosen.values()}
     for row in chosen.values():
         rates[row["arm"], row["all_notes"], row["split_by"]].add(row["learning_rate"])
@@ -125,7 +130,8 @@ def test_parts_are_nested_and_no_child_is_in_two(done):
     asked, _ = done
     layout = StudyLayout(asked.out)
     for seed in (1, 2):
-        folders = sorted((layout.root / "tasks" / "lines" / f"patient-{seed}").iterdir(), key=lambda one: int(one.name))
+        drawn = (layout.root / "tasks" / "lines" / f"patient-{seed}").iterdir()
+        folders = sorted((one for one in drawn if "noise" not in one.name), key=lambda one: int(one.name))
         tasks = [open_task(folder) for folder in folders]
         ids = [
             {split: set(task.read(split).column("note_id").to_pylist()) for split in ("train", "valid", "test")}
@@ -141,6 +147,31 @@ def test_parts_are_nested_and_no_child_is_in_two(done):
             for task in tasks
         ]
         assert not whose[1]["train"] & whose[1]["test"]
+
+
+def test_wrong_labels_are_of_training_and_validation_and_grow(done):
+    asked, _ = done
+    whole = max(
+        (one for one in (asked.out / "tasks" / "lines" / "patient-1").iterdir() if one.name.isdigit()),
+        key=lambda one: int(one.name),
+    )
+    clean, some, more = (open_task(whole.parent / f"{whole.name}{end}") for end in ("", "-noise-0.1", "-noise-0.4"))
+
+    def labels(task, split):
+        table = task.read(split)
+        return dict(zip(table.column("note_id").to_pylist(), table.column("labels").to_pylist(), strict=True))
+
+    assert labels(clean, "test") == labels(some, "test") == labels(more, "test")
+    for split in ("train", "valid"):
+        assert labels(clean, split).keys() == labels(more, split).keys()
+    wrong = [
+        {note for note, label in labels(clean, "train").items() if labels(noisy, "train")[note] != label}
+        for noisy in (some, more)
+    ]
+    assert wrong[0] < wrong[1]
+    notes = clean.counts["train"]["notes"]
+    assert len(wrong[0]) / notes == pytest.approx(0.1, abs=0.06)
+    assert len(wrong[1]) / notes == pytest.approx(0.4, abs=0.1)
 
 
 def test_the_same_command_trains_nothing_anew(done):
@@ -233,6 +264,12 @@ def test_a_class_that_is_rare_limits_the_sizes(tmp_path):
             {"scratch": "transfomer"},
             "Unknown model from nothing 'transfomer'. Did you mean 'transformer'? Known: moe-transformer, transformer.",
         ),
+        ({"heads": "grn:smal"}, "grn has no preset 'smal'. Did you mean 'small'? Known: closed-gate, small."),
+        (
+            {"scratch": "transformer:kera"},
+            "transformer has no preset 'kera'. Did you mean 'keras'? Known: keras, mean.",
+        ),
+        ({"baselines": "tf-idf:x"}, "tf-idf has no preset 'x'. It has none."),
     ],
 )
 def test_bad_options_are_refused_before_anything_is_trained(changed, sentence, lines, encoder, tmp_path):

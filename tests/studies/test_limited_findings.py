@@ -16,7 +16,7 @@ from clinstack.studies.limited_data.arms import PROBE, Arm
 from clinstack.studies.limited_data.findings import crosses, findings_of
 from clinstack.studies.limited_data.parts import Part
 from clinstack.studies.limited_data.recommendation import recommend
-from clinstack.studies.limited_data.scores import Scored, Trained, named_metrics
+from clinstack.studies.limited_data.scores import Scored, Trained, named_metrics, tuned_threshold
 
 
 def some_predictions(kind: str, seed: int = 0, notes: int = 80):
@@ -65,6 +65,32 @@ def test_metrics_of_several_classes_are_scikit_learns(kind):
     assert ("mcc" in found) == (kind == "multiclass")
 
 
+@pytest.mark.parametrize("kind", ["binary", "multilabel"])
+def test_the_tuned_threshold_is_the_one_of_99_with_the_highest_macro_f1(kind):
+    labels, logits = some_predictions(kind)
+    likely = 1 / (1 + np.exp(-(logits if kind == "multilabel" else logits[:, 1:] - logits[:, :1])))
+    truths = labels if kind == "multilabel" else labels[:, 1]
+
+    def score(threshold: float) -> float:
+        decided = likely >= threshold if kind == "multilabel" else likely[:, 0] >= threshold
+        return oracle.f1_score(truths, decided, average="macro", zero_division=0)
+
+    found = tuned_threshold(kind, labels, logits)
+    assert score(found) == pytest.approx(max(score(number / 100) for number in range(1, 100)))
+    named = named_metrics(kind, labels, logits, found)
+    assert named["threshold_tuned"] == found
+    assert named["f1_macro_tuned"] == pytest.approx(score(found))
+
+
+def test_a_threshold_has_no_meaning_where_one_of_several_classes_is_decided():
+    assert tuned_threshold("multiclass", *some_predictions("multiclass")) is None
+
+
+def test_of_thresholds_that_are_as_good_the_nearest_to_one_half_is_taken():
+    labels = np.eye(2, dtype=bool)[[0, 1, 0, 1]]
+    assert tuned_threshold("binary", labels, np.where(labels, 9.0, -9.0)) == pytest.approx(0.5)
+
+
 def arm(family: str, head: str = "own", backbone: str = "enc", seconds: float = 1.0) -> Arm:
     return Arm(family, backbone, head, {"seconds": seconds})
 
@@ -82,11 +108,11 @@ def scored(who: Arm, place: int, values: list[float], validation: float = 0.5, s
         luck = np.random.default_rng([seed, place]).normal(size=400) * 0.05
         own = np.random.default_rng([seed, place, *who.name.encode()]).normal(size=400) * spread
         result = {
-            "validation": {"value": validation},
+            "validation": {"value": validation, "tie": 0.0},
             "cost": {"train": {"seconds": who.options["seconds"], "cpu_seconds": 1.0, "peak_bytes": 1}},
         }
         trained = Trained(who, part, place, None, RunLayout(Path("nowhere")))
-        found.append(Scored(trained, result, {"f1_macro": value}, Draws(value, value + luck + own)))
+        found.append(Scored(trained, result, {"f1_macro": value}, Draws(value, value + luck + own), ()))
     return found
 
 

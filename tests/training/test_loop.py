@@ -95,6 +95,21 @@ def test_a_step_that_would_spoil_the_weights_stops_the_run_and_names_its_notes(t
     assert torch.equal(kept, weight.detach())
 
 
+def test_a_tie_decides_between_equal_scores_and_counts_as_better(tmp_path):
+    weight, loss, _ = problem()
+    ties = iter([-0.9, -0.7, -0.8, -0.7, -0.75])
+    fitted = fit(
+        {"w": weight},
+        Rows(4),
+        loss,
+        lambda: Score("f1_macro", 0.36, tie=next(ties)),
+        Recipe(epochs=5, learning_rate=0.1, patience=3),
+        tmp_path,
+    )
+    assert (fitted.best_epoch, fitted.best_score, fitted.best_tie) == (2.0, 0.36, -0.7)
+    assert fitted.stopped_early
+
+
 def test_where_memory_runs_out_smaller_pieces_give_the_same_steps(tmp_path):
     def trained(most: int, folder: str) -> tuple[torch.Tensor, list, list]:
         weight, loss, score = problem()

@@ -41,15 +41,51 @@ def squared_error(probabilities: ArrayLike, labels: ArrayLike) -> Floats:
     return np.asarray((np.asarray(probabilities, dtype=np.float64) - np.asarray(labels).astype(bool)) ** 2)
 
 
-def reliability(probabilities: ArrayLike, labels: ArrayLike, bins: int = 10) -> Reliability:
+_BINS = 10
+
+
+def equal_width(bins: int) -> Floats:
+    """The edges between so many bins of one width."""
+    return np.arange(1, bins) / bins
+
+
+def equal_mass(probabilities: ArrayLike, bins: int) -> Floats:
+    """The edges between bins that hold as many entries each: of so many bins, or fewer where probabilities are equal."""
+    return np.unique(np.quantile(np.asarray(probabilities, dtype=np.float64), np.arange(1, bins) / bins))
+
+
+class BrierParts(NamedTuple):
+    """The Brier score of binned entries as Murphy 1973 takes it apart: reliability - resolution + uncertainty.
+
+    reliability: how far what is said lies from what is seen, 0 best.   resolution: how far the bins lie apart, high is good.
+    uncertainty: of the outcomes themselves.
+    """
+
+    reliability: float
+    resolution: float
+    uncertainty: float
+
+
+def brier_parts(probabilities: ArrayLike, labels: ArrayLike, edges: Floats) -> BrierParts:
+    """Murphy's parts. probabilities, labels: of one shape; every probability counts as its bin's mean. edges: between bins."""
+    values = np.asarray(probabilities, dtype=np.float64).ravel()
+    truths = np.asarray(labels).astype(np.float64).ravel()
+    place = _bin(values, edges)
+    count = np.bincount(place, minlength=len(edges) + 1)
+    held = count > 0
+    said, seen = (np.bincount(place, each, minlength=len(edges) + 1)[held] / count[held] for each in (values, truths))
+    share, base = count[held] / len(values), truths.mean()
+    return BrierParts(float(share @ (said - seen) ** 2), float(share @ (seen - base) ** 2), float(base * (1 - base)))
+
+
+def reliability(probabilities: ArrayLike, labels: ArrayLike, bins: int = _BINS) -> Reliability:
     """Mean probability against observed fraction in bins of equal width; empty bins are left out.
 
     probabilities, labels: the same shape; (N, C) counts every (note, class) entry.
     """
     values = np.asarray(probabilities, dtype=np.float64).ravel()
     truths = np.asarray(labels).astype(bool).ravel()
-    # A probability of exactly 1 belongs to the last bin and not to one of its own.
-    place = np.minimum((values * bins).astype(np.intp), bins - 1)
+    place = _bin(values, equal_width(bins))
     count = np.bincount(place, minlength=bins)
     held = count > 0
     mean_probability = np.bincount(place, weights=values, minlength=bins)[held] / count[held]
@@ -61,12 +97,14 @@ class BinnedNotes:
     """The expected calibration error of notes whose weights change, as in a bootstrap.
 
     probabilities, labels: (N, K) entries of each note; equal to `expected_calibration_error` where every note counts once.
+    edges: between bins (`equal_mass`), instead of ten of equal width.
     """
 
-    def __init__(self, probabilities: ArrayLike, labels: ArrayLike, bins: int = 10):
+    def __init__(self, probabilities: ArrayLike, labels: ArrayLike, edges: Floats | None = None):
         values = np.asarray(probabilities, dtype=np.float64)
         truths = np.asarray(labels).astype(bool)
-        place = np.minimum((values * bins).astype(np.intp), bins - 1)
+        edges = equal_width(_BINS) if edges is None else edges
+        place, bins = _bin(values, edges), len(edges) + 1
         cell = np.arange(len(values))[:, None] * bins + place
         shape = (len(values), bins)
         self._entries = np.bincount(cell.ravel(), minlength=len(values) * bins).reshape(shape).astype(np.float64)
@@ -79,8 +117,13 @@ class BinnedNotes:
         return np.asarray(np.abs(multiplicity @ self._excess).sum(axis=1) / (multiplicity @ self._entries).sum(axis=1))
 
 
-def expected_calibration_error(probabilities: ArrayLike, labels: ArrayLike, bins: int = 10) -> float:
+def expected_calibration_error(probabilities: ArrayLike, labels: ArrayLike, bins: int = _BINS) -> float:
     """Naeini et al. 2015: the count-weighted mean distance of mean probability and observed fraction over the bins."""
     table = reliability(probabilities, labels, bins)
     distance = np.abs(table.mean_probability - table.observed_fraction)
     return float((distance * table.entries).sum() / table.entries.sum())
+
+
+def _bin(values: Floats, edges: Floats) -> NDArray[np.intp]:
+    """The bin of each value; one that lies on an edge belongs to the bin above."""
+    return np.searchsorted(edges, values, side="right")

@@ -10,7 +10,7 @@ notes to equal probabilities and so throws their order away. Multiclass has to r
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -40,6 +40,16 @@ class Scorecard(NamedTuple):
 Figure = str | tuple[str, int]
 """A metric, or a metric of one class."""
 
+SelectBy = Literal["auroc", "f1-macro"]
+
+
+class Selection(NamedTuple):
+    """What models are selected by. tie: decides between equal values; of both, higher is better."""
+
+    name: str
+    value: float
+    tie: float = 0.0
+
 
 @dataclass(frozen=True)
 class Kind:
@@ -52,7 +62,7 @@ class Kind:
     selection: Callable[[Floats, Bools], float]
     headline: str
     headline_statistic: Callable[[Floats, Bools], Statistic]
-    binned: Callable[[Floats, Bools], calibration.BinnedNotes]
+    foretold: Callable[[Floats, Bools], tuple[Floats, Bools]]
 
 
 def probabilities(kind: str, logits: ArrayLike) -> Floats:
@@ -99,9 +109,16 @@ def calibration_error(
     """The expected calibration error with its interval, as the scorecard has it: of the positive class, of the decided one, or
     of every label.
     """
-    chosen = _kind(kind)
-    binned = chosen.binned(chosen.probabilities(_finite(logits)), np.asarray(labels).astype(bool))
+    binned = calibration.BinnedNotes(*foretold(kind, logits, labels))
     return _as_json(bootstrap(binned.error, patient_ids, resamples, seed))
+
+
+def foretold(kind: str, logits: ArrayLike, labels: ArrayLike) -> tuple[Floats, Bools]:
+    """The probabilities (N, K) whose calibration is asked about, and which of them came true: of the positive class, of the
+    decided one, or of every label.
+    """
+    chosen = _kind(kind)
+    return chosen.foretold(chosen.probabilities(_finite(logits)), np.asarray(labels).astype(bool))
 
 
 def auroc_as_released(
@@ -139,19 +156,52 @@ def headline_statistic(kind: str, logits: ArrayLike, labels: ArrayLike) -> Stati
     return chosen.headline_statistic(chosen.scores(table), np.asarray(labels).astype(bool))
 
 
-def selection_score(kind: str, logits: ArrayLike, labels: ArrayLike) -> tuple[str, float]:
-    """The name and value of the metric that training selects by: the AUROC of the kind.
+def selection_name(kind: str, by: SelectBy = "auroc") -> str:
+    """The name of the metric that training selects by."""
+    return _kind(kind).selects_by if by == "auroc" else "f1_macro"
 
-    Raises BadInput if it does not exist because no class is both present and absent: then nothing could be selected.
+
+def selection_score(kind: str, logits: ArrayLike, labels: ArrayLike, by: SelectBy = "auroc") -> Selection:
+    """What training selects by: the AUROC of the kind, or macro F1 and, between equals, log loss.
+
+    Macro F1 stands still while probabilities move without crossing one half, as in the first epochs on few notes.
+    Raises BadInput if the AUROC does not exist because no class is both present and absent: then nothing could be selected.
     """
-    chosen = _kind(kind)
-    value = chosen.selection(chosen.scores(_finite(logits)), np.asarray(labels).astype(bool))
+    chosen, truths = _kind(kind), np.asarray(labels).astype(bool)
+    if by == "f1-macro":
+        decided = decisions.f1_macro(truths, decide(kind, logits))
+        return Selection("f1_macro", decided, -log_loss(kind, logits, truths))
+    value = chosen.selection(chosen.scores(_finite(logits)), truths)
     if np.isnan(value):
         raise BadInput(
             f"{chosen.selects_by} cannot be computed: no class has both notes with it and notes without it. "
             "The validation split needs more notes or more patients."
         )
-    return chosen.selects_by, value
+    return Selection(chosen.selects_by, value)
+
+
+def decide(kind: str, logits: ArrayLike, threshold: float = 0.5) -> Bools:
+    """The class or labels that each note is given (N, C): the most likely class, or all labels from a probability on.
+
+    threshold: of a label, or of the positive one of two classes; has no meaning for more.
+    """
+    likely = probabilities(kind, logits)
+    if kind == "multilabel":
+        return np.asarray(likely >= threshold)
+    if kind == "binary" and threshold != 0.5:
+        positive = likely[:, 1] >= threshold
+        return np.stack([~positive, positive], axis=1)
+    return np.asarray(np.eye(likely.shape[1], dtype=bool)[likely.argmax(axis=1)])
+
+
+def log_loss(kind: str, logits: ArrayLike, labels: ArrayLike) -> float:
+    """The mean negative log-likelihood of a note's class, or of every label, in nats; both (N, C)."""
+    values, truths = np.asarray(logits, dtype=np.float64), np.asarray(labels).astype(bool)
+    likely = np.clip(probabilities(kind, values), 1e-300, 1.0)
+    if kind == "multilabel":
+        absent = np.clip(probabilities(kind, -values), 1e-300, 1.0)  # 1 - p without its rounding
+        return float(-(np.where(truths, np.log(likely), np.log(absent))).mean())
+    return float(-np.log(likely[truths]).mean())
 
 
 def _binary(scores: Floats, values: Floats, truths: Bools) -> Statistics[Figure]:
@@ -160,7 +210,7 @@ def _binary(scores: Floats, values: Floats, truths: Bools) -> Statistics[Figure]
     ranked = ranking.Ranked(scores[:, 1], label)
     right = decisions.right(label, decided).astype(np.float64)
     squared = calibration.squared_error(positive, label)
-    binned = _of_positive(values, truths)
+    binned = calibration.BinnedNotes(*_of_positive(values, truths))
 
     def compute(weights: Weights) -> dict[Figure, Floats]:
         areas = ranked.areas(weights)
@@ -183,7 +233,7 @@ def _multiclass(scores: Floats, values: Floats, truths: Bools) -> Statistics[Fig
     pairs, classes = ranking.rank_pairs(scores, truths), ranking.rank_classes(scores, truths)
     right = decisions.right(truths, decided).astype(np.float64)
     squared = calibration.squared_error(values, truths).sum(axis=1)
-    binned = _of_decided(values, truths)
+    binned = calibration.BinnedNotes(*_of_decided(values, truths))
 
     def compute(weights: Weights) -> dict[Figure, Floats]:
         areas = [ranked.areas(weights) for ranked in classes]
@@ -205,7 +255,7 @@ def _multilabel(scores: Floats, values: Floats, truths: Bools) -> Statistics[Fig
     decided = values >= 0.5
     classes, micro = ranking.rank_classes(scores, truths), ranking.rank_micro(scores, truths)
     squared = calibration.squared_error(values, truths).mean(axis=1)
-    binned = _of_every_label(values, truths)
+    binned = calibration.BinnedNotes(*_of_every_label(values, truths))
 
     def compute(weights: Weights) -> dict[Figure, Floats]:
         areas = [ranked.areas(weights) for ranked in classes]
@@ -231,17 +281,17 @@ def _by_class(areas: list[ranking.Areas]) -> dict[Figure, Floats]:
     return found | {("auprc", column): area.auprc for column, area in enumerate(areas)}
 
 
-def _of_positive(values: Floats, truths: Bools) -> calibration.BinnedNotes:
-    return calibration.BinnedNotes(values[:, 1:], truths[:, 1:])
+def _of_positive(values: Floats, truths: Bools) -> tuple[Floats, Bools]:
+    return values[:, 1:], truths[:, 1:]
 
 
-def _of_decided(values: Floats, truths: Bools) -> calibration.BinnedNotes:
+def _of_decided(values: Floats, truths: Bools) -> tuple[Floats, Bools]:
     right = values.argmax(axis=1) == truths.argmax(axis=1)
-    return calibration.BinnedNotes(values.max(axis=1, keepdims=True), right[:, None])
+    return values.max(axis=1, keepdims=True), right[:, None]
 
 
-def _of_every_label(values: Floats, truths: Bools) -> calibration.BinnedNotes:
-    return calibration.BinnedNotes(values, truths)
+def _of_every_label(values: Floats, truths: Bools) -> tuple[Floats, Bools]:
+    return values, truths
 
 
 def _softmax(logits: Floats) -> Floats:
@@ -293,7 +343,7 @@ KINDS = {
         selection=_positive_auroc,
         headline="auroc",
         headline_statistic=_positive,
-        binned=_of_positive,
+        foretold=_of_positive,
     ),
     "multiclass": Kind(
         scores=_softmax,
@@ -303,7 +353,7 @@ KINDS = {
         selection=ranking.auroc_ovr_macro,
         headline="auroc_ovo_macro",
         headline_statistic=_mean_of_pairs,
-        binned=_of_decided,
+        foretold=_of_decided,
     ),
     "multilabel": Kind(
         scores=_as_they_are,
@@ -313,7 +363,7 @@ KINDS = {
         selection=ranking.auroc_macro,
         headline="auroc_macro",
         headline_statistic=_mean_of_classes,
-        binned=_of_every_label,
+        foretold=_of_every_label,
     ),
 }
 

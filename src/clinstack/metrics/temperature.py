@@ -5,10 +5,10 @@ that the negative log-likelihood of the validation labels is least. No order of 
 """
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 from scipy.optimize import minimize_scalar
 
-from clinstack.metrics.scorecard import probabilities
+from clinstack.metrics.scorecard import log_loss
 
 _RANGE = (np.log(0.05), np.log(20.0))
 
@@ -19,13 +19,7 @@ def fit_temperature(kind: str, logits: ArrayLike, labels: ArrayLike) -> float:
     The loss is convex in 1/T, so there is one minimum; where labels are told apart without error it lies at the lower end.
     """
     values, truths = np.asarray(logits, dtype=np.float64), np.asarray(labels).astype(bool)
-    found = minimize_scalar(lambda log_t: _loss(kind, values / np.exp(log_t), truths), bounds=_RANGE, method="bounded")
+    found = minimize_scalar(
+        lambda log_t: log_loss(kind, values / np.exp(log_t), truths), bounds=_RANGE, method="bounded"
+    )
     return float(np.exp(found.x))
-
-
-def _loss(kind: str, logits: NDArray[np.float64], truths: NDArray[np.bool_]) -> float:
-    likely = np.clip(probabilities(kind, logits), 1e-300, 1.0)
-    if kind == "multilabel":
-        absent = np.clip(probabilities(kind, -logits), 1e-300, 1.0)  # 1 - p without its rounding
-        return float(-(np.where(truths, np.log(likely), np.log(absent))).mean())
-    return float(-np.log(likely[truths]).mean())

@@ -16,7 +16,7 @@ from safetensors.numpy import save_file
 
 from clinstack import discovery
 from clinstack.errors import BadInput, WrongParents
-from clinstack.metrics.scorecard import probabilities
+from clinstack.metrics.scorecard import SelectBy, probabilities
 from clinstack.runs.atomic import atomic_file, read_json, write_json
 from clinstack.runs.layout import RunLayout
 from clinstack.runs.lineage import hash_arrays
@@ -40,8 +40,10 @@ class Baseline(ABC):
 
     @classmethod
     @abstractmethod
-    def fit(cls, kind: str, train: LabelledTexts, valid: LabelledTexts, seed: int) -> Self:
-        """Fits on the training part; what is to be chosen is chosen by the validation part."""
+    def fit(
+        cls, kind: str, train: LabelledTexts, valid: LabelledTexts, seed: int, select_by: SelectBy = "auroc"
+    ) -> Self:
+        """Fits on the training part; what is to be chosen is chosen by the validation part. select_by: in what."""
 
     @abstractmethod
     def logits(self, texts: Sequence[str]) -> NDArray[np.float32]:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 from sklearn.exceptions import ConvergenceWarning
 
-from clinstack.metrics.scorecard import selection_score
+from clinstack.metrics.scorecard import SelectBy, selection_score
 from clinstack.models.baseline import Arrays, Baseline, Bools, LabelledTexts
 from clinstack.models.tf_idf import TfIdfFeatures, judged_columns
 
@@ -40,7 +40,9 @@ class TfIdfLinear(Baseline):
         return 1.0, 0.0
 
     @classmethod
-    def fit(cls, kind: str, train: LabelledTexts, valid: LabelledTexts, seed: int) -> Self:
+    def fit(
+        cls, kind: str, train: LabelledTexts, valid: LabelledTexts, seed: int, select_by: SelectBy = "auroc"
+    ) -> Self:
         """Fits one classifier per class (of two classes one for both) at each strength, and keeps the best."""
         features = TfIdfFeatures.fit(train.texts)
         seen, judged = features.transform(train.texts), features.transform(valid.texts)
@@ -48,8 +50,8 @@ class TfIdfLinear(Baseline):
         scores = {}
         for strength in cls.strengths:
             weights, bias = cls._fit_classes(seen, train.labels[:, chosen], kind, strength, seed)
-            scores[strength] = selection_score(kind, judged @ weights.T + bias, valid.labels[:, chosen])[1]
-        best = max(cls.strengths, key=lambda strength: (scores[strength], -strength))
+            scores[strength] = selection_score(kind, judged @ weights.T + bias, valid.labels[:, chosen], select_by)
+        best = max(cls.strengths, key=lambda strength: (*scores[strength][1:], -strength))
         weights, bias = cls._fit_classes(seen, train.labels, kind, best, seed)
         slope, offset = cls.calibrate(kind, judged @ weights.T + bias, valid.labels)
         return cls(features, weights * np.reshape(slope, (-1, 1)), bias * slope + offset, best)

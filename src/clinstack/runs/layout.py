@@ -281,14 +281,20 @@ class StudyLayout:
         """What the cells share of states that no training changes."""
         return self.root / "features"
 
-    def part(self, task: str, by: str, seed: int, size: int) -> Path:
-        """A task that the study drew from one that it was given."""
-        return self.root / "tasks" / task / f"{by}-{seed}" / str(size)
+    def part(self, task: str, by: str, seed: int, size: int, noise: float = 0.0) -> Path:
+        """A task that the study drew from one that it was given. noise: share of wrong labels."""
+        name = f"{size}-noise-{noise:g}" if noise else str(size)
+        return self.root / "tasks" / task / f"{by}-{seed}" / name
 
     @property
     def encoding(self) -> Path:
         """What reading all notes by each encoder took."""
         return self.root / "encoding.json"
+
+    @property
+    def latency(self) -> Path:
+        """How long each run takes for one note."""
+        return self.root / "latency.json"
 
     def claim(self, key: str) -> Path:
         """Held by the worker that trains a cell."""

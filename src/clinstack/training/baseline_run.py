@@ -38,10 +38,10 @@ def _work(
     train, valid = (LabelledTexts(one.texts, one.labels) for one in notes.values())
     cost: dict[str, Any] = {}
     with measured(cost, "train", "cpu"):
-        model = baselines()[options.base].fit(task.kind, train, valid, options.seed)
-    name, score = selection_score(task.kind, model.logits(valid.texts), valid.labels)
+        model = baselines()[options.base].fit(task.kind, train, valid, options.seed, options.select_by)
+    found = selection_score(task.kind, model.logits(valid.texts), valid.labels, options.select_by)
     training = {
-        "validation": {"name": name, "value": score, "lower_is_better": False},
+        "validation": {"name": found.name, "value": found.value, "lower_is_better": False, "tie": found.tie},
         "best_epoch": None,
         "stopped_early": False,
         "parameters": {"total": _weights(model), "trainable": _weights(model)},

@@ -21,7 +21,7 @@ from clinstack.config import TrainOptions
 from clinstack.data.notes import SPLITS
 from clinstack.data.task import Task, open_task
 from clinstack.errors import BadInput
-from clinstack.metrics.scorecard import KINDS, selection_score
+from clinstack.metrics.scorecard import selection_name, selection_score
 from clinstack.models.adapter_files import save_adapter
 from clinstack.models.baseline import baselines
 from clinstack.models.classifier import Classifier, HeadForm
@@ -164,7 +164,12 @@ class _Training:
         self._complete_cost(cost["train"], fitted, train)
         head = sum(p.numel() for p in self.head.parameters())
         return {
-            "validation": {"name": name, "value": fitted.best_score, "lower_is_better": False},
+            "validation": {
+                "name": name,
+                "value": fitted.best_score,
+                "lower_is_better": False,
+                "tie": fitted.best_tie,
+            },
             "best_epoch": fitted.best_epoch,
             "stopped_early": fitted.stopped_early,
             "parameters": {"total": self.weights + head, "trainable": self.stack.weights_trainable + head},
@@ -219,10 +224,10 @@ class _Training:
             else:
                 logits = self.reading.score(self.pooled["valid"])
             learning()
-            name, value = selection_score(self.task.kind, logits, valid.labels)
-            return Score(name, value, told=self.stack.backbone.told())
+            found = selection_score(self.task.kind, logits, valid.labels, self.options.select_by)
+            return Score(found.name, found.value, told=self.stack.backbone.told(), tie=found.tie)
 
-        name = KINDS[self.task.kind].selects_by
+        name = selection_name(self.task.kind, self.options.select_by)
         rates = {"head": self.options.head_rate}
         plan = recipe(self.options, autocast if inside_trains else None, 1, rates, self.options.select)
         told = watcher(self.run, self.witness)

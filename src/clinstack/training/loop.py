@@ -61,17 +61,23 @@ class Loss:
 
 @dataclass(frozen=True)
 class Score:
-    """What a validation measured. `value` is compared; higher is better unless `lower_is_better`. told: what else to note."""
+    """What a validation measured. `value` is compared; higher is better unless `lower_is_better`. told: what else to note.
+
+    tie: decides between equal values; higher is better.
+    """
 
     name: str
     value: float
     lower_is_better: bool = False
     told: Mapping[str, Any] = field(default_factory=dict)
+    tie: float = 0.0
 
-    def beats(self, other: float | None) -> bool:
-        """Whether this is strictly better than an earlier value."""
+    def beats(self, other: float | None, tie: float) -> bool:
+        """Whether this is strictly better than an earlier value and its tie."""
         if other is None:
             return math.isfinite(self.value)
+        if self.value == other:
+            return self.tie > tie
         return self.value < other if self.lower_is_better else self.value > other
 
 
@@ -106,6 +112,7 @@ class Fitted:
     best_step: int = 0
     best_epoch: float = 0.0
     best_score: float | None = None
+    best_tie: float = 0.0
     steps: int = 0
     tokens: int = 0
     seconds: float = 0.0
@@ -121,6 +128,7 @@ class _Position:
     step: int = 0
     best_step: int = 0
     best_score: float | None = None
+    best_tie: float = 0.0
     checks_without_gain: int = 0
     tokens: int = 0
     seconds: float = 0.0
@@ -289,6 +297,7 @@ def fit(
         best_step=position.best_step,
         best_epoch=round(position.best_step / plan.per_epoch, 4),
         best_score=position.best_score,
+        best_tie=position.best_tie,
         steps=position.step,
         tokens=position.tokens,
         seconds=position.seconds,
@@ -309,11 +318,13 @@ def _validate(
     processes: Processes,
 ) -> None:
     """Notes a score, keeps the weights if it is the best so far, and decides whether to stop early."""
-    improved = math.isfinite(score.value) if recipe.select == "last" else score.beats(position.best_score)
+    last = recipe.select == "last"
+    improved = math.isfinite(score.value) if last else score.beats(position.best_score, position.best_tie)
     if improved:
         if processes.first:
             save_tensors(dict(parameters), best)
-        position.best_score, position.best_step, position.checks_without_gain = score.value, position.step, 0
+        position.best_score, position.best_tie = score.value, score.tie
+        position.best_step, position.checks_without_gain = position.step, 0
     else:
         position.checks_without_gain += 1
     watcher.record(

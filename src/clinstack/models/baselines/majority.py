@@ -6,6 +6,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from clinstack.metrics.scorecard import SelectBy
 from clinstack.models.baseline import Arrays, Baseline, LabelledTexts
 
 
@@ -16,7 +17,9 @@ class Majority(Baseline):
         self.frequencies, self.kind = frequencies, kind
 
     @classmethod
-    def fit(cls, kind: str, train: LabelledTexts, valid: LabelledTexts, seed: int) -> Self:
+    def fit(
+        cls, kind: str, train: LabelledTexts, valid: LabelledTexts, seed: int, select_by: SelectBy = "auroc"
+    ) -> Self:
         """Counts."""
         return cls(train.labels.mean(axis=0), kind)
 

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.neural_network import MLPClassifier
 
-from clinstack.metrics.scorecard import selection_score
+from clinstack.metrics.scorecard import SelectBy, selection_score
 from clinstack.models.baseline import Arrays, Baseline, LabelledTexts
 from clinstack.models.tf_idf import TfIdfFeatures
 from clinstack.models.tf_idf_linear import SURE
@@ -27,18 +27,21 @@ class TfIdfMlp(Baseline):
         self.features, self.arrays = features, arrays
 
     @classmethod
-    def fit(cls, kind: str, train: LabelledTexts, valid: LabelledTexts, seed: int) -> Self:
+    def fit(
+        cls, kind: str, train: LabelledTexts, valid: LabelledTexts, seed: int, select_by: SelectBy = "auroc"
+    ) -> Self:
         """Trains for at most 30 epochs and keeps the best; stops when five were no better."""
         features = TfIdfFeatures.fit(train.texts)
         seen, judged = features.transform(train.texts), features.transform(valid.texts)
         target: NDArray[Any] = train.labels.astype(int) if kind == "multilabel" else train.labels.argmax(axis=1)
         classes = np.arange(train.labels.shape[1])
         network = MLPClassifier(hidden_layer_sizes=(HIDDEN,), batch_size=min(32, len(target)), random_state=seed)
-        best, best_score, without_gain = None, -np.inf, 0
+        best, best_score, without_gain = None, (-np.inf, 0.0), 0
         for _ in range(_EPOCHS):
             network.partial_fit(seen, target, classes=classes)
             tried = cls(features, _arrays(network, train.labels))
-            score = selection_score(kind, tried._of(judged), valid.labels)[1]
+            found = selection_score(kind, tried._of(judged), valid.labels, select_by)
+            score = found.value, found.tie
             if score > best_score:
                 best, best_score, without_gain = tried, score, 0
             else:

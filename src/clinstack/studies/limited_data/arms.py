@@ -5,7 +5,7 @@ its own size and in one that has as many weights as the bottleneck of 64. Beside
 Transformers from nothing, and baselines. Every arm but the baselines tries the same learning rates.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,8 @@ RATES = (3e-4, 1e-3, 3e-3)
 """Learning rates that every trained arm tries."""
 _REFERENCE = "adapter"
 """The head adapter whose number of weights the others are brought to."""
+_SELECT_BY = "f1-macro"
+"""On validation, since it is what arms are compared by on test."""
 _LORA = {"task_adapter": "lora", "rank": 8, "targets": "qv"}
 
 
@@ -49,11 +51,14 @@ class Arm:
 
 def make_arms(options: LimitedDataOptions) -> list[Arm]:
     """The arms that a study's options ask for. Raises BadInput for a name that is not known."""
-    arms = [_baseline(name) for name in _names(options.baselines, list(baselines()), "baseline")]
+    arms = [_baseline(name) for name in _names(options.baselines, dict.fromkeys(baselines(), ()), "baseline")]
     shared = _shared(options)
-    for name in _names(options.scratch, list(architectures()), "model from nothing", presets=True):
+    scratch = {name: kind.presets for name, kind in architectures().items()}
+    for name in _names(options.scratch, scratch, "model from nothing"):
         arms.append(Arm("scratch", name, "own", {**shared, "base": name}))
-    heads = _names(options.heads, ["none", *head_adapters()], "head adapter", presets=True)
+    heads = _names(
+        options.heads, {"none": (), **{name: kind.presets for name, kind in head_adapters().items()}}, "head adapter"
+    )
     for encoder in options.encoders:
         arms += _of_encoder(encoder, heads, options, shared)
     return arms
@@ -72,6 +77,7 @@ def _shared(options: LimitedDataOptions) -> dict[str, Any]:
         "head_rate": 1.0,
         "head_dropout": 0.1,
         "pooling": "mean",
+        "select_by": _SELECT_BY,
     }
 
 
@@ -97,13 +103,18 @@ def _of_encoder(encoder: str, heads: Sequence[str], options: LimitedDataOptions,
 
 
 def _baseline(name: str) -> Arm:
-    return Arm("baseline", name, "own", {"base": name}, rates=())
+    return Arm("baseline", name, "own", {"base": name, "select_by": _SELECT_BY}, rates=())
 
 
-def _names(given: str, known: Sequence[str], what: str, *, presets: bool = False) -> list[str]:
-    """Names joined by commas, none twice; some may have a preset behind a colon, which its maker checks."""
+def _names(given: str, known: Mapping[str, Collection[str]], what: str) -> list[str]:
+    """Names joined by commas, none twice, each alone or with one of its presets behind a colon. known: presets by name."""
     names = [one.strip() for one in given.split(",") if one.strip()]
     for name in names:
-        if (name.partition(":")[0] if presets else name) not in known:
-            raise BadInput(f"Unknown {what} {name!r}. {did_you_mean(name, known)}")
+        form, colon, preset = name.partition(":")
+        if form not in known:
+            raise BadInput(f"Unknown {what} {name!r}. {did_you_mean(form, known)}")
+        if colon and (not preset or preset not in known[form]):
+            choices = [one for one in known[form] if one]
+            said = did_you_mean(preset, choices) if choices else "It has none."
+            raise BadInput(f"{form} has no preset {preset!r}. {said}")
     return list(dict.fromkeys(names))

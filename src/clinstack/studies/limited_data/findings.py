@@ -5,8 +5,8 @@ arms differ by on the same notes; its interval holds the chance of the patients 
 """
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Literal
 
@@ -41,9 +41,10 @@ class Point:
         return over_seeds([one.draws for one in self.runs])
 
     @property
-    def validation(self) -> float:
-        """The mean validation score, by which the best arm is chosen."""
-        return float(np.mean([one.validation for one in self.runs]))
+    def validation(self) -> tuple[float, float]:
+        """The mean validation score, by which the best arm is chosen, and what decides between equals."""
+        value, tie = np.mean([one.validation for one in self.runs], axis=0).tolist()
+        return value, tie
 
     def mean(self, metric: str) -> float:
         """A metric's mean over splits; NaN if a run lacks it."""
@@ -99,11 +100,16 @@ class Crossing:
 
 @dataclass(frozen=True)
 class TaskFindings:
-    """All that is said of one task. points: by arm and place, of the main split.   by_line: all notes, split by line."""
+    """All that is said of one task.
+
+    points: by arm and place, of the main split.   by_line: all notes, split by line.   noisy: all notes, by arm and share of
+    wrong labels.
+    """
 
     task: str
-    points: Mapping[tuple[str, int], Point]
-    by_line: Mapping[str, Point]
+    points: dict[tuple[str, int], Point] = field(default_factory=dict)
+    by_line: dict[str, Point] = field(default_factory=dict)
+    noisy: dict[tuple[str, float], Point] = field(default_factory=dict)
 
     @cached_property
     def places(self) -> list[int]:
@@ -145,13 +151,18 @@ class TaskFindings:
             if name in last
         ]
 
+    def best_of_families(self) -> list[Point]:
+        """With all notes, the arm of each family that validation prefers."""
+        families = dict.fromkeys(point.arm.family for point in self.at(0))
+        return [best for family in families if (best := self.best(0, _of(family))) is not None]
+
     def hypotheses(self) -> list[Hypothesis]:
         """The four that were written down before the study ran (specification of the study, section 8.9)."""
         return [self._first(), self._second(), self._third(), self._fourth()]
 
     def crossing(self) -> Crossing | None:
         """Where the best frozen encoder overtakes the best model from nothing, along the logarithm of the notes."""
-        pairs = [(self.best(place, _is_frozen), self.best(place, _is_scratch)) for place in self.places]
+        pairs = [(self.best(place, _of("head")), self.best(place, _of("scratch"))) for place in self.places]
         both = [(frozen, scratch) for frozen, scratch in pairs if frozen is not None and scratch is not None]
         if len(both) < 2:
             return None
@@ -186,7 +197,7 @@ class TaskFindings:
     def _third(self) -> Hypothesis:
         pairs = []
         for place in self.places:
-            scratch, frozen = self.best(place, _is_scratch), self.best(place, _is_frozen)
+            scratch, frozen = self.best(place, _of("scratch")), self.best(place, _of("head"))
             if scratch is not None and frozen is not None and scratch.notes <= FEW:
                 pairs.append((scratch, frozen))
         statement = f"With up to {FEW} notes a model from nothing beats the best frozen encoder."
@@ -202,20 +213,20 @@ class TaskFindings:
 
 def findings_of(scored: Iterable[Scored], main: str) -> list[TaskFindings]:
     """The findings of every task. main: how the curves' parts were split."""
-    groups: dict[tuple[str, str, str, int], list[Scored]] = {}
+    groups: dict[tuple[str, str, float, str, int], list[Scored]] = {}
     for one in scored:
-        key = (one.trained.part.task, one.trained.part.by, one.trained.arm.name, one.trained.place)
+        key = (one.part.task, one.part.by, one.part.noise, one.trained.arm.name, one.trained.place)
         groups.setdefault(key, []).append(one)
-    points = {key: _point(runs) for key, runs in groups.items()}
-    tasks = dict.fromkeys(task for task, *_ in points)
-    return [
-        TaskFindings(
-            task,
-            {(name, place): one for (own, by, name, place), one in points.items() if (own, by) == (task, main)},
-            {name: one for (own, by, name, _), one in points.items() if own == task and by != main},
-        )
-        for task in tasks
-    ]
+    tasks: dict[str, TaskFindings] = {}
+    for (task, by, noise, name, place), runs in groups.items():
+        found = tasks.setdefault(task, TaskFindings(task))
+        if by != main:
+            found.by_line[name] = _point(runs)
+        elif noise:
+            found.noisy[name, noise] = _point(runs)
+        else:
+            found.points[name, place] = _point(runs)
+    return list(tasks.values())
 
 
 def crosses(notes: np.ndarray, ahead: np.ndarray) -> float:
@@ -274,9 +285,5 @@ def _is_structure(arm: Arm) -> bool:
     return arm.family == "head" and arm.head != PROBE
 
 
-def _is_frozen(arm: Arm) -> bool:
-    return arm.family == "head"
-
-
-def _is_scratch(arm: Arm) -> bool:
-    return arm.family == "scratch"
+def _of(family: str) -> Callable[[Arm], bool]:
+    return lambda arm: arm.family == family

@@ -27,11 +27,16 @@ SIZES = (50, 100, 200, 400, 800, 1600, 3200)
 """Training notes where nothing else is asked for: those of them that there are."""
 _SELECTED_BY = 8
 _LEAST_SELECTED_BY = 20
+_NOISE = 8
+"""Sets the random numbers of wrong labels apart from those of the splits."""
 
 
 @dataclass(frozen=True)
 class Part:
-    """A task folder that was drawn. size: its training notes.   whole: they are all that the split has."""
+    """A task folder that was drawn. size: its training notes.   whole: they are all that the split has.
+
+    noise: share of its training and validation notes whose labels are not theirs.
+    """
 
     task: str
     by: SplitBy
@@ -39,6 +44,7 @@ class Part:
     size: int
     whole: bool
     folder: Path
+    noise: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -64,11 +70,17 @@ def parse_sizes(given: str) -> list[int] | None:
 
 
 def draw_parts(
-    task: Task, by: SplitBy, seeds: Sequence[int], sizes: Sequence[int] | None, study: StudyLayout
+    task: Task,
+    by: SplitBy,
+    seeds: Sequence[int],
+    sizes: Sequence[int] | None,
+    study: StudyLayout,
+    noises: Sequence[float] = (),
 ) -> list[Part]:
     """The parts of a task, written where they are missing.
 
     sizes: of the training part, 0 for all; None for those of `SIZES` that each split has and that hold every class.
+    noises: shares of wrong labels, each of which all notes are drawn with once more.
     Raises BadInput if a size is more than there is, or leaves a class without a note, or if parts of the same name were drawn
     from other notes.
     """
@@ -82,17 +94,37 @@ def draw_parts(
             name: rows[nested_order(notes.labels[rows], seed)] for name, rows in (("train", train), ("valid", valid))
         }
         wanted = _fitting(notes.labels[train], seed) if sizes is None else sizes
-        for size in dict.fromkeys(size or len(train) for size in wanted):
+        clean = [(size, 0.0) for size in dict.fromkeys(size or len(train) for size in wanted)]
+        for size, noise in [*clean, *((len(train), noise) for noise in noises)]:
             order = orders["train"]
             chosen = order[take_subset(np.arange(len(order)), notes.labels[order], size, task.classes, what)]
-            part = Part(task.name, by, seed, size, size == len(train), study.part(task.name, by, seed, size))
+            folder = study.part(task.name, by, seed, size, noise)
+            part = Part(task.name, by, seed, size, size == len(train), folder, noise)
             if TaskLayout(part.folder).task.is_file():
                 _require_same(part, notes.hash)
             else:
                 selected = max(round(size / _SELECTED_BY), _LEAST_SELECTED_BY, 2 * len(task.classes))
-                _write(task, notes, {"train": chosen, "valid": orders["valid"][:selected], "test": test}, part)
+                rows = {"train": chosen, "valid": orders["valid"][:selected], "test": test}
+                mistaken = _mistake(notes.labels, task.kind, noise, seed)
+                _write(task, notes, rows, part, {"train": mistaken, "valid": mistaken, "test": notes.labels})
             found.append(part)
     return found
+
+
+def _mistake(labels: NDArray[np.bool_], kind: str, noise: float, seed: int) -> NDArray[np.bool_]:
+    """Labels (N, C) of which a share is wrong: another class, or all the labels of another note where a note may have several.
+
+    What is wrong at a smaller share is so at a larger one too.
+    """
+    chance = np.random.default_rng([seed, _NOISE])
+    wrong = chance.random(len(labels)) < noise
+    if kind == "multilabel":
+        other = labels[chance.permutation(len(labels))]
+    else:
+        classes = labels.shape[1]
+        moved = (labels.argmax(axis=1) + chance.integers(1, classes, len(labels))) % classes
+        other = np.eye(classes, dtype=bool)[moved]
+    return np.where(wrong[:, None], other, labels)
 
 
 def _fitting(labels: NDArray[np.bool_], seed: int) -> list[int]:
@@ -117,9 +149,26 @@ def _require_same(part: Part, content: str) -> None:
         )
 
 
-def _write(task: Task, notes: _Notes, rows: dict[str, NDArray[np.int64]], part: Part) -> None:
-    """A drawn task; split by line, every line counts as a patient of its own, or the folder would be refused."""
-    about = {"of": task.name, "hash": notes.hash, "by": part.by, "seed": part.seed, "size": part.size}
+def _write(
+    task: Task,
+    notes: _Notes,
+    rows: dict[str, NDArray[np.int64]],
+    part: Part,
+    labels: dict[str, NDArray[np.bool_]],
+) -> None:
+    """A drawn task; split by line, every line counts as a patient of its own, or the folder would be refused.
+
+    labels: what each part says of all notes (N, C).
+    """
+    about = {
+        "of": task.name,
+        "hash": notes.hash,
+        "by": part.by,
+        "seed": part.seed,
+        "size": part.size,
+        "noise": part.noise,
+    }
+    classes = np.array(task.classes, dtype=object)
     with TaskWriter(
         part.folder,
         name=task.name,
@@ -132,7 +181,8 @@ def _write(task: Task, notes: _Notes, rows: dict[str, NDArray[np.int64]], part: 
         build={"drawn": about},
     ) as out:
         for split, chosen in rows.items():
-            table = notes.table.take(np.sort(chosen))
+            chosen = np.sort(chosen)
+            table, said = notes.table.take(chosen), [classes[row].tolist() for row in labels[split][chosen]]
             ids = table.column("note_id").to_pylist()
             patients = table.column("patient_id").to_pylist() if part.by == "patient" else ids
-            out.write(split, ids, patients, table.column("text").to_pylist(), table.column("labels").to_pylist())
+            out.write(split, ids, patients, table.column("text").to_pylist(), said)

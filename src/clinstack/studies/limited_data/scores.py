@@ -5,7 +5,7 @@ All arms of a split are drawn on the same notes, and a patient weighs the same i
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,7 +13,7 @@ from sklearn.metrics import matthews_corrcoef, precision_recall_fscore_support
 
 from clinstack.metrics.decisions import Counts
 from clinstack.metrics.intervals import Draws, bootstrap_draws, shared_weights
-from clinstack.metrics.scorecard import probabilities, statistics
+from clinstack.metrics.scorecard import decide, statistics
 from clinstack.runs.atomic import read_json
 from clinstack.runs.layout import RunLayout
 from clinstack.studies.limited_data.arms import Arm
@@ -22,6 +22,18 @@ from clinstack.studies.report.gather import Predictions, Run, read_predictions
 
 HEADLINE = "f1_macro"
 """What arms are compared by."""
+_THRESHOLDS = np.linspace(0.01, 0.99, 99)
+
+
+class OfPart(Protocol):
+    """Something that belongs to a part of a task."""
+
+    @property
+    def part(self) -> Part:
+        """Which."""
+
+
+Run_co = TypeVar("Run_co", bound=OfPart)
 
 
 @dataclass(frozen=True)
@@ -37,46 +49,93 @@ class Trained:
 
 @dataclass(frozen=True)
 class Scored:
-    """A run with what it scored. metrics: on test.   validation: the score that selected.   draws: of the headline metric."""
+    """A run with what it scored. metrics: on test.   draws: of the headline metric.   patients: whose each test note is."""
 
     trained: Trained
     result: Mapping[str, Any]
     metrics: Mapping[str, float]
     draws: Draws
+    patients: Sequence[str]
 
     @property
-    def validation(self) -> float:
-        """The AUROC on the part's validation notes."""
-        return float(self.result["validation"]["value"])
+    def part(self) -> Part:
+        """What it was trained on."""
+        return self.trained.part
+
+    @property
+    def kind(self) -> str:
+        """The task's."""
+        return str(self.result["kind"])
+
+    @property
+    def temperature(self) -> float:
+        """What its logits are divided by to calibrate them, fitted on validation."""
+        return float(self.result["temperature"])
+
+    @property
+    def validation(self) -> tuple[float, float]:
+        """What the part's validation notes prefer it by: the value that selected, and what decides between equals."""
+        return validation_of(self.result)
 
 
 def score(trained: Sequence[Trained], patients: Mapping[str, Mapping[str, str]], resamples: int) -> list[Scored]:
     """Scores every run. patients: task -> note id -> whose it is, also where the split was by line."""
     found = []
-    for runs in _together(trained):
+    for runs in together(trained):
         results = [read_json(one.run.result) for one in runs]
-        said = [_predictions(one.run, result) for one, result in zip(runs, results, strict=True)]
+        said = [_predictions(one.run, result, "test") for one, result in zip(runs, results, strict=True)]
         whose = [patients[runs[0].part.task][note] for note in said[0].note_ids]
-        decided = [_decided(result["kind"], one.logits) for result, one in zip(results, said, strict=True)]
+        decided = [decide(result["kind"], one.logits) for result, one in zip(results, said, strict=True)]
 
         draws = bootstrap_draws(_headline(said[0].labels, decided), whose, resamples, weights=shared_weights)
         for number, (one, result, predicted) in enumerate(zip(runs, results, said, strict=True)):
-            metrics = named_metrics(result["kind"], predicted.labels, predicted.logits)
-            found.append(Scored(one, result, metrics, draws[number]))
+            valid = _predictions(one.run, result, "valid")
+            threshold = tuned_threshold(result["kind"], valid.labels, valid.logits)
+            metrics = named_metrics(result["kind"], predicted.labels, predicted.logits, threshold)
+            found.append(Scored(one, result, metrics, draws[number], whose))
     return found
 
 
-def named_metrics(kind: str, labels: NDArray[np.bool_], logits: NDArray[np.float64]) -> dict[str, float]:
+def validation_of(result: Mapping[str, Any]) -> tuple[float, float]:
+    """Value and tie of a run's validation."""
+    found = result["validation"]
+    return float(found["value"]), float(found["tie"])
+
+
+def predictions_of(one: Scored) -> Predictions:
+    """What a run said of its test notes."""
+    return _predictions(one.trained.run, one.result, "test")
+
+
+def tuned_threshold(kind: str, labels: NDArray[np.bool_], logits: NDArray[np.float64]) -> float | None:
+    """The probability from which on a label is decided, that gives the highest macro F1; of equals the nearest to one half.
+
+    labels, logits: (N, C) of the validation part.   None where the most likely of several classes is decided.
+    """
+    if kind == "multiclass":
+        return None
+    once = np.ones((1, len(labels)), dtype=np.int32)
+    scores = [float(Counts(labels, decide(kind, logits, one), once).f1_macro()[0]) for one in _THRESHOLDS]
+    return float(max(zip(scores, -np.abs(_THRESHOLDS - 0.5), _THRESHOLDS, strict=True))[2])
+
+
+def named_metrics(
+    kind: str, labels: NDArray[np.bool_], logits: NDArray[np.float64], threshold: float | None = None
+) -> dict[str, float]:
     """Metrics of test notes; each name says what is averaged. labels: (N, C).   logits: (N, C).
 
+    threshold: a tuned one, which macro F1 is given with besides.
     Precision and recall of what is never decided (or never true) are 0, as in scikit-learn's `zero_division=0`.
     """
-    decided, once = _decided(kind, logits), np.ones((1, len(labels)), dtype=np.int32)
+    decided, once = decide(kind, logits), np.ones((1, len(labels)), dtype=np.int32)
     found = {
         name: float(value[0]) for name, value in statistics(kind, logits, labels)(once).items() if isinstance(name, str)
     }
     precision, recall, f1, _ = precision_recall_fscore_support(labels, decided, average="macro", zero_division=0)
     found |= {"precision_macro": float(precision), "recall_macro": float(recall), HEADLINE: float(f1)}
+    if threshold is not None:
+        tuned = Counts(labels, decide(kind, logits, threshold), once)
+        found |= {f"{HEADLINE}_tuned": float(tuned.f1_macro()[0]), "threshold_tuned": threshold}
     if kind == "binary":
         positive = precision_recall_fscore_support(labels[:, 1], decided[:, 1], average="binary", zero_division=0)
         found |= dict(
@@ -102,23 +161,15 @@ def _headline(
     return lambda weights: {number: Counts(labels, chosen, weights).f1_macro() for number, chosen in enumerate(decided)}
 
 
-def _decided(kind: str, logits: NDArray[np.float64]) -> NDArray[np.bool_]:
-    """The class or labels that each note is given (N, C): the most likely one, or all from one half on."""
-    likely = probabilities(kind, logits)
-    if kind == "multilabel":
-        return np.asarray(likely >= 0.5)
-    return np.asarray(np.eye(likely.shape[1], dtype=bool)[likely.argmax(axis=1)])
-
-
-def _predictions(layout: RunLayout, result: Mapping[str, Any]) -> Predictions:
-    found = read_predictions(Run(layout.root.name, layout, result, {}, {}))
+def _predictions(layout: RunLayout, result: Mapping[str, Any], split: str) -> Predictions:
+    found = read_predictions(Run(layout.root.name, layout, result, {}, {}), split)
     assert found is not None, "a finished run has its predictions"
     return found
 
 
-def _together(trained: Iterable[Trained]) -> list[list[Trained]]:
+def together(runs: Iterable[Run_co]) -> list[list[Run_co]]:
     """Runs with the same test notes."""
-    groups: dict[tuple[str, str, int], list[Trained]] = {}
-    for one in trained:
+    groups: dict[tuple[str, str, int], list[Run_co]] = {}
+    for one in runs:
         groups.setdefault((one.part.task, one.part.by, one.part.seed), []).append(one)
     return list(groups.values())

@@ -23,9 +23,10 @@ from clinstack.studies.grid import Cell, Grid, make_cell
 from clinstack.studies.limited_data.arms import Arm, make_arms
 from clinstack.studies.limited_data.encoding import encode_once
 from clinstack.studies.limited_data.findings import findings_of
-from clinstack.studies.limited_data.page import write_findings
+from clinstack.studies.limited_data.latency import time_single_notes
+from clinstack.studies.limited_data.page import Findings, write_findings
 from clinstack.studies.limited_data.parts import Part, SplitBy, draw_parts, parse_sizes
-from clinstack.studies.limited_data.scores import Trained, score
+from clinstack.studies.limited_data.scores import Trained, score, validation_of
 from clinstack.studies.study import begin_study, train_more
 from clinstack.training.running import Silent, Witness
 
@@ -57,8 +58,8 @@ def limited_data(options: LimitedDataOptions, witness: Witness | None = None) ->
     protocol = options.model_dump(include=set(_PROTOCOL))
     begin_study(layout, tomli_w.dumps({"title": _TITLE, **protocol}))
     parts = _draw(options, tasks, layout, witness)
-    encode_once(options, [part.folder for part in parts if part.whole], layout, witness)
-    first = [part for part in parts if part.seed == 1 and part.by == _main(options)]
+    encode_once(options, [part.folder for part in parts if part.whole and not part.noise], layout, witness)
+    first = [part for part in parts if part.seed == 1 and part.by == _main(options) and not part.noise]
     others = [part for part in parts if part not in first]
     tried = [
         (_slot(arm, part), part, rate)
@@ -74,7 +75,7 @@ def limited_data(options: LimitedDataOptions, witness: Witness | None = None) ->
     for part in others:
         for arm in arms:
             like = replace(_slot(arm, part), by=_main(options))
-            if like in best:
+            if like in best and (arm.at_every_size or not part.noise):
                 chosen[_slot(arm, part), part] = _cell(arm, part, best[like], layout)
     whole = {cell.key: cell for cell in [*cells.values(), *chosen.values()]}
     begun = {cell.key for cell in cells.values()}  # what failed just now would fail again
@@ -90,7 +91,9 @@ def limited_data(options: LimitedDataOptions, witness: Witness | None = None) ->
     patients = {task.name: _patients(task) for task in tasks}
     scored = score(trained, patients, options.resamples)
     findings = findings_of(scored, _main(options))
-    return write_findings(options, scored, findings, [layout.run(cell.key) for cell in whole.values()], failed, layout)
+    seconds = {one.task: time_single_notes(one.at(0), layout, witness) for one in findings}
+    runs = [layout.run(cell.key) for cell in whole.values()]
+    return write_findings(options, Findings(scored, findings, seconds, runs, failed), layout)
 
 
 def _patients(task: Task) -> dict[str, str]:
@@ -117,7 +120,7 @@ def _draw(options: LimitedDataOptions, tasks: Sequence[Task], layout: StudyLayou
     parts: list[Part] = []
     for task in tasks:
         witness.says(f"Drawing parts of {task.name}")
-        parts += draw_parts(task, by, seeds, sizes, layout)
+        parts += draw_parts(task, by, seeds, sizes, layout, list(dict.fromkeys(options.label_noise)))
         if options.line_split == "largest" and by == "patient" and _share_patients(task):
             parts += draw_parts(task, "line", seeds, [0], layout)
     return parts
@@ -137,7 +140,8 @@ def _cell(arm: Arm, part: Part, rate: float | None, layout: StudyLayout) -> Cell
     trained = {"learning_rate": rate} if rate is not None else {}
     options = {**arm.options, **trained, "task": part.folder, "seed": part.seed, "resamples": _CELL_RESAMPLES}
     cell = make_cell(TrainOptions, options, arm.name, layout.runs)
-    return replace(cell, name=f"{arm.name}, {part.task}, {part.size:,} notes, {part.by} split {part.seed}")
+    noise = f", {part.noise:.0%} wrong labels" if part.noise else ""
+    return replace(cell, name=f"{arm.name}, {part.task}, {part.size:,} notes{noise}, {part.by} split {part.seed}")
 
 
 def _grid(cells: Iterable[Cell]) -> Grid:
@@ -146,9 +150,9 @@ def _grid(cells: Iterable[Cell]) -> Grid:
 
 def _best_rates(cells: dict[tuple[_Slot, Part, float | None], Cell], work: Work) -> dict[_Slot, float | None]:
     """The rate that each slot's validation part prefers, of those that could be trained; the lower of equals."""
-    scores: dict[_Slot, list[tuple[float, float]]] = {}
+    scores: dict[_Slot, list[tuple[tuple[float, float], float]]] = {}
     for (slot, _, rate), cell in cells.items():
         if work.finished(cell.key):
             result = read_json(RunLayout(work.layout.run(cell.key)).result)
-            scores.setdefault(slot, []).append((-result["validation"]["value"], rate or 0.0))
-    return {slot: min(found)[1] or None for slot, found in scores.items()}
+            scores.setdefault(slot, []).append((validation_of(result), -(rate or 0.0)))
+    return {slot: -max(found)[1] or None for slot, found in scores.items()}

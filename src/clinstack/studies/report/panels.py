@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from clinstack.metrics.calibration import expected_calibration_error, reliability
 from clinstack.metrics.decision_curve import decision_curve
 from clinstack.metrics.ranking import roc_curve
-from clinstack.metrics.scorecard import KINDS, probabilities
+from clinstack.metrics.scorecard import KINDS, foretold, probabilities
 from clinstack.studies.report import figures, words
 from clinstack.studies.report.figures import Axis, Series, Style
 from clinstack.studies.report.findings import Cell, Setup, TaskFindings
@@ -92,11 +92,7 @@ def reliability_figure(task: TaskFindings, names: Mapping[Setup, str], looks: Ma
     for cell, predictions in _drawn(task):
         if not np.isfinite(predictions.logits).all():
             continue
-        said, labels = probabilities(task.kind, predictions.logits), predictions.labels
-        if task.kind == "binary":
-            said, labels = said[:, 1], labels[:, 1]
-        elif task.kind == "multiclass":  # as the scorecard has it
-            said, labels = said.max(axis=1), said.argmax(axis=1) == labels.argmax(axis=1)
+        said, labels = foretold(task.kind, predictions.logits, predictions.labels)
         table = reliability(said, labels)
         points = tuple(zip(table.mean_probability.tolist(), table.observed_fraction.tolist(), strict=True))
         shares = tuple((table.entries / table.entries.sum()).tolist())

@@ -1,0 +1,72 @@
+"""The tables of what a limited-data study cost: one run of each arm, and the whole grid."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from clinstack.studies.limited_data.costs import cost_of, grid_totals, naive_passes
+from clinstack.studies.limited_data.findings import TaskFindings
+from clinstack.studies.report import words
+from clinstack.studies.report.tables import Group, Table
+from clinstack.training.machine import assumed_joules
+
+
+def cost_table(findings: Sequence[TaskFindings], single: Mapping[str, Mapping[str, float]]) -> Table:
+    """One run of each arm with all notes. single: task -> arm -> seconds for one note."""
+    rows: list[Any] = []
+    for task in findings:
+        rows.append(Group(task.task))
+        for point in task.at(0):
+            costs = [cost_of(one.result) for one in point.runs]
+            phases = [
+                words.duration(float(np.mean([one.seconds[phase] for one in costs]))) for phase in costs[0].seconds
+            ]
+            busy = float(np.mean([one.cpu_seconds for one in costs]))
+            peak, energy = max(one.peak_bytes for one in costs), f"{assumed_joules(busy) / 3600:.3f} Wh"
+            wait = f"{1000 * single[task.task][point.arm.name]:.1f} ms"
+            rows.append([point.arm.name, *phases, words.duration(busy), words.size(peak), energy, wait])
+    timed = ("Tokenise", "Encode", "Train", "Evaluate")
+    columns = ("Arm", *timed, "Processor time", "Peak memory", "Energy (assumed)", "One note")
+    return Table("One run on all notes, mean over splits", columns, rows)
+
+
+def total_table(runs: Sequence[Path], encoding: Mapping[str, Any]) -> Table:
+    """The sums of all runs by kind, and what reading by each encoder took. encoding: see `encode_once`."""
+    totals = grid_totals(runs)
+    rows: list[Any] = [
+        [
+            family,
+            f"{one.runs:,}",
+            words.duration(one.seconds),
+            words.duration(one.cpu_seconds),
+            f"{one.joules / 3600:.2f} Wh",
+        ]
+        for family, one in totals.items()
+    ]
+    for name, one in encoding.items():
+        rows.append(
+            [
+                f"reading all notes by {name}",
+                "1",
+                words.duration(one["seconds"]),
+                words.duration(one["cpu_seconds"]),
+                f"{assumed_joules(one['cpu_seconds']) / 3600:.2f} Wh",
+            ]
+        )
+    passes = sum(one["read"] for one in encoding.values())
+    if passes:
+        naive = naive_passes(runs)
+        ratio = f"{naive / passes:,.0f} times as many"
+        rows.append(
+            [
+                f"notes read by frozen encoders: {passes:,}; anew in every epoch of every run: {naive:,}",
+                "",
+                "",
+                "",
+                ratio,
+            ]
+        )
+    columns = ("What", "Runs", "Time, one after the other", "Processor time", "Energy (assumed)")
+    return Table("The whole grid, learning rates that were not chosen included", columns, rows)

@@ -1,0 +1,76 @@
+"""The pictures of a limited-data study: learning curves, and cost against quality."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from clinstack.studies.limited_data.costs import cost_of
+from clinstack.studies.limited_data.findings import TaskFindings
+from clinstack.studies.report import figures
+from clinstack.studies.report.figures import Axis, Series
+from clinstack.studies.report.panels import Figure
+
+_REFERENCE = "tf-idf"
+"""Stands in every panel."""
+
+
+def curves(findings: Sequence[TaskFindings]) -> list[Figure]:
+    """For each task a panel of baselines and models from nothing, and one for each encoder with its heads."""
+    drawn = []
+    for task in findings:
+        arms = {point.arm.name: point.arm for point in task.points.values()}
+        simple = [name for name, arm in arms.items() if arm.family in ("baseline", "scratch")]
+        panels = [(f"{task.task}: baselines and models from nothing", simple)]
+        for encoder in dict.fromkeys(arm.backbone for arm in arms.values() if arm.family in ("head", "lora")):
+            heads = [name for name, arm in arms.items() if arm.backbone == encoder and "(" not in arm.head]
+            panels.append((f"{task.task}: heads on {encoder}", [*heads, *([_REFERENCE] if _REFERENCE in arms else [])]))
+        drawn += [_curve_panel(title, names, task) for title, names in panels if names]
+    return drawn
+
+
+def _curve_panel(title: str, names: Sequence[str], task: TaskFindings) -> Figure:
+    series = []
+    for number, name in enumerate(names):
+        points = sorted(
+            (point for (own, _), point in task.points.items() if own == name), key=lambda point: point.notes
+        )
+        intervals = [point.draws.interval() for point in points]
+        series.append(
+            Series(
+                name,
+                tuple((point.notes, one.value) for point, one in zip(points, intervals, strict=True)),
+                figures.style(number),
+                tuple(0.0 for _ in points),
+                tuple((one.low, one.high) for one in intervals),
+            )
+        )
+    ends = "; ".join(f"{one.label} {one.points[-1][1]:.3f}" for one in series)
+    drawing = figures.line_panel(
+        title, f"With all notes: {ends}.", series, Axis("training notes", log=True), Axis("macro F1 on test")
+    )
+    return Figure(
+        drawing,
+        f"{title}. Bands: 95 % intervals.",
+        legend=tuple((figures.swatch(one.style), one.label) for one in series),
+    )
+
+
+def cost_pictures(findings: Sequence[TaskFindings]) -> list[Figure]:
+    """Macro F1 against the seconds of one run, all notes, a panel per task."""
+    drawn = []
+    for task in findings:
+        series = []
+        for number, point in enumerate(task.at(0)):
+            seconds = float(np.mean([sum(cost_of(one.result).seconds.values()) for one in point.runs]))
+            series.append(
+                Series(point.arm.name, ((max(seconds, 0.01), point.draws.value),), figures.style(number), (1.0,))
+            )
+        if series:
+            told = "; ".join(f"{one.label}: {one.points[0][0]:.1f} s, {one.points[0][1]:.3f}" for one in series)
+            title = f"{task.task}: cost against quality"
+            axes = Axis("seconds of one run", log=True), Axis("macro F1 on test")
+            drawing = figures.line_panel(title, told, series, *axes)
+            drawn.append(
+                Figure(drawing, f"{title}.", legend=tuple((figures.swatch(one.style), one.label) for one in series))
+            )
+    return drawn

@@ -1,0 +1,228 @@
+"""The tables of a limited-data study that say how good the arms are, one per question."""
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from clinstack.metrics.intervals import Interval
+from clinstack.studies.limited_data.calibration import BINS, Calibrated
+from clinstack.studies.limited_data.findings import Difference, Hypothesis, Point, TaskFindings
+from clinstack.studies.limited_data.slices import Slice, share_nearly_trained
+from clinstack.studies.report import words
+from clinstack.studies.report.tables import Group, Measured, Table
+
+_FAMILIES = {
+    "baseline": "Baselines",
+    "scratch": "From nothing",
+    "head": "Frozen encoders",
+    "lora": "Encoders with LoRA",
+}
+
+
+def headline_table(findings: Sequence[TaskFindings]) -> Table:
+    """Every arm on every task with all notes, by family."""
+    rows: list[Any] = []
+    highest = {task.task: max(task.at(0), key=lambda point: point.draws.value, default=None) for task in findings}
+    heading = None
+    for name, points in _at_all(findings).items():
+        first = next(iter(points.values()))
+        if first.arm.family != heading:
+            heading = first.arm.family
+            rows.append(Group(_FAMILIES[heading]))
+        cells = [_measured(points.get(task.task), highest[task.task], task) for task in findings]
+        rows.append([name, words.whole(_trainable(first)), *cells])
+    columns = ["Arm", "Weights", *(task.task for task in findings)]
+    return Table("Macro F1 on test with all training notes", columns, rows)
+
+
+def _at_all(findings: Sequence[TaskFindings]) -> dict[str, dict[str, Point]]:
+    """Arm name -> task -> point on all notes, by family."""
+    found: dict[str, dict[str, Point]] = {}
+    for family in _FAMILIES:
+        for task in findings:
+            for point in task.at(0):
+                if point.arm.family == family:
+                    found.setdefault(point.arm.name, {})[task.task] = point
+    return found
+
+
+def _measured(point: Point | None, highest: Point | None, task: TaskFindings) -> Measured | str:
+    if point is None or highest is None:
+        return words.NONE
+    interval = point.draws.interval()
+    if point is highest:
+        others = [one for one in task.at(0) if one is not point]
+        best = all(point.minus(one).interval().low > 0 for one in others)
+        return Measured(
+            words.figure(interval.value), words.limits(interval.low, interval.high), best=best, near=not best
+        )
+    near = not highest.minus(point).interval().low > 0
+    return Measured(words.figure(interval.value), words.limits(interval.low, interval.high), near=near)
+
+
+def _trainable(point: Point) -> float:
+    return float(np.mean([one.result["parameters"]["trainable"] for one in point.runs]))
+
+
+def curve_table(findings: Sequence[TaskFindings]) -> Table:
+    """Macro F1 by number of training notes."""
+    places = sorted({place for task in findings for place in task.places}, key=lambda place: place or math.inf)
+    rows: list[Any] = []
+    for task in findings:
+        rows.append(Group(task.task))
+        for name in dict.fromkeys(name for name, _ in task.points):
+            points = [task.points.get((name, place)) for place in places]
+            rows.append([name, *(words.figure(point.draws.value) if point else words.NONE for point in points)])
+    columns = ["Arm", *(f"{place:,}" if place else "all" for place in places)]
+    return Table("Macro F1 on test by number of training notes, mean over splits", columns, rows)
+
+
+def structure_table(findings: Sequence[TaskFindings]) -> Table:
+    """Every head adapter against its probe."""
+    rows: list[Any] = []
+    for task in findings:
+        differences = task.structures()
+        rows += [Group(task.task), *map(_difference_row, differences)] if differences else []
+    caption = "Each head adapter minus the linear probe of its encoder; Holm's correction over all rows of a task"
+    return Table(caption, ("Arm", "Notes", "Difference", "95 % interval", "p", "p (Holm)"), rows)
+
+
+def _difference_row(one: Difference) -> list[str]:
+    place = f"{one.place:,}" if one.place else "all"
+    limits = words.signed_limits(one.interval)
+    return [
+        one.first,
+        place,
+        words.signed(one.interval.value),
+        limits,
+        words.p_value(one.p_value),
+        words.p_value(one.p_holm),
+    ]
+
+
+def hypothesis_table(findings: Sequence[TaskFindings]) -> Table:
+    """What was asked before the study ran, and the answers."""
+    rows: list[Any] = []
+    for task in findings:
+        rows += [Group(task.task), *map(_hypothesis_row, task.hypotheses())]
+    columns = ("", "Statement", "Verdict", "Difference", "95 % interval", "Of what")
+    return Table("Hypotheses", columns, rows, headings=2, numbers=False)
+
+
+def _hypothesis_row(one: Hypothesis) -> list[str]:
+    value = words.signed(one.interval.value) if one.interval else words.NONE
+    return [one.name, one.statement, one.verdict, value, _limits(one.interval), one.compared]
+
+
+def _limits(interval: Interval | None) -> str:
+    return words.signed_limits(interval) if interval else words.NONE
+
+
+def crossing_table(findings: Sequence[TaskFindings]) -> Table:
+    """Where frozen encoders overtake models from nothing."""
+    rows = []
+    for task in findings:
+        found = task.crossing()
+        if found:
+            low, high = (_notes(limit) for limit in (found.low, found.high))
+            rows.append([task.task, _notes(found.notes), f"{low} to {high}", f"{found.never:.0%}"])
+    caption = "Training notes from which the best frozen encoder is ahead of the best model from nothing, and stays so"
+    return Table(caption, ("Task", "Notes", "95 % interval", "Not ahead with any size, of resamples"), rows)
+
+
+def _notes(value: float) -> str:
+    return "never" if math.isinf(value) else "always" if value == 0 else f"{value:,.0f}"
+
+
+def leakage_table(findings: Sequence[TaskFindings]) -> Table | None:
+    """All notes split by patient and by line; None where no task was split by line."""
+    rows: list[Any] = []
+    for task in findings:
+        found = task.leakage()
+        if found:
+            shares = [share_nearly_trained(point) for point in (found[0][1], found[0][0])]
+            said = f"test notes that are nearly a training note: {shares[0]:.1%} by patient, {shares[1]:.1%} by line"
+            rows.append(Group(task.task, said))
+        rows += [
+            [
+                line.arm.name,
+                words.figure(patient.draws.value),
+                words.figure(line.draws.value),
+                words.signed(gap.value),
+                words.signed_limits(gap),
+            ]
+            for line, patient, gap in found
+        ]
+    columns = ("Arm", "Split by patient", "Split by line", "Difference", "95 % interval")
+    return Table("Macro F1, all notes", columns, rows) if rows else None
+
+
+def calibration_table(findings: Sequence[tuple[str, Sequence[Calibrated]]]) -> Table:
+    """How well the probabilities hold. findings: of each task."""
+    rows: list[Any] = []
+    for task, found in findings:
+        rows += [Group(task), *map(_calibration_row, found)]
+    columns = ("Arm", "Error", "Error, scaled", "Log loss", "Brier", "of it reliability", "Resolution")
+    return Table(f"Calibration on test with all notes, in {BINS} bins of as many notes each", columns, rows)
+
+
+def _calibration_row(one: Calibrated) -> list[Any]:
+    errors = [Measured(words.figure(each.value), words.limits(each.low, each.high)) for each in (one.error, one.scaled)]
+    return [one.arm.name, *errors, *map(words.figure, (one.log_loss, one.brier, one.reliability, one.resolution))]
+
+
+def slice_table(findings: Sequence[tuple[str, Sequence[Slice]]]) -> Table | None:
+    """The best arm of each family on the notes that have something and on the others; None where no note has anything."""
+    rows: list[Any] = []
+    for task, found in findings:
+        for what in dict.fromkeys(one.what for one in found):
+            of_mark = [one for one in found if one.what == what]
+            having, others = of_mark[0].notes
+            rows.append(Group(f"{task}: {what}", f"{having:,.0f} test notes are, {others:,.0f} are not"))
+            rows += map(_slice_row, of_mark)
+    columns = ("Arm", "These notes", "The others", "Difference", "95 % interval")
+    return Table("Macro F1 with all training notes", columns, rows) if rows else None
+
+
+def _slice_row(one: Slice) -> list[Any]:
+    sides = [Measured(words.figure(each.value), words.limits(each.low, each.high)) for each in (one.having, one.others)]
+    return [one.arm.name, *sides, words.signed(one.difference.value), words.signed_limits(one.difference)]
+
+
+def noise_table(findings: Sequence[TaskFindings]) -> Table | None:
+    """Macro F1 by share of wrong labels; None where none were made."""
+    shares = sorted({share for task in findings for _, share in task.noisy})
+    rows: list[Any] = []
+    for task in findings:
+        names = list(dict.fromkeys(name for name, _ in task.noisy))
+        rows += [Group(task.task)] if names else []
+        for name in names:
+            clean, noisy = task.points.get((name, 0)), [task.noisy.get((name, share)) for share in shares]
+            cells = [words.figure(point.draws.value) if point else words.NONE for point in (clean, *noisy)]
+            last = noisy[-1].minus(clean).interval() if clean and noisy[-1] else None
+            rows.append([name, *cells, words.signed(last.value) if last else words.NONE, _limits(last)])
+    columns = ("Arm", "0 %", *(f"{share:.0%}" for share in shares), "From first to last", "95 % interval")
+    return (
+        Table("Macro F1 on test by share of wrong labels in training and validation, all notes", columns, rows)
+        if rows
+        else None
+    )
+
+
+def metric_tables(findings: Sequence[TaskFindings]) -> list[Table]:
+    """Every metric of every arm with all notes, a table per task."""
+    made = []
+    for task in findings:
+        points = task.at(0)
+        names = list(dict.fromkeys(name for point in points for one in point.runs for name in one.metrics))
+        rows = [[point.arm.name, *(_mean_and_spread(point, name) for name in names)] for point in points]
+        made.append(Table(f"{task.task}: mean and standard deviation over splits", ["Arm", *names], rows))
+    return made
+
+
+def _mean_and_spread(point: Point, metric: str) -> str:
+    mean, spread = point.mean(metric), point.spread(metric)
+    digits = 1 if metric.endswith(("positives", "negatives")) else 3
+    return words.figure(mean, digits) + (f" ± {spread:.{digits}f}" if math.isfinite(spread) else "")
