@@ -136,6 +136,15 @@ FROM_SCRATCH: dict[str, Any] = {
     "patience": 5,
 }
 """What a small model that is trained from nothing changes of the defaults; what is given beats it."""
+SETFIT: dict[str, Any] = {
+    "task_adapter": "none",
+    "pooling": "mean",
+    "head_rate": 1.0,
+    "learning_rate": 1e-2,
+    "max_tokens": 256,
+    "epochs": 16,
+}
+"""Likewise an encoder that SetFit tunes; rate and epochs of its head are the library's."""
 _ARCHITECTURES = "clinstack.models.scratch"
 
 
@@ -144,7 +153,8 @@ class TrainOptions(TrainingOptions):
 
     base: str
     """Base model: a folder, a hub id, or tiny-base; or a small model from nothing: transformer, transformer:keras,
-    transformer:mean, moe-transformer, moe-transformer:keras; or a baseline: majority, tf-idf, tf-idf-svm, tf-idf-mlp."""
+    transformer:mean, moe-transformer, moe-transformer:keras; or setfit:ENCODER, which SetFit tunes on pairs of notes (needs
+    clinstack[setfit]); or a baseline: majority, tf-idf, tf-idf-svm, tf-idf-mlp."""
     task: Path
     """Task folder, made by `clinstack data`."""
     out: Path
@@ -207,8 +217,9 @@ class TrainOptions(TrainingOptions):
     @model_validator(mode="before")
     @classmethod
     def _follow_profile(cls, given: dict[str, Any]) -> dict[str, Any]:
-        fresh = str(given.get("base")).partition(":")[0] in names(_ARCHITECTURES)
-        return {**(FROM_SCRATCH if fresh else {}), **PROFILES.get(str(given.get("profile")), {}), **given}
+        kind = str(given.get("base")).partition(":")[0]
+        of_base = FROM_SCRATCH if kind in names(_ARCHITECTURES) else SETFIT if kind == "setfit" else {}
+        return {**of_base, **PROFILES.get(str(given.get("profile")), {}), **given}
 
     @model_validator(mode="after")
     def _name_the_head_adapter(self) -> "TrainOptions":
@@ -392,6 +403,8 @@ class LimitedDataOptions(EngineOptions):
     """Task folders, or folders that hold them; may be given several times. Their notes are split anew for each seed."""
     encoders: list[str] = []
     """BERT-type bases that stay frozen (or get a LoRA): folders or hub ids; may be given several times."""
+    setfit: list[str] = []
+    """Encoders that SetFit tunes on pairs, with up to 200 notes (needs clinstack[setfit]); may be given several times."""
     sizes: str = "auto"
     """Training notes, joined by commas, all for all of them; auto takes 50, 100, 200, ... as far as there are."""
     seeds: int = Field(default=5, ge=1)

@@ -23,6 +23,7 @@ from clinstack.errors import BadInput
 from clinstack.models.from_scratch import is_from_scratch, makes, register_architectures, shape_from_scratch
 from clinstack.models.note_attention import NAME
 from clinstack.models.quantized import Quantize, count, hash_of_rounded, loading, multiply_exactly
+from clinstack.models.sentence_encoder import encoder_of
 from clinstack.models.tokenizer import AssumedTokenizer, NoteTokenizer
 from clinstack.models.virtual_tokens import VirtualTokens, lengths_of_notes
 
@@ -288,6 +289,7 @@ def shape_of(base: str, quantize: Quantize | None = None) -> Backbone:
     if is_from_scratch(base):
         tokenizer: Any = AssumedTokenizer()
         return Backbone(base, Path(base), "not hashed", shape_from_scratch(base), tokenizer, quantize)
+    base = encoder_of(base) or base
     path = find_base(base, weights=False)
     quieten()
     register_architectures()
@@ -322,6 +324,8 @@ def find_base(base: str, *, weights: bool = True) -> Path:
         raise BadInput(
             f"{base} is trained from nothing by `clinstack train`, so there is no base of that name to adapt."
         )
+    if encoder := encoder_of(base):
+        raise BadInput(f"{base} is what `clinstack train` makes of {encoder}. Give {encoder} itself.")
     path = Path(base)
     if path.is_dir():
         if not (path / "config.json").is_file():

@@ -26,7 +26,6 @@ from clinstack.models.adapter_files import save_adapter
 from clinstack.models.baseline import baselines
 from clinstack.models.classifier import Classifier, HeadForm
 from clinstack.models.features import features_used, open_reader
-from clinstack.models.from_scratch import is_from_scratch
 from clinstack.models.note_classifier import NoteClassifier, Pooled, save_head
 from clinstack.models.window import Encoded, Window
 from clinstack.runs.array_store import ArrayStore
@@ -34,11 +33,11 @@ from clinstack.runs.folder import RunFolder
 from clinstack.runs.lineage import hash_files
 from clinstack.training.baseline_run import train_baseline
 from clinstack.training.batches import LabelledNotes, NoteBatch, PooledBatch, PooledNotes
-from clinstack.training.fresh_base import ORIGIN, prepare_fresh_base, save_fresh_base
 from clinstack.training.label_loss import class_weights, frequencies, label_loss
 from clinstack.training.loop import Batches, Fitted, Loss, Score, fit
 from clinstack.training.machine import choose_autocast, choose_device, measured
 from clinstack.training.outcome import SplitNotes, write_outcome
+from clinstack.training.own_base import makes_own_base, prepare_own_base, save_own_base
 from clinstack.training.processes import Processes
 from clinstack.training.proof import AdapterProof, Snapshot, prove, prove_loaded
 from clinstack.training.running import (
@@ -88,10 +87,11 @@ def _train_stack(
     options: TrainOptions, task: Task, device: str, witness: Witness, held: ExitStack, *, only_train: bool
 ) -> dict[str, Any]:
     slots = make_slots(options)
-    if is_from_scratch(options.base):
+    spent: dict[str, Any] = {}
+    if makes_own_base(options):
         place = Path(held.enter_context(TemporaryDirectory(prefix="clinstack-")))
-        backbone = prepare_fresh_base(options, task, device, witness, place)
-        base = {"name": options.base, "hash": f"{ORIGIN}:{options.base}", "path": options.base}
+        with measured(spent, "make", device):
+            backbone, base = prepare_own_base(options, task, device, witness, place)
     else:
         backbone = prepare_base(options, device, witness)
         base = base_origin(options.base, backbone)
@@ -107,7 +107,7 @@ def _train_stack(
 
     def work(run: RunFolder, only_train: bool = only_train) -> dict[str, Any]:
         with ExitStack() as read:
-            run_of = _Training(options, task, classifier, run, origin, witness, read)
+            run_of = _Training(options, task, classifier, run, origin, witness, read, spent)
             return run_of.trained() if only_train else run_of.result()
 
     def helps(run: RunFolder) -> None:
@@ -129,16 +129,17 @@ class _Training:
         origin: dict[str, Any],
         witness: Witness,
         held: ExitStack,
+        spent: dict[str, Any],
     ):
         self.options, self.task, self.classifier, self.run = options, task, classifier, run
-        self.origin, self.witness, self.held = origin, witness, held
+        self.origin, self.witness, self.held, self.spent = origin, witness, held, spent
         self.stack, self.head = classifier.stack, classifier.head
         self.device = self.stack.backbone.device
         self.weights = self.stack.weights_total
 
     def trained(self) -> dict[str, Any]:
         """Trains, or finds it done; returns the score that selects, and what it cost."""
-        cost: dict[str, Any] = {}
+        cost: dict[str, Any] = dict(self.spent)
         device = str(self.device)
         self.witness.says("Reading the notes")
         with measured(cost, "tokenise", device):
@@ -274,7 +275,7 @@ class _Training:
         terms = sorted({*task.terms, *(term for slot in self.stack.slots for term in slot.adapter.terms)})
         parents: tuple[str, ...] = ()
         adapters = []
-        own = save_fresh_base(backbone, layout.base) if is_from_scratch(options.base) else None
+        own = save_own_base(backbone, layout.base) if makes_own_base(options) else None
         for slot in () if own else self.stack.slots:  # a base of its own holds all that was learned
             name = slot.adapter.name
             saved = save_adapter(layout.adapter(name), slot.adapter, self.stack, parents, terms)

@@ -1,14 +1,15 @@
 """The models that a limited-data study compares, each an arm: what it is called, what kind it is, its options of step 2.
 
 A frozen encoder is read once, and a head is trained on it: a linear one (the probe), or one with a head adapter before it, in
-its own size and in one that has as many weights as the bottleneck of 64. Beside these: the encoder with a real LoRA, small
-Transformers from nothing, and baselines. Every arm but the baselines tries the same learning rates.
+its own size and in one that has as many weights as the bottleneck of 64. Beside these: the encoder with a real LoRA, encoders
+that SetFit tunes, small Transformers from nothing, and baselines. Every arm but these last and SetFit tries the same learning
+rates.
 """
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from clinstack.config import LimitedDataOptions
 from clinstack.errors import BadInput, did_you_mean
@@ -16,12 +17,16 @@ from clinstack.models.backbone import base_name, shape_of
 from clinstack.models.baseline import baselines
 from clinstack.models.from_scratch import architectures
 from clinstack.models.head_adapter import head_adapters, size_of_weights
+from clinstack.models.sentence_encoder import PREFIX
+from clinstack.studies.limited_data.parts import Part
 
 PROBE, EQUAL = "linear probe", "equal"
 RATES = (3e-4, 1e-3, 3e-3)
 """Learning rates that every trained arm tries."""
 _REFERENCE = "adapter"
 """The head adapter whose number of weights the others are brought to."""
+_FEW = 200
+"""Most training notes of SetFit: it is made for few, and forty pairs a note are read."""
 _SELECT_BY = "f1-macro"
 """On validation, since it is what arms are compared by on test."""
 _LORA = {"task_adapter": "lora", "rank": 8, "targets": "qv"}
@@ -31,9 +36,9 @@ _LORA = {"task_adapter": "lora", "rank": 8, "targets": "qv"}
 class Arm:
     """A model of the study.
 
-    family: head (on a frozen encoder), lora, scratch or baseline.   backbone: the encoder's name, or the model's own.
+    family: head (on a frozen encoder), lora, setfit, scratch or baseline.   backbone: the encoder's name, or the model's own.
     head: the probe, or a head adapter's name; `equal` in brackets says that its size is brought to the reference's weights.
-    at_every_size: else it is trained on all notes alone.
+    sizes: which parts it is trained on.
     """
 
     family: str
@@ -41,12 +46,18 @@ class Arm:
     head: str
     options: dict[str, Any] = field(hash=False)
     rates: tuple[float, ...] = RATES
-    at_every_size: bool = True
+    sizes: Literal["all", "largest", "few"] = "all"
 
     @property
     def name(self) -> str:
         """As tables have it."""
-        return f"{self.backbone} + {self.head}" if self.family in ("head", "lora") else self.backbone
+        return f"{self.backbone} + {self.head}" if self.family in ("head", "lora", "setfit") else self.backbone
+
+    def learns_from(self, part: Part) -> bool:
+        """Whether it is trained on a part: what reads anew every epoch may be on some alone, and with labels as they are."""
+        if self.sizes == "all":
+            return True
+        return not part.noise and (part.whole if self.sizes == "largest" else part.size <= _FEW)
 
 
 def make_arms(options: LimitedDataOptions) -> list[Arm]:
@@ -56,6 +67,10 @@ def make_arms(options: LimitedDataOptions) -> list[Arm]:
     scratch = {name: kind.presets for name, kind in architectures().items()}
     for name in _names(options.scratch, scratch, "model from nothing"):
         arms.append(Arm("scratch", name, "own", {**shared, "base": name}))
+    for encoder in options.setfit:
+        base = f"{PREFIX}{_place(encoder)}"
+        machine = {key: shared[key] for key in ("device", "max_tokens", "select_by")}
+        arms.append(Arm("setfit", base_name(encoder), "SetFit", {**machine, "base": base}, rates=(), sizes="few"))
     heads = _names(
         options.heads, {"none": (), **{name: kind.presets for name, kind in head_adapters().items()}}, "head adapter"
     )
@@ -82,8 +97,7 @@ def _shared(options: LimitedDataOptions) -> dict[str, Any]:
 
 
 def _of_encoder(encoder: str, heads: Sequence[str], options: LimitedDataOptions, shared: dict[str, Any]) -> list[Arm]:
-    base = str(Path(encoder).resolve()) if Path(encoder).is_dir() else encoder
-    name, width = base_name(encoder), shape_of(encoder).width
+    base, name, width = _place(encoder), base_name(encoder), shape_of(encoder).width
     frozen = {**shared, "base": base, "task_adapter": "none"}
     budget = head_adapters()[_REFERENCE].weights(width, head_adapters()[_REFERENCE].default_size(width))
     arms = []
@@ -97,9 +111,13 @@ def _of_encoder(encoder: str, heads: Sequence[str], options: LimitedDataOptions,
             sized = {"head_adapter": head, "head_size": size_of_weights(head, width, budget)}
             arms.append(Arm("head", name, f"{head} ({EQUAL})", {**frozen, **sized}))
     if options.lora != "none":
-        everywhere = options.lora == "all"
-        arms.append(Arm("lora", name, "LoRA", {**shared, "base": base, **_LORA}, at_every_size=everywhere))
+        arms.append(Arm("lora", name, "LoRA", {**shared, "base": base, **_LORA}, sizes=options.lora))
     return arms
+
+
+def _place(encoder: str) -> str:
+    """The encoder's folder as any process finds it, or its hub id."""
+    return str(Path(encoder).resolve()) if Path(encoder).is_dir() else encoder
 
 
 def _baseline(name: str) -> Arm:

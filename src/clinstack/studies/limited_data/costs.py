@@ -7,12 +7,15 @@ from pathlib import Path
 from typing import Any
 
 from clinstack.data.task import open_task
+from clinstack.models.sentence_encoder import encoder_of
 from clinstack.runs.atomic import read_json
 from clinstack.runs.folder import read_events
 from clinstack.runs.layout import RunLayout
 from clinstack.training.machine import assumed_joules
 
 PHASES = ("tokenise", "encode", "train", "evaluate")
+_PARTS = {"tokenise": ["tokenise"], "encode": ["encode"], "train": ["make", "train"], "evaluate": ["evaluate"]}
+"""What a run's cost calls the parts of a phase; a base that the run makes for itself is made by training."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +49,7 @@ def cost_of(result: Mapping[str, Any]) -> Cost:
     """What a run's result says."""
     cost = result["cost"]
     return Cost(
-        {phase: float(cost.get(phase, {}).get("seconds", 0.0)) for phase in PHASES},
+        {phase: sum(float(cost.get(one, {}).get("seconds", 0.0)) for one in _PARTS[phase]) for phase in PHASES},
         sum(float(one["cpu_seconds"]) for one in cost.values()),
         max(int(one["peak_bytes"]) for one in cost.values()),
     )
@@ -82,6 +85,8 @@ _HEADS = "heads on frozen encoders"
 
 
 def _kind(result: Mapping[str, Any]) -> str:
+    if encoder_of(str(result["base"]["name"])):
+        return "encoders tuned by SetFit"
     names = {"baseline": "baselines", "full": "models from nothing", "head-only": _HEADS, "task": "encoders with LoRA"}
     return names.get(str(result["variant"]), str(result["variant"]))
 

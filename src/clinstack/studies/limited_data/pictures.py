@@ -21,7 +21,7 @@ def curves(findings: Sequence[TaskFindings]) -> list[Figure]:
         arms = {point.arm.name: point.arm for point in task.points.values()}
         simple = [name for name, arm in arms.items() if arm.family in ("baseline", "scratch")]
         panels = [(f"{task.task}: baselines and models from nothing", simple)]
-        for encoder in dict.fromkeys(arm.backbone for arm in arms.values() if arm.family in ("head", "lora")):
+        for encoder in dict.fromkeys(arm.backbone for arm in arms.values() if arm.family in ("head", "lora", "setfit")):
             heads = [name for name, arm in arms.items() if arm.backbone == encoder and "(" not in arm.head]
             panels.append((f"{task.task}: heads on {encoder}", [*heads, *([_REFERENCE] if _REFERENCE in arms else [])]))
         drawn += [_curve_panel(title, names, task) for title, names in panels if names]

@@ -65,7 +65,7 @@ def limited_data(options: LimitedDataOptions, witness: Witness | None = None) ->
         (_slot(arm, part), part, rate)
         for part in first
         for arm in arms
-        if arm.at_every_size or part.whole
+        if arm.learns_from(part)
         for rate in arm.rates or (None,)
     ]
     cells = {(slot, part, rate): _cell(slot.arm, part, rate, layout) for slot, part, rate in tried}
@@ -75,7 +75,7 @@ def limited_data(options: LimitedDataOptions, witness: Witness | None = None) ->
     for part in others:
         for arm in arms:
             like = replace(_slot(arm, part), by=_main(options))
-            if like in best and (arm.at_every_size or not part.noise):
+            if like in best and arm.learns_from(part):
                 chosen[_slot(arm, part), part] = _cell(arm, part, best[like], layout)
     whole = {cell.key: cell for cell in [*cells.values(), *chosen.values()]}
     begun = {cell.key for cell in cells.values()}  # what failed just now would fail again

@@ -18,6 +18,7 @@ _FAMILIES = {
     "scratch": "From nothing",
     "head": "Frozen encoders",
     "lora": "Encoders with LoRA",
+    "setfit": "Encoders tuned by SetFit",
 }
 
 

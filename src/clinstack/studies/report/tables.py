@@ -189,7 +189,7 @@ def cost_table(found: Gathered, tasks: Sequence[TaskFindings], names: Mapping[Se
     return Table("Cost of a run: mean over seeds, and the highest peak memory", columns, rows)
 
 
-_PHASES = ("tokenise", "encode", "train", "evaluate")
+_PHASES = ("make", "tokenise", "encode", "train", "evaluate")
 
 
 def _costs(runs: Sequence[Run]) -> list[str]:
@@ -197,10 +197,12 @@ def _costs(runs: Sequence[Run]) -> list[str]:
         return [run.result.get("cost", {}).get(phase, {}).get(key) for run in runs]
 
     peaks = [peak for phase in _PHASES for peak in part(phase, "peak_bytes") if peak is not None]
-    # What is read once for all epochs is a part of the training.
+    # What is read once for all epochs, or makes a base first, is a part of the training.
     trained = [
-        train + (read or 0) if train is not None else None
-        for train, read in zip(part("train", "seconds"), part("encode", "seconds"), strict=True)
+        train + (read or 0) + (made or 0) if train is not None else None
+        for train, read, made in zip(
+            part("train", "seconds"), part("encode", "seconds"), part("make", "seconds"), strict=True
+        )
     ]
     return [
         words.duration(_mean(trained)),

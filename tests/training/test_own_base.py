@@ -1,12 +1,16 @@
-"""Runs that begin with no base: trained, loaded, kept in a library, a base for others, refused."""
+"""Runs that make their own base, from nothing or by SetFit: trained, loaded, kept in a library, a base for others, refused."""
 
 import json
 import shutil
+import sys
 
 import numpy as np
 import pyarrow.compute as pc
 import pytest
+import torch
+from model_families import make_family
 from pyarrow import parquet
+from safetensors.torch import load_file
 from stopping import StopsAfter
 
 from clinstack.config import AdaptOptions, TrainOptions, make_options
@@ -158,3 +162,74 @@ def test_what_it_cannot_have_is_refused(options, clinical_run, small_corpus, tmp
     assert refused(lambda: adapt(AdaptOptions(base=own, corpus=small_corpus, out=tmp_path / "c", max_tokens=32))) == (
         f"Base {own} was trained for a task from nothing and cannot foretell or restore words."
     )
+
+
+@pytest.fixture(scope="module")
+def encoder(tmp_path_factory):
+    return make_family(tmp_path_factory.mktemp("encoders") / "petit", "camembert")
+
+
+@pytest.mark.parametrize("kind", ["binary", "multiclass", "multilabel"])
+def test_setfit_tunes_the_whole_encoder_and_a_head_learns_on_it(kind, encoder, options, small_task, tmp_path):
+    pytest.importorskip("setfit")
+    asked = options("run", kind, base=f"setfit:{encoder}", learning_rate=1e-2, precision="auto")
+    result = train(asked)
+    before, after = (load_file(folder / "model.safetensors") for folder in (encoder, RunLayout(tmp_path / "run").base))
+    body = {name for name in before if ".encoder.layer." in name}
+    assert body
+    assert all(not torch.equal(before[name], after[name]) for name in body if before[name].ndim > 1)
+    assert result["variant"] == "head-only"
+    assert result["cost"]["make"]["seconds"] > 0
+    loaded = load(tmp_path / "run")
+    assert np.array_equal(loaded.score_texts(texts_of(small_task(kind))), logits(tmp_path / "run"))
+    again = train(asked.model_copy(update={"out": tmp_path / "again"}))
+    assert again["metrics"] == result["metrics"]
+
+
+def test_setfit_brings_notes_of_a_class_together_and_is_silent(encoder, options, small_task, tmp_path, capfd):
+    pytest.importorskip("setfit")
+    train(options("run", base=f"setfit:{encoder}"))
+    assert capfd.readouterr() == ("", "")
+    train(options("plain", base=str(encoder), task_adapter="none", pooling="mean"))
+
+    def apart(folder) -> float:
+        """How much more alike two training notes of one class are than two of different classes."""
+        model, table = load(folder), parquet.read_table(small_task("multiclass") / "train.parquet")
+        states = model.pooled(model.encode(table.column("text").to_pylist())).chunks.detach()
+        alike = torch.nn.functional.cosine_similarity(states[:, None], states[None], dim=-1).numpy()
+        labels = np.array([one[0] for one in table.column("labels").to_pylist()])
+        same = labels[:, None] == labels[None]
+        return float(alike[same].mean() - alike[~same].mean())
+
+    assert apart(tmp_path / "run") > 1.5 * apart(tmp_path / "plain")
+
+
+@pytest.mark.parametrize(
+    ("changed", "sentence"),
+    [
+        ({"task_adapter": "lora"}, "is tuned as a whole, and a head is trained on it: leave out --clinical"),
+        ({"base": "setfit:nowhere/at/all"}, "nowhere/at/all"),
+        ({"base": "setfit:transformer"}, "transformer is trained from nothing by `clinstack train`"),
+    ],
+)
+def test_setfit_is_refused(changed, sentence, encoder, options, tmp_path):
+    with pytest.raises(BadInput) as refused:
+        train(options("run", **{"base": f"setfit:{encoder}", **changed}))
+    assert sentence in str(refused.value)
+    assert not (tmp_path / "run").exists()
+
+
+def test_setfit_that_is_not_installed_is_named(encoder, options, monkeypatch):
+    monkeypatch.setitem(sys.modules, "setfit", None)
+    with pytest.raises(BadInput) as refused:
+        train(options("run", base=f"setfit:{encoder}"))
+    assert str(refused.value) == (
+        "A base setfit:ENCODER needs SetFit, which is not installed. Install clinstack[setfit]."
+    )
+
+
+def test_what_setfit_makes_is_no_base_to_adapt(encoder, small_corpus, tmp_path):
+    with pytest.raises(BadInput, match=f"is what `clinstack train` makes of {encoder}. Give {encoder} itself"):
+        adapt(
+            make_options(AdaptOptions, {"base": f"setfit:{encoder}", "corpus": small_corpus, "out": tmp_path / "run"})
+        )
