@@ -190,7 +190,7 @@ def test_the_logits_of_a_long_row_are_never_whole(backbone, monkeypatch):
     tokens = [[1, *range(40, 240)]]
     batch = PackedBlocks(stream_of(tokens, 1), 200, 1, 0, backbone.device).load([0])
     NextToken().loss(backbone, batch)
-    assert sum(seen) == 200
+    assert 200 <= sum(seen) < 200 + 64  # filled up, see `few_shapes`
     assert max(seen) <= 16
 
 

@@ -14,6 +14,7 @@ from torch.nn import functional
 
 from clinstack.data.packing import NOT_SCORED
 from clinstack.models.backbone import Backbone
+from clinstack.models.note_attention import few_shapes
 from clinstack.training.batches import PackedBatch
 from clinstack.training.loop import Loss
 
@@ -116,10 +117,10 @@ def _words(backbone: Backbone, batch: PackedBatch) -> Tensor:
 def cross_entropies(backbone: Backbone, hidden: Tensor, targets: Tensor) -> Tensor:
     """(N,) nats of targets (N,) given hidden states (N, H), without gradient."""
     found = [
-        functional.cross_entropy(backbone.unembed(states).float(), wanted, reduction="none")
+        functional.cross_entropy(backbone.unembed(states).float(), wanted, ignore_index=NOT_SCORED, reduction="none")
         for states, wanted in _chunks(backbone, hidden, targets)
     ]
-    return torch.cat(found) if found else torch.zeros(0, device=hidden.device)
+    return torch.cat(found)[: len(targets)] if found else torch.zeros(0, device=hidden.device)
 
 
 def summed_cross_entropy(backbone: Backbone, hidden: Tensor, targets: Tensor) -> Tensor:
@@ -137,20 +138,21 @@ class _Chunked(torch.autograd.Function):
     def forward(context: Any, backbone: Backbone, targets: Tensor, hidden: Tensor, *weights: Tensor) -> Tensor:
         """Remembers the gradients of hidden states and of trained output weights."""
         total = torch.zeros((), dtype=torch.float64, device=hidden.device)
-        of_hidden = torch.empty_like(hidden)
+        of_hidden = hidden.new_empty(few_shapes(len(hidden)), hidden.shape[1])
         of_weights = [torch.zeros_like(weight) for weight in weights]
         first = 0
         for states, wanted in _chunks(backbone, hidden, targets):
             with torch.enable_grad():
                 states = states.detach().requires_grad_()
-                part = functional.cross_entropy(backbone.unembed(states).float(), wanted, reduction="sum")
+                logits = backbone.unembed(states).float()
+                part = functional.cross_entropy(logits, wanted, ignore_index=NOT_SCORED, reduction="sum")
                 gradient, *others = torch.autograd.grad(part, [states, *weights])
             of_hidden[first : first + len(states)] = gradient
             for whole, other in zip(of_weights, others, strict=True):
                 whole += other
             total += part.detach()
             first += len(states)
-        context.save_for_backward(of_hidden, *of_weights)
+        context.save_for_backward(of_hidden[: len(hidden)], *of_weights)
         return total.float()
 
     @staticmethod
@@ -164,5 +166,10 @@ def _output_weights(backbone: Backbone) -> list[nn.Parameter]:
 
 
 def _chunks(backbone: Backbone, hidden: Tensor, targets: Tensor) -> list[tuple[Tensor, Tensor]]:
+    """Places of a chunk each, the last one filled up: see `few_shapes`."""
     size = max(1, CHUNK_LOGITS // backbone.vocabulary)
-    return list(zip(torch.split(hidden, size), torch.split(targets, size), strict=True)) if len(targets) else []
+    if not len(targets):
+        return []
+    lacking = few_shapes(len(targets)) - len(targets)
+    hidden, targets = functional.pad(hidden, (0, 0, 0, lacking)), functional.pad(targets, (0, lacking), value=NOT_SCORED)
+    return list(zip(torch.split(hidden, size), torch.split(targets, size), strict=True))
