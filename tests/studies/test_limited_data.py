@@ -1,6 +1,9 @@
 """The limited-data study, whole: parts that are nested, one reading by an encoder, rates chosen by validation, going on, refusals."""
 
 import json
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -70,6 +73,22 @@ def done(lines, encoder, tmp_path_factory):
 
 def rows_of(out: Path) -> list[dict]:
     return json.loads((out / "table.json").read_text())
+
+
+def scores_of(out: Path) -> list[tuple]:
+    """What does not depend on how long anything took."""
+    return sorted(
+        (
+            row["arm"],
+            row["split_by"],
+            row["seed"],
+            row["notes"],
+            row["learning_rate"] or 0.0,
+            row["auroc"],
+            row["f1_macro"],
+        )
+        for row in rows_of(out)
+    )
 
 
 def test_every_arm_is_scored_on_every_part(done):
@@ -179,6 +198,55 @@ def test_the_same_command_trains_nothing_anew(done):
     runs = {run: RunLayout(run).result.stat().st_mtime_ns for run in StudyLayout(asked.out).runs.iterdir()}
     assert limited_data(asked) == found
     assert {run: RunLayout(run).result.stat().st_mtime_ns for run in StudyLayout(asked.out).runs.iterdir()} == runs
+
+
+def test_a_study_that_is_killed_goes_on_and_ends_the_same(lines, encoder, tmp_path):
+    asked = options(lines, tmp_path / "killed", encoders=[str(encoder)], scratch="", baselines="tf-idf", seeds=1)
+    words = ["--tasks", str(lines), "--encoders", str(encoder), "--sizes", "40,all", "--seeds", "1"]
+    words += ["--heads", "none,adapter", "--arms", "native", "--lora", "none", "--scratch", "", "--baselines", "tf-idf"]
+    words += ["--epochs", "2", "--max-tokens", "24", "--resamples", "100", "--workers", "1", "--device", "cpu"]
+    finished = []
+    for wanted in (1, 5, 9):
+        process = subprocess.Popen(
+            [sys.executable, "-m", "clinstack.cli", "study", "limited-data", *words, "--out", str(asked.out)],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        until = time.monotonic() + 120
+        while process.poll() is None and time.monotonic() < until:
+            if len(list(asked.out.glob("runs/*/result.json"))) >= wanted:
+                break
+            time.sleep(0.02)
+        process.kill()
+        process.wait()
+        finished.append({run: run.stat().st_mtime_ns for run in asked.out.glob("runs/*/result.json")})
+    assert [len(runs) >= wanted for runs, wanted in zip(finished, (1, 5, 9), strict=True)] == [True] * 3
+    assert finished[0].items() <= finished[1].items() <= finished[2].items()
+    limited_data(asked)
+    limited_data(asked.model_copy(update={"out": tmp_path / "whole"}))
+    assert scores_of(asked.out) == scores_of(tmp_path / "whole")
+
+
+def test_ray_finds_the_same(lines, encoder, tmp_path):
+    pytest.importorskip("ray")
+    few = {"encoders": [str(encoder)], "scratch": "", "baselines": "tf-idf", "seeds": 1, "line_split": "none"}
+    for engine in ("local", "ray"):
+        limited_data(options(lines, tmp_path / engine, engine=engine, **few))
+    assert scores_of(tmp_path / "local") == scores_of(tmp_path / "ray")
+
+
+def test_setfit_learns_from_few_notes_alone(lines, encoder, tmp_path):
+    pytest.importorskip("setfit")
+    few = {"scratch": "", "baselines": "tf-idf", "seeds": 1, "line_split": "none", "label_noise": [0.2]}
+    found = limited_data(options(lines, tmp_path / "study", setfit=[str(encoder)], **few))
+    assert found["failed"] == {}
+    rows = [row for row in rows_of(tmp_path / "study") if row["arm"] == "petit + SetFit"]
+    assert [(row["family"], row["notes"], row["label_noise"]) for row in rows] == [
+        ("setfit", 40, 0.0),
+        ("setfit", 192, 0.0),
+    ]
+    assert "Encoders tuned by SetFit" in (tmp_path / "study" / "table.md").read_text()
+    assert "encoders tuned by SetFit" in (tmp_path / "study" / "table.md").read_text()
 
 
 def test_a_study_may_grow_under_its_protocol_and_not_under_another(lines, tmp_path):
