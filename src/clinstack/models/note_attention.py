@@ -23,16 +23,14 @@ NAME = "clinstack_notes"
 BLOCK = 256
 """Queries multiplied at once: the fastest of 64 to 2,048 for notes of 130 to 1,000 tokens."""
 
-_STEP = 64
 
-
-def few_shapes(length: int) -> int:
-    """A length filled up to a multiple of 64.
+def few_shapes(length: int, step: int = 64) -> int:
+    """A length filled up to a multiple of a step.
 
     On a processor oneDNN makes and keeps a program, of up to a megabyte, for every shape of matrices it meets; lengths as they
     come would fill its memory of 1,024 with them, and making them takes longer than using them.
     """
-    return -(-length // _STEP) * _STEP
+    return -(-length // step) * step
 
 
 def attend_within_notes(

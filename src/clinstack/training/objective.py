@@ -171,5 +171,6 @@ def _chunks(backbone: Backbone, hidden: Tensor, targets: Tensor) -> list[tuple[T
     if not len(targets):
         return []
     lacking = few_shapes(len(targets)) - len(targets)
-    hidden, targets = functional.pad(hidden, (0, 0, 0, lacking)), functional.pad(targets, (0, lacking), value=NOT_SCORED)
+    hidden = functional.pad(hidden, (0, 0, 0, lacking))
+    targets = functional.pad(targets, (0, lacking), value=NOT_SCORED)
     return list(zip(torch.split(hidden, size), torch.split(targets, size), strict=True))
