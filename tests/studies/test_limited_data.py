@@ -245,6 +245,7 @@ def test_setfit_learns_from_few_notes_alone(lines, encoder, tmp_path):
         ("setfit", 40, 0.0),
         ("setfit", 192, 0.0),
     ]
+    assert not StudyLayout(tmp_path / "study").features.exists()  # what only one run reads by is not kept for others
     assert "Encoders tuned by SetFit" in (tmp_path / "study" / "table.md").read_text()
     assert "encoders tuned by SetFit" in (tmp_path / "study" / "table.md").read_text()
 

@@ -24,13 +24,13 @@ BLOCK = 256
 """Queries multiplied at once: the fastest of 64 to 2,048 for notes of 130 to 1,000 tokens."""
 
 
-def few_shapes(length: int, step: int = 64) -> int:
-    """A length filled up to a multiple of a step.
+def few_shapes(length: int) -> int:
+    """A length filled up to a multiple of 64.
 
     On a processor oneDNN makes and keeps a program, of up to a megabyte, for every shape of matrices it meets; lengths as they
     come would fill its memory of 1,024 with them, and making them takes longer than using them.
     """
-    return -(-length // step) * step
+    return -(-length // 64) * 64
 
 
 def attend_within_notes(

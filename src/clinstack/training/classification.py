@@ -193,8 +193,11 @@ class _Training:
         return self._save(training, proof, logits)
 
     def _store(self) -> ArrayStore | None:
-        """Where states are kept; in the run's own folder, while it trains, if they would else be computed every epoch."""
-        folder = self.options.feature_store
+        """Where states are kept; in the run's own folder, while it trains, if they would else be computed every epoch.
+
+        Nobody else reads by a base that a run made for itself, and a shared store would let go of others' states for it.
+        """
+        folder = None if makes_own_base(self.options) else self.options.feature_store
         if folder is None and not self.stack.trainable() and self.head.form.reads_tokens:
             folder = self.run.layout.features
             self.held.callback(shutil.rmtree, folder, ignore_errors=True)

@@ -4,18 +4,19 @@ Bins hold as many notes each, since a few thousand lines leave bins of equal wid
 run, fitted on its validation part (`metrics.temperature`).
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from clinstack.metrics.calibration import BinnedNotes, brier_parts, equal_mass
+from clinstack.metrics.calibration import BinnedNotes, brier_parts, equal_mass, squared_error
 from clinstack.metrics.intervals import Draws, Interval, bootstrap_draws, over_seeds, shared_weights
 from clinstack.metrics.scorecard import foretold, log_loss
 from clinstack.studies.limited_data.arms import Arm
 from clinstack.studies.limited_data.findings import Point
 from clinstack.studies.limited_data.scores import Scored, predictions_of, together
+from clinstack.studies.report.gather import Predictions
 
 BINS = 15
 
@@ -41,9 +42,10 @@ def calibrated(points: Sequence[Point], resamples: int) -> list[Calibrated]:
     drawn: dict[str, list[tuple[Draws, Draws]]] = {}
     figures: dict[str, list[tuple[float, ...]]] = {}
     for runs in together(one for point in points for one in point.runs):
-        for one, both, found in zip(runs, _draws(runs, resamples), map(_figures, runs), strict=True):
+        said = [predictions_of(one) for one in runs]
+        for one, both, found in zip(runs, _draws(runs, said, resamples), said, strict=True):
             drawn.setdefault(one.trained.arm.name, []).append(both)
-            figures.setdefault(one.trained.arm.name, []).append(found)
+            figures.setdefault(one.trained.arm.name, []).append(_figures(one.kind, found))
     return [
         Calibrated(
             point.arm,
@@ -55,11 +57,10 @@ def calibrated(points: Sequence[Point], resamples: int) -> list[Calibrated]:
     ]
 
 
-def _draws(runs: Sequence[Scored], resamples: int) -> Iterable[tuple[Draws, Draws]]:
+def _draws(runs: Sequence[Scored], said: Sequence[Predictions], resamples: int) -> list[tuple[Draws, Draws]]:
     """The calibration error of runs on the same notes, as it is and scaled."""
     binned: dict[tuple[int, bool], BinnedNotes] = {}
-    for number, one in enumerate(runs):
-        found = predictions_of(one)
+    for number, (one, found) in enumerate(zip(runs, said, strict=True)):
         for scaled in (False, True):
             likely, truths = foretold(one.kind, found.logits / (one.temperature if scaled else 1.0), found.labels)
             binned[number, scaled] = BinnedNotes(likely, truths, equal_mass(likely, BINS))
@@ -71,9 +72,8 @@ def _draws(runs: Sequence[Scored], resamples: int) -> Iterable[tuple[Draws, Draw
     return [(draws[number, False], draws[number, True]) for number in range(len(runs))]
 
 
-def _figures(one: Scored) -> tuple[float, ...]:
-    found = predictions_of(one)
-    likely, truths = foretold(one.kind, found.logits, found.labels)
+def _figures(kind: str, found: Predictions) -> tuple[float, ...]:
+    likely, truths = foretold(kind, found.logits, found.labels)
     parts = brier_parts(likely, truths, equal_mass(likely, BINS))
-    error = float(np.mean((likely - truths) ** 2))
-    return log_loss(one.kind, found.logits, found.labels), error, parts.reliability, parts.resolution
+    error = float(squared_error(likely, truths).mean())
+    return log_loss(kind, found.logits, found.labels), error, parts.reliability, parts.resolution

@@ -56,11 +56,13 @@ def _measured(point: Point | None, highest: Point | None, task: TaskFindings) ->
     if point is highest:
         others = [one for one in task.at(0) if one is not point]
         best = all(point.minus(one).interval().low > 0 for one in others)
-        return Measured(
-            words.figure(interval.value), words.limits(interval.low, interval.high), best=best, near=not best
-        )
-    near = not highest.minus(point).interval().low > 0
-    return Measured(words.figure(interval.value), words.limits(interval.low, interval.high), near=near)
+        return _with_limits(interval, best=best, near=not best)
+    return _with_limits(interval, near=not highest.minus(point).interval().low > 0)
+
+
+def _with_limits(interval: Interval, *, best: bool = False, near: bool = False) -> Measured:
+    limits = words.limits(interval.low, interval.high)
+    return Measured(words.figure(interval.value), limits, best=best, near=near)
 
 
 def _trainable(point: Point) -> float:
@@ -170,7 +172,7 @@ def calibration_table(findings: Sequence[tuple[str, Sequence[Calibrated]]]) -> T
 
 
 def _calibration_row(one: Calibrated) -> list[Any]:
-    errors = [Measured(words.figure(each.value), words.limits(each.low, each.high)) for each in (one.error, one.scaled)]
+    errors = map(_with_limits, (one.error, one.scaled))
     return [one.arm.name, *errors, *map(words.figure, (one.log_loss, one.brier, one.reliability, one.resolution))]
 
 
@@ -188,7 +190,7 @@ def slice_table(findings: Sequence[tuple[str, Sequence[Slice]]]) -> Table | None
 
 
 def _slice_row(one: Slice) -> list[Any]:
-    sides = [Measured(words.figure(each.value), words.limits(each.low, each.high)) for each in (one.having, one.others)]
+    sides = map(_with_limits, (one.having, one.others))
     return [one.arm.name, *sides, words.signed(one.difference.value), words.signed_limits(one.difference)]
 
 
