@@ -181,6 +181,7 @@ COLUMNS = (
     "padding",
     "packing",
     "stacking",
+    "serving",
     "goes on",
     "merging",
     "checkpoints",

@@ -8,6 +8,7 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from model_families import DECODERS, ENCODERS, FAMILIES
@@ -21,6 +22,7 @@ from clinstack.models.backbone import Backbone, load_backbone
 from clinstack.models.method import make_method, methods
 from clinstack.models.note_classifier import load
 from clinstack.models.stack import Adapter, Slot, Stack
+from clinstack.serving.engine import Engine
 from clinstack.training.batches import PackedBatch
 from clinstack.training.checkpointed_layers import checkpoint_layers
 from clinstack.training.objective import objective_of
@@ -77,6 +79,22 @@ def stacking(workshop, method: str, family: str) -> str:
     lineages = [json.loads((one / "adapters/clinical/lineage.json").read_text()) for one in (clinical, run)]
     assert lineages[0]["hash"] == lineages[1]["hash"]
     return _predicts_what_it_wrote(run, workshop.task())
+
+
+def serving(workshop, method: str, family: str) -> str:
+    """Answered in one pass with other stacks on the same base, it has the logits that it has alone."""
+    runs = {
+        "own": workshop.train(method, family),
+        "stacked": workshop.train(method, family, workshop.adapt(method, family)),
+        "neighbour": workshop.train("lora", family),
+    }
+    engine = Engine()
+    served = {name: engine.prepare(run) for name, run in runs.items()}
+    texts = parquet.read_table(workshop.task() / "test.parquet").column("text").to_pylist()
+    for names in (list(runs), ["stacked", "own"]):
+        for name, found in zip(names, engine.score(texts, [served[name] for name in names]), strict=True):
+            np.testing.assert_allclose(found, load(runs[name]).score_texts(texts), atol=1e-5, rtol=0)
+    return "ok"
 
 
 def goes_on(workshop, method: str, family: str) -> str:
@@ -220,6 +238,7 @@ CHECKS: dict[str, Callable[..., str]] = {
     "padding": padding,
     "packing": packing,
     "stacking": stacking,
+    "serving": serving,
     "goes on": goes_on,
     "merging": merging,
     "checkpoints": checkpoints,

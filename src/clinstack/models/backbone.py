@@ -170,15 +170,18 @@ class Backbone:
         """
         if self.virtual.active:
             return self.virtual.encode(self.model, tokens, positions)
+        inputs = self.packed_inputs(tokens, positions, lengths)
+        return self.model.base_model(use_cache=False, **inputs).last_hidden_state  # type: ignore[no-any-return]
+
+    def packed_inputs(self, tokens: Tensor, positions: Tensor, lengths: list[int] | None = None) -> dict[str, Any]:
+        """What the base model is given for packed blocks, as `encode_packed` has them, without virtual tokens."""
         lengths = lengths or lengths_of_notes(positions)
         window = getattr(self.model.config, "sliding_window", None)
         if window and max(lengths) > window:  # an older note's beginning is out of sight; transformers knows where
             apart: dict[str, Any] = {"attention_mask": None}
         else:  # any mask in four dimensions keeps transformers from making one over all pairs
             apart = {"attention_mask": tokens.new_ones(1, 1, 1, 1, dtype=torch.bool), "note_lengths": lengths}
-        return self.model.base_model(  # type: ignore[no-any-return]
-            input_ids=tokens, position_ids=positions + self._first_position, use_cache=False, **apart
-        ).last_hidden_state
+        return {"input_ids": tokens, "position_ids": positions + self._first_position, **apart}
 
     @property
     def vocabulary(self) -> int:

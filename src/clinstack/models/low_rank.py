@@ -39,6 +39,7 @@ class LowRank(Method):
 
     peft_type: ClassVar[str] = "LORA"
     mergeable: ClassVar[bool] = True
+    additive: ClassVar[bool] = True
     switch: ClassVar[str | None]
     """peft's switch for this member, None for plain LoRA."""
     published_space: ClassVar[dict[str, tuple[Any, ...]]] = {

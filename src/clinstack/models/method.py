@@ -32,6 +32,8 @@ class Method(BaseModel, ABC):
     """Whether the method has no meaning on an encoder."""
     mergeable: ClassVar[bool] = False
     """Whether the adapter is a change of the base's weights, and not of what its layers read."""
+    additive: ClassVar[bool] = False
+    """Whether all it does is to add B A x to what layers make of x, so that notes of one pass may each have their own."""
     trains_base: ClassVar[bool] = False
     """Whether the base's own weights are what trains."""
     every_token: ClassVar[bool] = True

@@ -20,9 +20,10 @@ from torch import Tensor
 from clinstack.errors import BadInput, WrongParents
 from clinstack.metrics.scorecard import probabilities
 from clinstack.models.adapter_files import load_adapter, whole_weights
-from clinstack.models.backbone import load_backbone
+from clinstack.models.backbone import Backbone, load_backbone
 from clinstack.models.baseline import BaselineClassifier, load_baseline
 from clinstack.models.classifier import Classifier, HeadForm
+from clinstack.models.quantized import Quantize
 from clinstack.models.reading import Reader, WholeReader
 from clinstack.models.stack import Slot, Stack
 from clinstack.models.text_classifier import TextClassifier
@@ -124,21 +125,59 @@ def load(run: str | Path, base: str | None = None, device: str = "cpu") -> TextC
     base: where the base is now, if not where it was when the run was made.
     Raises BadInput if the folder is no finished step-2 run; WrongParents if a piece is missing, changed, or of another base.
     """
-    layout, result, lineage = finished_step_2(Path(run))
+    saved = open_saved(Path(run), base)
+    if isinstance(saved, BaselineClassifier):
+        return saved
+    stack = Stack(saved.load_backbone(device), saved.slots)
+    return NoteClassifier(stack, saved.load_head(stack.backbone), saved.task, saved.kind, saved.classes, saved.window)
+
+
+@dataclass(frozen=True)
+class SavedClassifier:
+    """A finished step-2 run whose base is not loaded yet. base: where that is; base_hash: what it must be.
+
+    slots: frozen, as they predict.   window: how much of a note is read.
+    """
+
+    run: Path
+    task: str
+    kind: str
+    classes: tuple[str, ...]
+    base: str
+    base_hash: str
+    quantize: Quantize | None
+    slots: tuple[Slot, ...]
+    window: Window
+    _lineage: dict[str, Any]
+
+    def load_backbone(self, device: str) -> Backbone:
+        """Its base, without adapters. Raises WrongParents if what lies where it should is another one."""
+        backbone = load_backbone(self.base, device, self.quantize)
+        if backbone.hash != self.base_hash:
+            raise WrongParents(
+                f"{self.run} was made on the base {self.base_hash} and is given {backbone.hash} ({backbone.name}). "
+                "Give the base it was made on with --base."
+            )
+        return backbone
+
+    def load_head(self, backbone: Backbone) -> Classifier:
+        """Its head, where the backbone is. Raises WrongParents if it is not the one that was saved."""
+        head = _load_head(RunLayout(self.run).head, self._lineage, backbone.width, len(self.classes))
+        return head.to(backbone.device)
+
+
+def open_saved(run: Path, base: str | None = None) -> SavedClassifier | BaselineClassifier:
+    """What a finished step-2 run consists of, adapters checked; a baseline is ready. Arguments and errors as `load`."""
+    layout, result, lineage = finished_step_2(run)
+    task, kind, classes = result["task"], result["kind"], tuple(result["classes"])
     if lineage["stack"] is None:
-        model = load_baseline(layout, lineage["head"])
-        return BaselineClassifier(model, result["task"], result["kind"], tuple(result["classes"]))
+        return BaselineClassifier(load_baseline(layout, lineage["head"]), task, kind, classes)
     path, wanted = base_of_run(layout, lineage, base)
-    backbone = load_backbone(path, device, lineage["base"].get("quantize"))
-    if backbone.hash != wanted:
-        raise WrongParents(
-            f"{run} was made on the base {wanted} and is given {backbone.hash} ({backbone.name}). "
-            "Give the base it was made on with --base."
-        )
-    stack = Stack(backbone, tuple(_saved_slot(layout, one) for one in lineage["adapters"]))
-    head = _load_head(layout.head, lineage, backbone.width, len(result["classes"])).to(backbone.device)
+    slots = tuple(_saved_slot(layout, one) for one in lineage["adapters"])
     window = Window(result["max_tokens"], result["truncation"], result["chunks"])
-    return NoteClassifier(stack, head, result["task"], result["kind"], tuple(result["classes"]), window)
+    return SavedClassifier(
+        run, task, kind, classes, path, wanted, lineage["base"].get("quantize"), slots, window, lineage
+    )
 
 
 def base_of_run(layout: RunLayout, lineage: dict[str, Any], base: str | None) -> tuple[str, str]:

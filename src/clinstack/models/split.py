@@ -55,40 +55,50 @@ class SplitBackbone:
 
     def trunk(self, tokens: Tensor, mask: Tensor) -> Tensor:
         """What the first layer of the top is given: (B, T, H) of tokens and mask (B, T)."""
-        own = list(self._own())
-        view = self._view([*own[: self.layers], _End(), *own[self.layers + 1 :]])
-        try:
-            view(input_ids=tokens, attention_mask=mask, use_cache=False)
-        except _ReachedError as reached:
-            return reached.states
-        raise AssertionError("the model did not come to the end of its trunk")
+        return pass_layers(self.backbone, range(self.layers), input_ids=tokens, attention_mask=mask)
 
     def top(self, states: Tensor, mask: Tensor) -> Tensor:
         """The last hidden states (B, T, H) from those of the trunk."""
+        tokens = torch.zeros(mask.shape, dtype=torch.int64, device=mask.device)
+        above = range(self.layers, self.backbone.layers)
+        return pass_layers(self.backbone, above, states, input_ids=tokens, attention_mask=mask)
+
+
+def pass_layers(backbone: Backbone, layers: range, states: Tensor | None = None, **inputs: Any) -> Tensor:
+    """What the last of these layers gives (B, T, H); of the uppermost layer, behind the final norm.
+
+    layers: one or more, counted from 0.   states: what the first of them is given; what the embeddings make if None.
+    inputs: as the base model takes them; where there are states, of the tokens only their shape matters.
+    """
+    assert (states is None) == (layers.start == 0), "only the lowest layer reads embeddings"
+    path = path_of_layers(backbone)
+    own = list(backbone.model.base_model.get_submodule(path))
+    below: list[nn.Module] = [_Pass() for _ in range(layers.start)]
+    if states is not None:
         begin = _Begin()
         begin.states = states
-        own = list(self._own())
-        view = self._view([*[_Pass() for _ in range(self.layers - 1)], begin, *own[self.layers :]])
-        tokens = torch.zeros(mask.shape, dtype=torch.int64, device=mask.device)
-        return view(input_ids=tokens, attention_mask=mask, use_cache=False).last_hidden_state  # type: ignore[no-any-return]
-
-    def _own(self) -> nn.ModuleList:
-        return self.backbone.model.base_model.get_submodule(_path_of_layers(self.backbone))  # type: ignore[no-any-return]
-
-    def _view(self, layers: list[nn.Module]) -> Any:
-        """The base model with other layers: the modules on the way to them are copied, all others shared."""
-        return _with(self.backbone.model.base_model, _path_of_layers(self.backbone).split("."), nn.ModuleList(layers))
+        below[-1] = begin
+    above = [_End(), *own[layers.stop + 1 :]] if layers.stop < len(own) else []
+    within = nn.ModuleList([*below, *own[layers.start : layers.stop], *above])
+    view: Any = _with(backbone.model.base_model, path.split("."), within)
+    try:
+        last: Tensor = view(use_cache=False, **inputs).last_hidden_state
+    except _ReachedError as reached:
+        return reached.states
+    assert not above, "the model did not come to the end of its trunk"
+    return last
 
 
 def _with(module: nn.Module, path: list[str], layers: nn.ModuleList) -> nn.Module:
+    """The module with other layers: the modules on the way to them are copied, all others shared."""
     view = copy.copy(module)
     view._modules = dict(module._modules)
     view._modules[path[0]] = layers if len(path) == 1 else _with(module.get_submodule(path[0]), path[1:], layers)
     return view
 
 
-def _path_of_layers(backbone: Backbone) -> str:
-    """Where the base model keeps its layers."""
+def path_of_layers(backbone: Backbone) -> str:
+    """Where the base model keeps its layers. Raises BadInput if there is no such place."""
     for path, module in backbone.model.base_model.named_modules():
         if isinstance(module, nn.ModuleList) and len(module) == backbone.layers:
             return str(path)
@@ -99,7 +109,7 @@ def frozen_layers(backbone: Backbone) -> int:
     """How many layers, from the lowest, neither train nor lie above something that trains; 0 with virtual tokens."""
     if backbone.virtual.active:
         return 0
-    path = _path_of_layers(backbone)
+    path = path_of_layers(backbone)
     layers: Any = backbone.model.base_model.get_submodule(path)
     inside = {id(weight) for weight in layers.parameters()}
     before = [w for w in backbone.model.base_model.parameters() if id(w) not in inside and w.requires_grad]

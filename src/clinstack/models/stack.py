@@ -78,7 +78,7 @@ class Stack:
         self.backbone.occupied.extend(names)
         below: list[str] = []
         for slot in self.slots:
-            _check_parents(slot.adapter, self.backbone, below)
+            check_parents(slot.adapter, self.backbone, below)
             below += [slot.adapter.hash] if slot.adapter.hash else []
         for slot in self.slots:
             adapter = slot.adapter
@@ -233,7 +233,8 @@ def _require_whole_weights(slot: Slot, backbone: Backbone) -> None:
         )
 
 
-def _check_parents(adapter: Adapter, backbone: Backbone, below: list[str]) -> None:
+def check_parents(adapter: Adapter, backbone: Backbone, below: list[str]) -> None:
+    """Raises WrongParents if an adapter was made for another base, or what it was trained on is not among those below it."""
     if adapter.base is not None and adapter.base != backbone.hash:
         raise WrongParents(
             f"Adapter {adapter.name!r} was made for the base {adapter.base} and is given the base {backbone.hash} "

@@ -30,13 +30,14 @@ class Window:
     chunks: int = 1
 
     def read(self, tokenizer: NoteTokenizer, texts: Sequence[str]) -> list[list[list[int]]]:
-        """Each text's chunks of token ids; a text without a token is one chunk of its start token."""
+        """Each text's chunks of token ids."""
+        return [self.cut(tokenizer, ids) for ids in tokenizer.plain(list(texts))]
+
+    def cut(self, tokenizer: NoteTokenizer, ids: list[int]) -> list[list[int]]:
+        """The chunks of a text's plain token ids; a text without a token is one chunk of its start token."""
         room = tokenizer.room(self.max_tokens)
-        found = []
-        for ids in tokenizer.plain(list(texts)):
-            kept = self._kept(ids, room * self.chunks)
-            found.append([tokenizer.opened(kept[at : at + room]) for at in range(0, max(1, len(kept)), room)])
-        return found
+        kept = self._kept(ids, room * self.chunks)
+        return [tokenizer.opened(kept[at : at + room]) for at in range(0, max(1, len(kept)), room)]
 
     def _kept(self, ids: list[int], most: int) -> list[int]:
         if len(ids) <= most:

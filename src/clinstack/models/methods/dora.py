@@ -13,6 +13,7 @@ class DoRA(LowRank):
     """Low-rank updates of the directions of weights, and their magnitudes."""
 
     switch: ClassVar[str | None] = "use_dora"
+    additive: ClassVar[bool] = False
 
     def scale(self) -> float:
         """alpha / rank."""
