@@ -5,6 +5,7 @@ flag beats the file, the file beats the default. Errors are one sentence on stde
 adds the traceback, `--json` prints the result as one JSON object and nothing else on stdout.
 """
 
+import importlib.util
 import inspect
 import json
 import signal
@@ -427,7 +428,15 @@ def _evaluate(options: config.EvaluateOptions) -> None:
 def _predict(options: config.PredictOptions) -> None:
     from clinstack.evaluation.prediction import predict
 
-    done = predict(options)
+    if (options.run is None) == (options.server is None) or (options.task and not options.server):
+        raise BadInput("Give either a run folder, or --server ADDRESS and, where it has several, --task NAME.")
+    if options.server is None:
+        done = predict(options)
+    else:
+        from clinstack.serving.client import Client, RemoteClassifier
+
+        with Client(options.server) as client:
+            done = predict(options, lambda: RemoteClassifier(client, options.task))
     _print(done, f"{done['output']}: {done['notes']:,} notes, task {done['task']}")
 
 
@@ -508,6 +517,19 @@ def _library_export(options: config.LibraryExportOptions) -> None:
     library.verify(entry, options.base)
     about = export_run(library.run(entry), options.out, options.form, options.base)
     _print(about, f"{options.out}: {entry.name}, {options.form}; README.md says how to use it")
+
+
+@_command(app, "serve", config.ServeOptions)
+def _serve(options: config.ServeOptions) -> None:
+    if importlib.util.find_spec("fastapi") is None or importlib.util.find_spec("uvicorn") is None:
+        raise BadInput("clinstack serve needs FastAPI and uvicorn, which are not installed. Install clinstack[serve].")
+    from clinstack.serving.server import serve
+
+    def started(address: str, tasks: list[str]) -> None:
+        _print({"address": address, "tasks": tasks}, f"{address} answers for {', '.join(tasks)}; Ctrl-C ends it")
+        sys.stdout.flush()
+
+    serve(options, started)
 
 
 @_command(app, "report", config.ReportOptions, ("folder",))

@@ -629,10 +629,14 @@ class EvaluateOptions(Options):
 
 
 class PredictOptions(Options):
-    """Writes the class probabilities of a table of notes."""
+    """Writes the class probabilities of a table of notes, from a run or from a server."""
 
-    run: Path
+    run: Path | None = None
     """Run folder of a step-2 run."""
+    server: str | None = None
+    """Address of a server (`clinstack serve`) instead of a run; its probabilities are calibrated, a run's are not."""
+    task: str | None = None
+    """Which task of the server; needed where it has several."""
     input: Path
     """CSV, TSV, Parquet or JSONL file of notes (also .gz)."""
     output: Path
@@ -722,6 +726,35 @@ class LibraryExportOptions(Options):
     """Where the base is now, if not where it was."""
     accept_terms: bool = False
     """You may pass these weights on under the data-use terms that they carry."""
+
+
+class ServeOptions(Options):
+    """Answers over HTTP for every promoted task of a library; what is promoted meanwhile takes its place by itself."""
+
+    library: Path
+    """Library folder."""
+    host: str = "127.0.0.1"
+    """Address to listen on."""
+    port: int = Field(default=8000, ge=0, le=65535)
+    """Port to listen on; 0 takes a free one and says which."""
+    base: str | None = None
+    """Where the base of every version is now, if not where it was."""
+    device: str = "auto"
+    """auto, cpu, cuda or cuda:N."""
+    timeout: float = Field(default=30.0, gt=0)
+    """Seconds after which a request that was not reached is answered with 503."""
+    most_waiting: int = Field(default=512, ge=1)
+    """Notes that may wait; who would come after them is answered with 503 and when to come again."""
+    most_bytes: int = Field(default=4_000_000, ge=1000)
+    """Largest request."""
+    body_seconds: float = Field(default=20.0, gt=0)
+    """Seconds in which a request must be there whole."""
+    connections: int = Field(default=512, ge=1)
+    """Most connections at once."""
+    drain_seconds: float = Field(default=60.0, ge=1)
+    """Seconds that requests in work have to end after SIGTERM."""
+    log: Literal["debug", "info", "warning", "error"] = "info"
+    """What is logged, on stderr; never a note."""
 
 
 class ReportOptions(Options):

@@ -2,10 +2,10 @@
 
 import csv
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, Protocol
 
 import numpy as np
 import pyarrow as pa
@@ -19,7 +19,6 @@ from clinstack.data.notes import shown
 from clinstack.data.rows import read_columns, read_rows
 from clinstack.errors import BadInput
 from clinstack.models.note_classifier import load
-from clinstack.models.text_classifier import TextClassifier
 from clinstack.runs.atomic import atomic_file
 from clinstack.training.machine import choose_device
 
@@ -28,9 +27,25 @@ _ROWS = 1024
 Write = Callable[[list[str], NDArray[np.float64]], None]
 
 
-def predict(options: PredictOptions) -> dict[str, Any]:
+class Predicts(Protocol):
+    """What probabilities come from: a run that was loaded, or a server."""
+
+    @property
+    def task(self) -> str:
+        """The task's name."""
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Names in the order of the probabilities."""
+
+    def predict_proba(self, texts: Sequence[str], batch_size: int = 32) -> NDArray[np.float64]:
+        """Probabilities (N, C) of texts."""
+
+
+def predict(options: PredictOptions, find: Callable[[], Predicts] | None = None) -> dict[str, Any]:
     """Writes `note_id` and one probability per class for every note of a file; returns where and how many.
 
+    find: gives what predicts, once the file was found good; the run of the options without it.
     The output is CSV or Parquet (a column per class), or JSON lines ({"note_id", "task", "probabilities": {class: p}}).
     Raises BadInput if the input or output cannot be used; nothing is written then.
     """
@@ -40,7 +55,7 @@ def predict(options: PredictOptions) -> dict[str, Any]:
     columns = Columns(text=options.text, note_id=options.id if has_ids else None)
     check_columns(options.input, columns)
     _check_rows(options.input, columns)
-    classifier = load(options.run, options.base, choose_device(options.device))
+    classifier = find() if find else _of_run(options)
     written = 0
     with atomic_file(options.output) as partial, _WRITERS[options.output.suffix](partial, classifier) as write:
         for rows in _chunks(read_rows(options.input, Mistakes(options.input), list(columns.named().values()))):
@@ -55,6 +70,12 @@ def predict(options: PredictOptions) -> dict[str, Any]:
         "task": classifier.task,
         "classes": len(classifier.classes),
     }
+
+
+def _of_run(options: PredictOptions) -> Predicts:
+    if options.run is None:
+        raise BadInput("There is nothing to predict with. Give a run folder, or a server with --server.")
+    return load(options.run, options.base, choose_device(options.device))
 
 
 def _check_rows(file: Path, columns: Columns) -> None:
@@ -85,7 +106,7 @@ def _chunks(rows: Iterator[Any]) -> Iterator[list[Any]]:
 
 
 @contextmanager
-def _csv(file: Path, classifier: TextClassifier) -> Iterator[Write]:
+def _csv(file: Path, classifier: Predicts) -> Iterator[Write]:
     with file.open("w", encoding="utf-8", newline="") as out:
         lines = csv.writer(out)
         lines.writerow(["note_id", *classifier.classes])
@@ -99,13 +120,13 @@ def _csv(file: Path, classifier: TextClassifier) -> Iterator[Write]:
 
 
 @contextmanager
-def _json_lines(file: Path, classifier: TextClassifier) -> Iterator[Write]:
+def _json_lines(file: Path, classifier: Predicts) -> Iterator[Write]:
     with file.open("w", encoding="utf-8") as out:
         yield lambda note_ids, probabilities: _write_json_lines(out, classifier, note_ids, probabilities)
 
 
 def _write_json_lines(
-    out: IO[str], classifier: TextClassifier, note_ids: list[str], probabilities: NDArray[np.float64]
+    out: IO[str], classifier: Predicts, note_ids: list[str], probabilities: NDArray[np.float64]
 ) -> None:
     for note_id, row in zip(note_ids, probabilities.tolist(), strict=True):
         answer = {
@@ -117,7 +138,7 @@ def _write_json_lines(
 
 
 @contextmanager
-def _parquet(file: Path, classifier: TextClassifier) -> Iterator[Write]:
+def _parquet(file: Path, classifier: Predicts) -> Iterator[Write]:
     schema = pa.schema([("note_id", pa.string()), *((name, pa.float64()) for name in classifier.classes)])
     with parquet.ParquetWriter(file, schema, compression="zstd") as out:
         yield lambda note_ids, probabilities: out.write_table(

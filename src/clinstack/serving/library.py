@@ -55,7 +55,7 @@ class Library:
         base: where the base is now, if not where it was; it must be the run's, by content.
         Raises BadInput or WrongParents if the run is not whole, has been changed, lacks a parent, or is of another base.
         """
-        if not task or not set(task) <= _NAME or task.startswith("."):
+        if not is_task_name(task):
             raise BadInput(f"{task!r} is no name for a task. Use lower-case letters, digits, and - _ . between them.")
         check_run(run, base)
         with self._turn():
@@ -241,6 +241,11 @@ def _manifest(root: Path) -> dict[str, str]:
     own = RunLayout(root).manifest
     files = sorted(file for file in root.rglob("*") if file.is_file() and file != own)
     return {file.relative_to(root).as_posix(): hash_files([file]) for file in files}
+
+
+def is_task_name(name: str) -> bool:
+    """Whether a task of a library may be called so."""
+    return bool(name) and set(name) <= _NAME and not name.startswith(".")
 
 
 def parse_entry(word: str) -> tuple[str, int | None]:

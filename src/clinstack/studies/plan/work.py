@@ -10,6 +10,7 @@ import torch
 
 from clinstack.config import AdaptOptions, EvaluateOptions, PredictOptions, TrainOptions
 from clinstack.data.task import open_task
+from clinstack.errors import BadInput
 from clinstack.models.adapter_files import load_adapter
 from clinstack.models.backbone import Backbone, shape_of
 from clinstack.models.method import make_method
@@ -122,6 +123,8 @@ def _training(options: TrainOptions, backbone: Backbone, clinical: Adapter | Non
 
 
 def _answering(options: EvaluateOptions | PredictOptions, base: Callable[[str, Quantize | None], Backbone]) -> Work:
+    if options.run is None:
+        raise BadInput("A server's work is not planned here. Give a run folder.")
     layout, result, lineage = finished_step_2(options.run)
     window = Window(result["max_tokens"], result["truncation"], result["chunks"])
     backbone = base(base_of_run(layout, lineage, options.base)[0], lineage["base"].get("quantize"))

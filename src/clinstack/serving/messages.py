@@ -1,0 +1,149 @@
+"""What goes over the wire: requests and answers of the HTTP API, as typed classes that server, client and docs share."""
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+MOST_NOTES = 64
+"""Notes in one request."""
+MOST_CHARACTERS = 200_000
+"""Of one note: four times the longest discharge summaries."""
+MOST_TASKS = 256
+MOST_ID = 200
+"""Characters of a note's id."""
+
+
+class _Message(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Note(_Message):
+    """A note to be answered. Its id comes back with the answer and is kept nowhere."""
+
+    id: Annotated[str, Field(min_length=1, max_length=MOST_ID)]
+    text: Annotated[str, Field(max_length=MOST_CHARACTERS)]
+
+
+TaskNames = Annotated[
+    list[Annotated[str, Field(min_length=1, max_length=200)]], Field(min_length=1, max_length=MOST_TASKS)
+]
+
+
+class PredictRequest(_Message):
+    """Notes, and which tasks are asked of them: every promoted one without `tasks`."""
+
+    notes: Annotated[list[Note], Field(min_length=1, max_length=MOST_NOTES)]
+    tasks: TaskNames | None = None
+    top: Annotated[int, Field(ge=1, le=2000)] | None = None
+    """Of each task only so many of the likeliest classes; every class without it."""
+
+
+class Share(_Message):
+    """How many of the validation notes that scored most alike had the class: a share with its 95 % interval."""
+
+    value: float
+    low: float
+    high: float
+    notes: int
+
+
+class ClassAnswer(_Message):
+    """What is said of a class. decided: null where the interval holds the threshold, or there is no threshold."""
+
+    name: str
+    probability: float
+    alike: Share
+    base_rate: float
+    threshold: float | None
+    decided: bool | None
+
+
+class Lineage(_Message):
+    """What an answer comes from: the version that answered, and content hashes."""
+
+    version: str
+    base: str
+    adapters: dict[str, str]
+    head: str
+    data: str
+
+
+class Prediction(_Message):
+    """What a task's version says of a note. probabilities: calibrated, of every class or the `top` likeliest.
+
+    classes: the likeliest ones in detail, at most ten unless `top` asks for more.
+    abstained: of two or more classes none was decided; of labels each says by itself whether it was.
+    """
+
+    note_id: str
+    task: str
+    kind: Literal["binary", "multiclass", "multilabel"]
+    probabilities: dict[str, float]
+    classes: list[ClassAnswer]
+    abstained: bool
+    lineage: Lineage
+
+
+class PredictResponse(_Message):
+    """Note by note, and of each note task by task, in the order asked."""
+
+    predictions: list[Prediction]
+
+
+class Figure(_Message):
+    """A metric of the test notes with its 95 % interval; null where it does not exist."""
+
+    value: float | None
+    low: float | None
+    high: float | None
+
+
+class TaskSummary(_Message):
+    """A promoted version."""
+
+    task: str
+    version: str
+    kind: Literal["binary", "multiclass", "multilabel"]
+    classes: int
+    base: str
+    variant: str
+    terms: list[str]
+    metrics: dict[str, Figure]
+    lineage: Lineage
+
+
+class TaskList(_Message):
+    """Every promoted version."""
+
+    tasks: list[TaskSummary]
+
+
+class TaskDetail(TaskSummary):
+    """A promoted version with its classes: names, how frequent each is, from which probability on it is decided."""
+
+    temperature: float
+    class_names: list[str]
+    base_rates: list[float]
+    thresholds: list[float | None]
+
+
+class Health(_Message):
+    """failures: versions that are promoted and could not be loaded, with the reason; what answered before goes on."""
+
+    status: Literal["ready", "closing"]
+    tasks: list[str]
+    failures: dict[str, str]
+
+
+class Problem(_Message):
+    """Why there is no answer, in one sentence, without anything of the request's text."""
+
+    code: str
+    message: str
+    request_id: str
+
+
+class ProblemResponse(_Message):
+    """What every answer but 2xx holds."""
+
+    error: Problem

@@ -1,0 +1,143 @@
+"""The process: an address, signals, and connections that may not be held by saying nothing.
+
+SIGTERM or Ctrl-C ends it gracefully: no new connections, every request in it is answered, then it goes with exit code 0.
+"""
+
+import asyncio
+import contextlib
+import logging
+import signal
+import socket
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import uvicorn
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+from clinstack.config import ServeOptions
+from clinstack.errors import BadInput
+from clinstack.serving.api import make_app
+from clinstack.serving.limits import LOG, Gate
+from clinstack.serving.service import Service
+from clinstack.training.machine import choose_device
+
+_HEADER_SECONDS = 10.0
+"""In which the first lines of a request must be there, from the connection or the last answer's end on."""
+_KEEP_SECONDS = 30
+"""How long an unused connection is kept."""
+_MOST_HEADER_BYTES = 16_384
+
+
+class _Impatient(H11Protocol):
+    """uvicorn's protocol, and whoever sends half a request's first lines is answered with 408 (uvicorn 0.54 waits forever)."""
+
+    _patience: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self._wait_for_headers()
+
+    def data_received(self, data: bytes) -> None:
+        idle = self.cycle is None or self.cycle.response_complete
+        if idle and self._patience is None:
+            self._wait_for_headers()
+        super().data_received(data)
+        if self.cycle is not None and not self.cycle.response_complete:
+            self._stop_waiting()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._stop_waiting()
+        super().connection_lost(exc)
+
+    def _wait_for_headers(self) -> None:
+        self._patience = self.loop.call_later(_HEADER_SECONDS, self._give_up)
+
+    def _stop_waiting(self) -> None:
+        if self._patience is not None:
+            self._patience.cancel()
+            self._patience = None
+
+    def _give_up(self) -> None:
+        if not self.transport.is_closing():
+            self.transport.write(b"HTTP/1.1 408 Request Timeout\r\nconnection: close\r\ncontent-length: 0\r\n\r\n")
+            self.transport.close()
+
+
+def serve(options: ServeOptions, started: Callable[[str, list[str]], None]) -> None:
+    """Answers until it is told to end. started: called with the address and the tasks once requests are taken.
+
+    Raises BadInput if the library holds nothing to serve, or the address cannot be had.
+    """
+    logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s")
+    LOG.setLevel(options.log.upper())
+    with _listening(options.host, options.port) as listener:
+        service = Service(
+            options.library,
+            base=options.base,
+            device=choose_device(options.device),
+            most_waiting=options.most_waiting,
+        )
+        address = f"http://{_shown(options.host)}:{listener.getsockname()[1]}"
+        app = Gate(
+            make_app(service, timeout=options.timeout), most_bytes=options.most_bytes, seconds=options.body_seconds
+        )
+        config = uvicorn.Config(
+            app,
+            http=_Impatient,
+            loop="asyncio",
+            ws="none",
+            lifespan="off",
+            log_level="warning",
+            access_log=False,
+            server_header=False,
+            proxy_headers=False,
+            timeout_keep_alive=_KEEP_SECONDS,
+            timeout_graceful_shutdown=int(options.drain_seconds),
+            h11_max_incomplete_event_size=_MOST_HEADER_BYTES,
+            limit_concurrency=options.connections,
+        )
+        server = _Server(config, lambda: started(address, list(service.versions)))
+        with _ended_by_signals():
+            server.run(sockets=[listener])
+        if not service.close(options.drain_seconds):
+            LOG.error("questions were left unanswered after %g seconds", options.drain_seconds)
+
+
+class _Server(uvicorn.Server):
+    def __init__(self, config: uvicorn.Config, ready: Callable[[], None]):
+        super().__init__(config)
+        self._ready = ready
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self._ready()
+
+
+@contextlib.contextmanager
+def _ended_by_signals() -> Iterator[None]:
+    """uvicorn ends on SIGINT and SIGTERM and then raises them again, for whoever stood there before: nobody, here."""
+    before = {one: signal.signal(one, lambda *_: None) for one in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for one, handler in before.items():
+            signal.signal(one, handler)
+
+
+@contextlib.contextmanager
+def _listening(host: str, port: int) -> Iterator[socket.socket]:
+    """The address, taken before anything is loaded."""
+    try:
+        family, kind, _, _, place = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        with socket.socket(family, kind) as listener:
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            listener.bind(place)
+            yield listener
+    except OSError as error:
+        raise BadInput(
+            f"--host {host} --port {port}: {error.strerror}. Choose another, or 0 for any free port."
+        ) from error
+
+
+def _shown(host: str) -> Any:
+    return f"[{host}]" if ":" in host else host

@@ -1,0 +1,208 @@
+"""A library's promoted versions, loaded, kept up with the library, and answering: what the HTTP server and Python users ask.
+
+A watcher looks at the library every second. What was promoted or rolled back is verified and loaded beside the work, then takes
+the place of the version before it at once; whoever asked before is still answered by that one. A version that cannot be loaded
+leaves things as they are, and the service says so.
+"""
+
+import asyncio
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass
+from pathlib import Path
+from threading import Event, Lock, Thread
+from types import MappingProxyType
+from typing import Any, Self
+
+from clinstack.errors import BadInput, ClinstackError, did_you_mean
+from clinstack.runs.atomic import read_json
+from clinstack.runs.layout import RunLayout
+from clinstack.serving.answers import ClassAnswer, Interpreter, interpreter_of
+from clinstack.serving.batching import Batcher, Logits
+from clinstack.serving.engine import Engine, Question, Served
+from clinstack.serving.library import Entry, Library, is_task_name
+
+_RETRY_SECONDS = 30.0
+"""After which a version that could not be loaded is tried again, though the library has not changed."""
+_WARMING = "warm"
+"""A text that every version reads once before it answers."""
+
+
+@dataclass(frozen=True, eq=False)
+class Version:
+    """A promoted version, ready to answer. lineage: the hashes of base, adapters, head and data."""
+
+    entry: Entry
+    served: Served
+    interpreter: Interpreter
+    result: dict[str, Any]
+    card: str
+
+    @property
+    def lineage(self) -> dict[str, Any]:
+        """Where every answer comes from."""
+        return {"version": self.entry.name, **self.entry.about["lineage"]}
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What one version says of one note: every class, the likeliest first."""
+
+    note_id: str
+    version: Version
+    logits: Any
+
+    def classes(self, most: int | None = None) -> list[ClassAnswer]:
+        """What is said of the likeliest classes."""
+        return self.version.interpreter.read(self.logits, most)
+
+    @property
+    def abstained(self) -> bool:
+        """Whether the likeliest of several classes, or the positive one of two, is left open; of labels each says it itself."""
+        if self.version.interpreter.kind == "multilabel":
+            return False
+        return self.classes(1)[0].decided is None
+
+
+class Service:
+    """The promoted versions of a library, answering.
+
+    base: where the base of every version is now, if not where it was.   device: cpu, cuda or cuda:N.
+    every: seconds between two looks at the library.   others: of `Batcher`.
+    Raises BadInput or WrongParents if a promoted version cannot be loaded, or none is promoted.
+    """
+
+    def __init__(
+        self, library: Path, *, base: str | None = None, device: str = "cpu", every: float = 1.0, **others: Any
+    ):
+        self.library = Library(library)
+        self._base, self._every = base, every
+        self._engine = Engine(device)
+        self._versions: Mapping[str, Version] = MappingProxyType({})
+        self._refreshing, self._closing = Lock(), Event()
+        self.failures: dict[str, str] = {}
+        self.refresh()
+        if self.failures:
+            raise BadInput(next(iter(self.failures.values())))
+        if not self._versions:
+            raise BadInput(
+                f"Library {library} has no promoted version, so there is nothing to serve. Add a run with `clinstack "
+                "library add`, then `clinstack library promote`."
+            )
+        self.batcher = Batcher(self._engine, **others)
+        self._watcher = Thread(target=self._watch, name="library watcher", daemon=True)
+        self._watcher.start()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close(60.0)
+
+    @property
+    def closing(self) -> bool:
+        """Whether it takes no more questions."""
+        return self._closing.is_set()
+
+    @property
+    def versions(self) -> Mapping[str, Version]:
+        """What answers now, by task."""
+        return self._versions
+
+    def choose(self, tasks: Iterable[str] | None = None) -> tuple[Version, ...]:
+        """The versions that answer for these tasks; all if None. Raises BadInput with the nearest name for an unknown one."""
+        versions = self._versions
+        wanted = list(versions) if tasks is None else list(dict.fromkeys(tasks))
+        for task in wanted:
+            if task not in versions:
+                # What is no name could be a note that was put into the wrong field.
+                shown = f" {task!r}" if is_task_name(task) else ""
+                raise BadInput(f"Unknown task{shown}. {did_you_mean(task, versions)}")
+        return tuple(versions[task] for task in wanted)
+
+    def predict(
+        self, notes: Sequence[tuple[str, str]], tasks: Iterable[str] | None = None, timeout: float = 60.0
+    ) -> list[Answer]:
+        """What each version says of each note (id and text), note by note, in the order asked.
+
+        Raises BadInput for an unknown task, `batching.Turned` if the queue is full, `batching.TooLate` after `timeout` seconds.
+        """
+        versions = self.choose(tasks)
+        return _answers(notes, versions, [one.result() for one in self._ask(notes, versions, timeout)])
+
+    async def predict_soon(
+        self, notes: Sequence[tuple[str, str]], versions: Sequence[Version], timeout: float
+    ) -> list[Answer]:
+        """`predict` for an event loop; what nobody waits for any more is not computed."""
+        asked = [asyncio.wrap_future(one) for one in self._ask(notes, versions, timeout)]
+        return _answers(notes, versions, await asyncio.gather(*asked))
+
+    def refresh(self) -> None:
+        """Loads what is promoted and lets go what is not; what cannot be loaded is told in `failures`, by version."""
+        with self._refreshing:
+            promoted = [entry for entry in self.library.entries() if entry.promoted]
+            found, failures = {}, {}
+            for entry in promoted:
+                known = self._versions.get(entry.task)
+                if known is not None and known.entry.version == entry.version:
+                    found[entry.task] = known
+                    continue
+                try:
+                    found[entry.task] = self._load(entry)
+                except ClinstackError as error:
+                    failures[entry.name] = str(error)
+                    if known is not None:
+                        found[entry.task] = known
+            self._versions, self.failures = MappingProxyType(found), failures
+
+    def close(self, timeout: float) -> bool:
+        """Answers what waits, takes nothing new, and ends; False if that took longer than `timeout` seconds."""
+        self._closing.set()
+        done = self.batcher.close(timeout)
+        self._watcher.join(timeout)
+        return done
+
+    def _ask(
+        self, notes: Sequence[tuple[str, str]], versions: Sequence[Version], timeout: float
+    ) -> "list[Future[Logits]]":
+        served = tuple(version.served for version in versions)
+        return self.batcher.ask([Question(text, served) for _, text in notes], timeout)
+
+    def _load(self, entry: Entry) -> Version:
+        self.library.verify(entry, self._base)
+        folder = self.library.run(entry)
+        layout = RunLayout(folder)
+        result = read_json(layout.result)
+        own_base = "own_base" in read_json(layout.lineage)
+        served = self._engine.prepare(folder, None if own_base else self._base)
+        self._engine.score([_WARMING], [served])
+        return Version(entry, served, interpreter_of(folder), result, layout.card.read_text(encoding="utf-8"))
+
+    def _watch(self) -> None:
+        seen, tried = self._state(), time.monotonic()
+        while not self._closing.wait(self._every):
+            now = self._state()
+            if now == seen and not (self.failures and time.monotonic() > tried + _RETRY_SECONDS):
+                continue
+            seen, tried = now, time.monotonic()
+            try:
+                self.refresh()
+            except (ClinstackError, OSError) as error:  # the library itself cannot be read: what answers goes on
+                self.failures = {str(self.library.layout.root): str(error)}
+
+    def _state(self) -> tuple[int, int, int] | None:
+        """Changes whenever the library's state is written."""
+        try:
+            found = self.library.layout.state.stat()
+        except FileNotFoundError:
+            return None
+        return found.st_ino, found.st_mtime_ns, found.st_size
+
+
+def _answers(notes: Sequence[tuple[str, str]], versions: Sequence[Version], logits: Sequence[Logits]) -> list[Answer]:
+    return [
+        Answer(note_id, version, one)
+        for (note_id, _), row in zip(notes, logits, strict=True)
+        for version, one in zip(versions, row, strict=True)
+    ]

@@ -1,0 +1,418 @@
+"""The server as a process: real sockets, real requests, real signals."""
+
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from contextlib import contextmanager
+
+import httpx
+import numpy as np
+import pytest
+
+from clinstack.config import TrainOptions
+from clinstack.errors import BadInput, ClinstackError
+from clinstack.metrics.scorecard import probabilities
+from clinstack.models.note_classifier import load
+from clinstack.serving.client import Client
+from clinstack.serving.library import Library
+from clinstack.training.classification import train
+
+CANARY = "Xylophia Quarterbane fell off her zeppelin"
+NOTES = [
+    {"id": "n1", "text": "patient is stable and comfortable"},
+    {"id": "n2", "text": "shock, intubated on pressors"},
+]
+
+
+@pytest.fixture(scope="module")
+def runs(small_base, small_task, clinical_run, tmp_path_factory):
+    """Two runs of one task, one of another, and a baseline of a third."""
+    root = tmp_path_factory.mktemp("runs")
+    shared = {"resamples": 100, "epochs": 1, "max_tokens": 48, "device": "cpu", "learning_rate": 1e-2}
+    stacked = {"base": str(small_base), "clinical": clinical_run, **shared}
+    train(TrainOptions(task=small_task("binary"), out=root / "first", seed=1, **stacked))
+    train(TrainOptions(task=small_task("binary"), out=root / "second", seed=2, **stacked))
+    train(TrainOptions(task=small_task("multilabel"), out=root / "labels", **stacked))
+    train(TrainOptions(task=small_task("multiclass"), out=root / "majority", base="majority", **shared))
+    return root
+
+
+@pytest.fixture(scope="module")
+def filled(runs, tmp_path_factory):
+    """A library with every run promoted, the first of two for mortality."""
+    library = Library(tmp_path_factory.mktemp("library"))
+    first = library.add(runs / "first", "mortality")
+    library.add(runs / "second", "mortality")
+    for entry in (first, library.add(runs / "labels", "labels"), library.add(runs / "majority", "unit")):
+        library.promote(entry)
+    return library
+
+
+@contextmanager
+def server(library, *flags):
+    """A running server; its address, process and the lines of its log."""
+    command = [
+        sys.executable,
+        "-m",
+        "clinstack.cli",
+        "serve",
+        "--library",
+        str(library),
+        "--port",
+        "0",
+        "--json",
+        *flags,
+    ]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment
+    ) as process:
+        log = []
+        reader = threading.Thread(target=lambda: log.extend(process.stderr), daemon=True)
+        reader.start()
+        try:
+            told = process.stdout.readline()
+            assert told, "".join(log)
+            yield json.loads(told)["address"], process, log
+        finally:
+            if process.poll() is None:
+                process.send_signal(signal.SIGTERM)
+                process.wait(30)
+            reader.join(5)
+
+
+@pytest.fixture(scope="module")
+def running(filled):
+    with server(filled.layout.root) as (address, _, log):
+        yield address, log
+
+
+@pytest.fixture
+def client(running):
+    with httpx.Client(base_url=running[0], timeout=30) as client:
+        yield client
+
+
+def test_predictions_are_those_of_the_runs_with_their_lineage(client, runs, filled):
+    answer = client.post("/v1/predict", json={"notes": NOTES, "tasks": ["labels", "mortality"]})
+    assert answer.status_code == 200
+    found = answer.json()["predictions"]
+    assert [(one["note_id"], one["task"]) for one in found] == [
+        ("n1", "labels"),
+        ("n1", "mortality"),
+        ("n2", "labels"),
+        ("n2", "mortality"),
+    ]
+    for task, run in {"mortality": "first", "labels": "labels"}.items():
+        result = json.loads((runs / run / "result.json").read_text())
+        logits = load(runs / run).score_texts([note["text"] for note in NOTES])
+        expected = probabilities(result["kind"], logits / result["temperature"])
+        mine = [one for one in found if one["task"] == task]
+        assert [list(one["probabilities"]) for one in mine] == [result["classes"]] * 2
+        np.testing.assert_allclose([list(one["probabilities"].values()) for one in mine], expected, atol=1e-5)
+        entry = filled.entry(task)
+        assert all(one["lineage"] == {"version": entry.name, **entry.about["lineage"]} for one in mine)
+
+
+def test_without_tasks_every_promoted_one_answers_and_top_bounds_the_classes(client):
+    found = client.post("/v1/predict", json={"notes": NOTES[:1], "top": 1}).json()["predictions"]
+    assert [one["task"] for one in found] == ["labels", "mortality", "unit"]
+    for one in found:
+        assert [kind["name"] for kind in one["classes"]] == list(one["probabilities"])
+        assert len(one["classes"]) == 1
+        about = one["classes"][0]
+        assert about["alike"]["low"] <= about["alike"]["value"] <= about["alike"]["high"]
+        assert 0 <= about["base_rate"] <= 1
+
+
+def test_tasks_and_cards_tell_what_answers(client, filled):
+    listed = client.get("/v1/tasks").json()["tasks"]
+    assert [(one["task"], one["version"]) for one in listed] == [
+        ("labels", "labels@1"),
+        ("mortality", "mortality@1"),
+        ("unit", "unit@1"),
+    ]
+    assert listed[1]["metrics"]["auroc"].keys() == {"value", "low", "high"}
+    detail = client.get("/v1/tasks/mortality").json()
+    assert detail["class_names"] == ["alive", "dead"]
+    assert len(detail["base_rates"]) == len(detail["thresholds"]) == 2
+    card = client.get("/v1/tasks/mortality/card")
+    assert card.headers["content-type"] == "text/markdown; charset=utf-8"
+    assert card.text.startswith("# ")
+
+
+def test_health_says_that_it_answers_and_for_what(client):
+    assert client.get("/v1/health/live").json() == {"status": "alive"}
+    assert client.get("/v1/health/ready").json() == {
+        "status": "ready",
+        "tasks": ["labels", "mortality", "unit"],
+        "failures": {},
+    }
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "message"),
+    [
+        ({"notes": NOTES, "tasks": ["mortalty"]}, 404, "Unknown task 'mortalty'. Did you mean 'mortality'? Known: labels, mortality, unit."),
+        ({"notes": NOTES, "tasks": [CANARY]}, 404, "Unknown task. Known: labels, mortality, unit."),
+        ({"notes": []}, 422, "The request cannot be used. notes: this has fewer than 1 entries."),
+        ({"notes": [{"text": CANARY}]}, 422, "The request cannot be used. notes.0.id: this is missing."),
+        ({"notes": [{"id": "a", "text": 7}]}, 422, "The request cannot be used. notes.0.text: this must be a string."),
+        ({"notes": NOTES, CANARY: 1}, 422, "The request cannot be used. an unknown field: there is no such field."),
+        ({"notes": NOTES, "top": 0}, 422, "The request cannot be used. top: this must be at least 1."),
+        ({"notes": CANARY}, 422, "The request cannot be used. notes: this must be a list."),
+        ({"notes": [{"id": "a", "text": "x" * 200_001}]}, 422, "The request cannot be used. notes.0.text: this is longer than 200000 characters."),
+        ([1], 422, "The request cannot be used. body: this must be an object."),
+    ],
+)  # fmt: skip
+def test_a_bad_request_is_told_in_a_sentence_without_its_text(client, body, status, message):
+    answer = client.post("/v1/predict", json=body)
+    assert answer.status_code == status
+    assert answer.json()["error"]["message"] == message
+    assert answer.json()["error"]["request_id"] == answer.headers["x-request-id"]
+
+
+@pytest.mark.parametrize(
+    ("content", "status"),
+    [
+        (b"{" + CANARY.encode(), 422),
+        (b"\x00\xff\xfe binary", 422),
+        (b"", 422),
+        (b"[" * 5000 + b"]" * 5000, 400),
+        (b'{"notes": [{"id": "a", "text": "\\ud800"}]}', 422),
+        (b'{"notes": [{"id": "a", "text": "x"}], "top": 1e400}', 422),
+    ],
+)
+def test_what_is_no_request_at_all_gets_a_4xx(client, content, status):
+    answer = client.post("/v1/predict", content=content, headers={"content-type": "application/json"})
+    assert answer.status_code == status
+    assert "Xylophia" not in answer.text
+
+
+def test_a_huge_body_is_refused_before_it_is_read(client):
+    answer = client.post("/v1/predict", content=b"x" * 5_000_000)
+    assert answer.status_code == 413
+    assert answer.json()["error"]["message"] == (
+        "The request is larger than 4,000,000 bytes. Send fewer or shorter notes."
+    )
+
+    def trickle():
+        for _ in range(60):
+            yield b"x" * 100_000
+
+    assert client.post("/v1/predict", content=trickle()).status_code == 413
+
+
+def test_unknown_addresses_and_methods_are_told_as_problems(client):
+    assert client.get("/v1/nothing").json()["error"]["code"] == "http-404"
+    assert client.get("/v1/predict").status_code == 405
+    assert client.get("/docs").status_code == 404
+    assert client.get("/v1/tasks/nothing").status_code == 404
+
+
+def test_every_answer_carries_strict_headers_and_no_name_of_the_server(client):
+    for answer in (client.get("/v1/tasks"), client.get("/v1/nothing"), client.post("/v1/predict", content=b"x")):
+        assert answer.headers["x-content-type-options"] == "nosniff"
+        assert answer.headers["cache-control"] == "no-store"
+        assert "default-src 'self'" in answer.headers["content-security-policy"]
+        assert "server" not in answer.headers
+        assert "access-control-allow-origin" not in answer.headers
+        assert re.fullmatch("[0-9a-f]{32}", answer.headers["x-request-id"])
+
+
+def test_no_text_of_a_note_reaches_the_log(running, client):
+    _, log = running
+    client.post("/v1/predict", json={"notes": [{"id": CANARY, "text": CANARY}]})
+    client.post("/v1/predict", json={"notes": [{"id": "a", CANARY: CANARY}]})
+    client.post(f"/v1/{CANARY}", json={CANARY: CANARY})
+    client.get("/v1/predict", params={"text": CANARY})
+    client.get(f"/v1/tasks/{CANARY}")
+    time.sleep(0.3)
+    lines = "".join(log)
+    assert lines.count("POST /v1/predict 200") >= 1
+    assert not [word for word in ("Xylophia", "Quarterbane", "zeppelin") if word in lines]
+
+
+def test_the_openapi_document_names_every_address(client):
+    document = client.get("/v1/openapi.json").json()
+    assert set(document["paths"]) == {
+        "/v1/health/live",
+        "/v1/health/ready",
+        "/v1/tasks",
+        "/v1/tasks/{task}",
+        "/v1/tasks/{task}/card",
+        "/v1/predict",
+    }
+
+
+def test_whoever_sends_half_a_request_is_answered_with_408_and_holds_up_nobody(filled, monkeypatch):
+    with server(filled.layout.root, "--body-seconds", "1") as (address, _, _log):
+        host, port = address.removeprefix("http://").split(":")
+        slow = [socket.create_connection((host, int(port))) for _ in range(20)]
+        for number, one in enumerate(slow):
+            if number % 2:
+                one.sendall(b"POST /v1/predict HTTP/1.1\r\nhost: x\r\ncontent-length: 100\r\n\r\n{")
+            else:
+                one.sendall(b"POST /v1/predict HTTP/1.1\r\nhost: x\r\n")
+        assert httpx.post(f"{address}/v1/predict", json={"notes": NOTES}, timeout=10).status_code == 200
+        for one in slow:
+            one.settimeout(20)
+            assert one.recv(100).startswith(b"HTTP/1.1 408")
+            one.close()
+
+
+def test_promotion_and_rollback_take_effect_without_a_failed_request(runs, tmp_path):
+    library = Library(tmp_path / "library")
+    first, second = library.add(runs / "first", "mortality"), library.add(runs / "second", "mortality")
+    library.promote(first)
+    with server(library.layout.root) as (address, _, _log):
+        stop, seen, wrong = threading.Event(), [], []
+
+        def ask() -> None:
+            with httpx.Client(base_url=address, timeout=30) as client:
+                while not stop.is_set():
+                    answer = client.post("/v1/predict", json={"notes": NOTES})
+                    if answer.status_code != 200:
+                        wrong.append(answer.text)
+                        continue
+                    seen.append(answer.json()["predictions"][0]["lineage"]["version"])
+
+        threads = [threading.Thread(target=ask) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+
+        def wait_for(version: str) -> None:
+            deadline = time.monotonic() + 20
+            while time.monotonic() < deadline and (not seen or seen[-1] != version):
+                time.sleep(0.05)
+            assert seen[-1] == version
+
+        wait_for("mortality@1")
+        for _ in range(2):
+            library.promote(second)
+            wait_for("mortality@2")
+            library.rollback("mortality")
+            wait_for("mortality@1")
+        stop.set()
+        for thread in threads:
+            thread.join()
+        assert wrong == []
+
+
+def test_a_promoted_version_that_was_damaged_leaves_the_one_before_it_in_place(runs, tmp_path):
+    library = Library(tmp_path / "library")
+    first, second = library.add(runs / "first", "mortality"), library.add(runs / "second", "mortality")
+    library.promote(first)
+    with server(library.layout.root) as (address, _, _log):
+        library.promote(second)
+        head = library.run(second) / "head.safetensors"
+        head.write_bytes(head.read_bytes()[:-1] + b"?")
+        deadline = time.monotonic() + 20
+        while time.monotonic() < deadline:
+            health = httpx.get(f"{address}/v1/health/ready").json()
+            if health["failures"]:
+                break
+            time.sleep(0.1)
+        assert list(health["failures"]) == ["mortality@2"]
+        assert "has been changed since it was added" in health["failures"]["mortality@2"]
+        answer = httpx.post(f"{address}/v1/predict", json={"notes": NOTES}).json()
+        assert answer["predictions"][0]["lineage"]["version"] == "mortality@1"
+
+
+def test_sigterm_answers_what_is_in_work_and_ends_with_zero(filled):
+    with server(filled.layout.root) as (address, process, _log):
+        found = []
+
+        def ask() -> None:
+            many = [{"id": str(n), "text": "patient is stable " * 200} for n in range(40)]
+            found.append(httpx.post(f"{address}/v1/predict", json={"notes": many}, timeout=60).status_code)
+
+        thread = threading.Thread(target=ask)
+        thread.start()
+        time.sleep(0.3)
+        process.send_signal(signal.SIGTERM)
+        thread.join(60)
+        assert process.wait(30) == 0
+        assert found == [200]
+
+
+def test_a_library_with_nothing_promoted_and_a_taken_port_are_refused(tmp_path, filled):
+    def refused(*flags):
+        command = [sys.executable, "-m", "clinstack.cli", "serve", *flags]
+        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+        assert done.returncode == 2
+        return done.stderr.strip().removeprefix("clinstack: ")
+
+    assert refused("--library", str(tmp_path), "--port", "0") == (
+        f"Library {tmp_path} has no promoted version, so there is nothing to serve. Add a run with `clinstack library add`, "
+        "then `clinstack library promote`."
+    )
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        assert refused("--library", str(filled.layout.root), "--port", str(port)) == (
+            f"--host 127.0.0.1 --port {port}: Address already in use. Choose another, or 0 for any free port."
+        )
+
+
+def test_the_typed_client_asks_in_portions_and_tells_refusals_in_the_servers_words(running):
+    with Client(running[0]) as client:
+        notes = [(str(number), "patient is stable " * 40) for number in range(150)]
+        found = list(client.predict(notes, ["mortality"]))
+        assert [one.note_id for one in found] == [note_id for note_id, _ in notes]
+        assert {one.kind for one in found} == {"binary"}
+        assert client.task("labels").class_names == ["alive", "dead", "heart", "lung"]
+        with pytest.raises(BadInput) as caught:
+            list(client.predict(notes[:1], ["mortalty"]))
+        assert str(caught.value).startswith(f"{running[0]}: Unknown task 'mortalty'. Did you mean 'mortality'?")
+        with pytest.raises(BadInput) as caught:
+            list(client.predict([("long", "x" * 200_001)]))
+        assert str(caught.value) == "Note 'long' has 200,001 characters, and a server takes 200,000. Cut it."
+
+
+def test_the_client_says_when_nobody_answers():
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        address = f"http://127.0.0.1:{unused.getsockname()[1]}"
+    with Client(address) as client, pytest.raises(ClinstackError) as caught:
+        client.tasks()
+    assert str(caught.value) == f"{address} cannot be asked: [Errno 111] Connection refused."
+    with pytest.raises(BadInput):
+        Client("localhost:8000")
+
+
+def test_predict_from_a_server_writes_what_the_server_says(running, runs, tmp_path):
+    table = tmp_path / "notes.csv"
+    table.write_text("note_id,text\n" + "".join(f'{note["id"]},"{note["text"]}"\n' for note in NOTES))
+    command = [sys.executable, "-m", "clinstack.cli", "predict", "--input", str(table), "--output"]
+
+    def run(*flags):
+        return subprocess.run([*command, *flags], capture_output=True, text=True, check=False, timeout=120)
+
+    written = run(str(tmp_path / "out.jsonl"), "--server", running[0], "--task", "mortality")
+    assert written.returncode == 0, written.stderr
+    rows = [json.loads(line) for line in (tmp_path / "out.jsonl").read_text().splitlines()]
+    result = json.loads((runs / "first" / "result.json").read_text())
+    logits = load(runs / "first").score_texts([note["text"] for note in NOTES])
+    expected = probabilities("binary", logits / result["temperature"])
+    np.testing.assert_allclose([list(row["probabilities"].values()) for row in rows], expected, atol=1e-5)
+    ambiguous = run(str(tmp_path / "other.csv"), "--server", running[0])
+    assert ambiguous.returncode == 2
+    assert (
+        ambiguous.stderr.strip()
+        == f"clinstack: {running[0]} answers for labels, mortality, unit. Say which with --task."
+    )
+    assert not (tmp_path / "other.csv").exists()
+    both = run(str(tmp_path / "other.csv"), str(runs / "first"), "--server", running[0])
+    assert both.returncode == 2
+    assert (
+        both.stderr.strip().removeprefix("clinstack: ")
+        == "Give either a run folder, or --server ADDRESS and, where it has several, --task NAME."
+    )
