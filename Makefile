@@ -5,13 +5,14 @@
 # make bench-step1  step 1 beside peft and transformers' Trainer, 20 minutes; figures in bench-step1/
 # make bench-step2  kept states, a grid and 1,266 labels, beside what one would write; 50 minutes, figures in bench-step2/
 # make bench-limited  the limited-data study's grid on three small encoders, within an hour; figures in bench-limited/
+# make bench-serve  mixed batches, late branches and switching beside peft, and a server under load; 20 minutes, figures in bench-serve/
 # make bench-data   times and memory of the data commands, of data mimic3 beside plain pandas; 25 minutes, figures in bench-data/
 
 PYTHON ?= python3
 BIN := .venv/bin
 OUT ?= demo-run
 
-.PHONY: setup test conformance slow demo bench-data bench-limited bench-step1 bench-step2 format clean
+.PHONY: setup test conformance slow demo bench-data bench-limited bench-serve bench-step1 bench-step2 format clean
 
 setup: .venv/.installed
 
@@ -54,9 +55,12 @@ bench-step2: setup
 bench-limited: setup
 	$(BIN)/python benchmarks/limited.py --work bench-limited
 
+bench-serve: setup
+	$(BIN)/python benchmarks/serve.py --work bench-serve
+
 format: setup
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
 clean:
-	rm -rf .venv build dist demo-run bench-data bench-limited bench-step1 bench-step2
+	rm -rf .venv build dist demo-run bench-data bench-limited bench-serve bench-step1 bench-step2

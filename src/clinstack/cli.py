@@ -47,6 +47,11 @@ app.command(study)
 shelf = App(name="library", help="Keeps the runs in use: versions, checks, what answers.", help_epilogue=_GLOBAL_HELP)
 app.command(shelf)
 
+keyring = App(name="keys", help="Keeps the keys of those who may ask a server.", help_epilogue=_GLOBAL_HELP)
+app.command(keyring)
+trail = App(name="audit-log", help="Checks and searches a server's audit log.", help_epilogue=_GLOBAL_HELP)
+app.command(trail)
+
 _OPTIONS = Group("Options", sort_key=0)
 _METHOD = Group("Options of the PEFT method", sort_key=2)
 _MACHINE = Group("Training and machine", sort_key=1)
@@ -444,7 +449,13 @@ def _predict(options: config.PredictOptions) -> None:
 def _library_add(options: config.LibraryAddOptions) -> None:
     from clinstack.serving.library import Library
 
-    added = Library(options.library).add(options.run, options.name, options.base)
+    groups = []
+    if options.by:
+        from clinstack.evaluation.scoring import evaluate
+
+        asked = {key: getattr(options, key) for key in ("run", "by", "attributes", "base", "device")}
+        groups = evaluate(config.EvaluateOptions(**asked))["subgroups"]
+    added = Library(options.library).add(options.run, options.name, options.base, groups)
     _print({"version": added.name, **added.about}, f"added {added.name}; it answers once it is promoted")
 
 
@@ -517,6 +528,61 @@ def _library_export(options: config.LibraryExportOptions) -> None:
     library.verify(entry, options.base)
     about = export_run(library.run(entry), options.out, options.form, options.base)
     _print(about, f"{options.out}: {entry.name}, {options.form}; README.md says how to use it")
+
+
+@_command(keyring, "add", config.KeysAddOptions, ("name",))
+def _keys_add(options: config.KeysAddOptions) -> None:
+    from clinstack.serving.keys import add_key
+
+    tasks = None if options.tasks is None else [one.strip() for one in options.tasks.split(",") if one.strip()]
+    key = add_key(options.keys, options.name, tasks, options.notes_per_minute)
+    _print(
+        {"name": options.name, "key": key}, f"{key}\nThis is the key of {options.name}. It is not kept: note it now."
+    )
+
+
+@_command(keyring, "list", config.KeysListOptions)
+def _keys_list(options: config.KeysListOptions) -> None:
+    from clinstack.serving.keys import read_keys
+
+    lines, found = [], []
+    for one in read_keys(options.keys):
+        tasks = None if one.tasks is None else sorted(one.tasks)
+        found.append({"name": one.name, "tasks": tasks, "notes_per_minute": one.notes_per_minute})
+        said = "every task" if tasks is None else ", ".join(tasks)
+        lines.append(f"{one.name}: {said}, {one.notes_per_minute} notes a minute")
+    _print({"keys": found}, "\n".join(lines) or "no keys")
+
+
+@_command(keyring, "remove", config.KeysRemoveOptions, ("name",))
+def _keys_remove(options: config.KeysRemoveOptions) -> None:
+    from clinstack.serving.keys import remove_key
+
+    remove_key(options.keys, options.name)
+    _print({"removed": options.name}, f"{options.name} has no key any more")
+
+
+@_command(trail, "check", config.AuditCheckOptions, ("log",))
+def _audit_check(options: config.AuditCheckOptions) -> None:
+    from clinstack.serving.audit import verify
+
+    lines = verify(options.log)
+    _print({"lines": lines}, f"{options.log}: {lines:,} lines, each as it was written")
+
+
+@_command(trail, "find", config.AuditFindOptions, ("log",))
+def _audit_find(options: config.AuditFindOptions) -> None:
+    from clinstack.serving.audit import find
+
+    try:
+        text = options.note.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise BadInput(f"--note {options.note} cannot be read as UTF-8 text.") from error
+    found = [
+        {key: line[key] for key in ("time", "request", "caller", "versions")} for _, line in find(options.log, [text])
+    ]
+    lines = [f"{one['time']}  {one['caller'] or 'no key'}  {', '.join(one['versions'])}" for one in found]
+    _print({"found": found}, "\n".join(lines) or "this text was never asked")
 
 
 @_command(app, "serve", config.ServeOptions)

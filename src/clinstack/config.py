@@ -664,6 +664,12 @@ class LibraryAddOptions(Options):
     """The task's name in the library."""
     base: str | None = None
     """Where the base is now, if not where it was."""
+    by: list[str] = []
+    """Figures of groups for the card: a column, or bands of its numbers, as in age:40,65,80; may be given several times."""
+    attributes: Path | None = None
+    """Table with note_id or patient_id and the columns of --by; the task's own columns without it."""
+    device: str = "auto"
+    """auto, cpu, cuda or cuda:N; the test notes are read again for --by."""
 
 
 class LibraryListOptions(Options):
@@ -741,6 +747,16 @@ class ServeOptions(Options):
     """Where the base of every version is now, if not where it was."""
     device: str = "auto"
     """auto, cpu, cuda or cuda:N."""
+    keys: Path | None = None
+    """File of the keys of those who may ask (`clinstack keys add`); needed where other machines can reach --host."""
+    audit: Path | None = None
+    """File of the audit log: who asked what when, and which version answered, with keyed hashes of notes."""
+    watch: str | None = None
+    """Database that counts what is asked and answered, as an SQLAlchemy URL, or off; watch.sqlite in the library without it."""
+    watch_secret: Path | None = None
+    """File of the key for ids of notes in that database; made if there is none, beside an SQLite file, else in the library."""
+    keep_days: int = Field(default=90, ge=1)
+    """Days for which probabilities wait for outcomes to be posted back."""
     timeout: float = Field(default=30.0, gt=0)
     """Seconds after which a request that was not reached is answered with 503."""
     most_waiting: int = Field(default=512, ge=1)
@@ -749,12 +765,61 @@ class ServeOptions(Options):
     """Largest request."""
     body_seconds: float = Field(default=20.0, gt=0)
     """Seconds in which a request must be there whole."""
-    connections: int = Field(default=512, ge=1)
+    connections: int = Field(default=256, ge=1)
     """Most connections at once."""
     drain_seconds: float = Field(default=60.0, ge=1)
     """Seconds that requests in work have to end after SIGTERM."""
     log: Literal["debug", "info", "warning", "error"] = "info"
     """What is logged, on stderr; never a note."""
+    replicas: int = Field(default=1, ge=1)
+    """Processes that answer; more than one through Ray Serve (clinstack[scale-out])."""
+    ray_address: str | None = None
+    """Address of a running Ray cluster to answer from, such as 10.0.0.1:6379."""
+
+
+class KeysAddOptions(Options):
+    """Makes a key for a caller of the server and shows it once; the file holds its hash."""
+
+    name: str
+    """Of the caller, as logs will have it."""
+    keys: Path
+    """File of keys; made if there is none."""
+    tasks: str | None = None
+    """Tasks that may be asked, joined by commas; every task without it."""
+    notes_per_minute: int = Field(default=600, ge=1)
+    """Notes that may be asked in a minute."""
+
+
+class KeysListOptions(Options):
+    """Lists the callers that have a key, and what they may ask."""
+
+    keys: Path
+    """File of keys."""
+
+
+class KeysRemoveOptions(Options):
+    """Takes a caller's key out; a running server refuses it within a second."""
+
+    name: str
+    """Of the caller."""
+    keys: Path
+    """File of keys."""
+
+
+class AuditCheckOptions(Options):
+    """Makes sure that no line of a server's audit log was changed, moved or taken out."""
+
+    log: Path
+    """The log; its secret lies beside it."""
+
+
+class AuditFindOptions(Options):
+    """Finds when a note was asked, by whom, and which version answered."""
+
+    log: Path
+    """The log; its secret lies beside it."""
+    note: Path
+    """Text file with the note exactly as it was asked."""
 
 
 class ReportOptions(Options):

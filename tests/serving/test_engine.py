@@ -172,3 +172,27 @@ def test_a_run_of_another_base_is_refused(runs, other_base):
 def test_more_text_than_one_pass_holds_is_read_in_several(engine, served, alone, monkeypatch):
     monkeypatch.setattr("clinstack.serving.engine.PASS_TOKENS", 50)
     all_agree(engine, served, alone)
+
+
+@pytest.mark.parametrize("name", FORMS)
+def test_every_form_of_run_can_be_explained(engine, served, name):
+    text = "patient is a man with shock, intubated on pressors, seen on day 3 for follow up of pain"
+    task = served[name]
+    before = engine.score([text], [task])[0]
+    found = engine.explain(text, task, 1)
+    assert 0 < len(found.words) <= len(text.split())
+    assert all(text[one.start : one.end].strip() for one in found.words)
+    assert np.isfinite([one.share for one in found.words]).all()
+    assert found.faithfulness is None or found.faithfulness.words == 1
+    np.testing.assert_array_equal(engine.score([text], [task])[0], before)
+
+
+def test_an_explanation_on_a_shared_base_is_that_of_the_run_alone(engine, served, runs):
+    from clinstack.models.attribution import token_attributions
+
+    text = TEXTS[1]
+    alone = load(runs / "stacked")
+    (chunks,) = alone.encode([text])
+    expected, _ = token_attributions(alone.stack.backbone, alone.head, chunks, alone.kind, 2)
+    found = engine._token_shares(text, served["stacked"], served["stacked"].model, 2)
+    np.testing.assert_allclose([share for _, share in found], expected[0][1:], atol=1e-5)

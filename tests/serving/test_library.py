@@ -227,3 +227,22 @@ def test_the_commands_add_list_promote_verify_and_refuse_to_export_against_terms
     assert (tmp_path / "export" / "README.md").is_file()
     code, _, error = says("rollback", "mortality", "--library", shelf)
     assert (code, "nothing to go back to" in error) == (2, True)
+
+
+def test_a_card_says_how_groups_of_patients_fare_or_that_nobody_looked(runs, tmp_path):
+    ids = sorted(set(parquet.read_table(runs / "seed-1" / "predictions.parquet").column("patient_id").to_pylist()))
+    rows = "".join(f"{name},{'FM'[place % 2]},{30 + place}\n" for place, name in enumerate(ids))
+    (tmp_path / "patients.csv").write_text("patient_id,sex,age\n" + rows)
+    command = [sys.executable, "-m", "clinstack.cli", "library", "add", str(runs / "seed-1"), "--name", "mortality"]
+    command += ["--library", str(tmp_path / "library")]
+    looked = ["--by", "sex", "--by", "age:40", "--attributes", str(tmp_path / "patients.csv")]
+    for flags in (looked, []):
+        done = subprocess.run([*command, *flags], capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+    library = Library(tmp_path / "library")
+    first, second = ((library.run(entry) / "README.md").read_text() for entry in library.entries())
+    assert "| sex | F | 12 | 6 | 0." in first
+    assert "| age | below 40 | " in first
+    assert second.endswith("None were measured. `clinstack library add --by COLUMN` does.\n")
+    for entry in library.entries():
+        library.verify(entry)

@@ -9,97 +9,25 @@ import subprocess
 import sys
 import threading
 import time
-from contextlib import contextmanager
+from urllib.parse import quote
 
 import httpx
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from serving_process import CANARY, NOTES, server
 
-from clinstack.config import TrainOptions
 from clinstack.errors import BadInput, ClinstackError
 from clinstack.metrics.scorecard import probabilities
 from clinstack.models.note_classifier import load
+from clinstack.serving.audit import find, verify
 from clinstack.serving.client import Client
+from clinstack.serving.keys import add_key, remove_key
 from clinstack.serving.library import Library
-from clinstack.training.classification import train
-
-CANARY = "Xylophia Quarterbane fell off her zeppelin"
-NOTES = [
-    {"id": "n1", "text": "patient is stable and comfortable"},
-    {"id": "n2", "text": "shock, intubated on pressors"},
-]
 
 
-@pytest.fixture(scope="module")
-def runs(small_base, small_task, clinical_run, tmp_path_factory):
-    """Two runs of one task, one of another, and a baseline of a third."""
-    root = tmp_path_factory.mktemp("runs")
-    shared = {"resamples": 100, "epochs": 1, "max_tokens": 48, "device": "cpu", "learning_rate": 1e-2}
-    stacked = {"base": str(small_base), "clinical": clinical_run, **shared}
-    train(TrainOptions(task=small_task("binary"), out=root / "first", seed=1, **stacked))
-    train(TrainOptions(task=small_task("binary"), out=root / "second", seed=2, **stacked))
-    train(TrainOptions(task=small_task("multilabel"), out=root / "labels", **stacked))
-    train(TrainOptions(task=small_task("multiclass"), out=root / "majority", base="majority", **shared))
-    return root
-
-
-@pytest.fixture(scope="module")
-def filled(runs, tmp_path_factory):
-    """A library with every run promoted, the first of two for mortality."""
-    library = Library(tmp_path_factory.mktemp("library"))
-    first = library.add(runs / "first", "mortality")
-    library.add(runs / "second", "mortality")
-    for entry in (first, library.add(runs / "labels", "labels"), library.add(runs / "majority", "unit")):
-        library.promote(entry)
-    return library
-
-
-@contextmanager
-def server(library, *flags):
-    """A running server; its address, process and the lines of its log."""
-    command = [
-        sys.executable,
-        "-m",
-        "clinstack.cli",
-        "serve",
-        "--library",
-        str(library),
-        "--port",
-        "0",
-        "--json",
-        *flags,
-    ]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    with subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment
-    ) as process:
-        log = []
-        reader = threading.Thread(target=lambda: log.extend(process.stderr), daemon=True)
-        reader.start()
-        try:
-            told = process.stdout.readline()
-            assert told, "".join(log)
-            yield json.loads(told)["address"], process, log
-        finally:
-            if process.poll() is None:
-                process.send_signal(signal.SIGTERM)
-                process.wait(30)
-            reader.join(5)
-
-
-@pytest.fixture(scope="module")
-def running(filled):
-    with server(filled.layout.root) as (address, _, log):
-        yield address, log
-
-
-@pytest.fixture
-def client(running):
-    with httpx.Client(base_url=running[0], timeout=30) as client:
-        yield client
-
-
-def test_predictions_are_those_of_the_runs_with_their_lineage(client, runs, filled):
+def test_predictions_are_those_of_the_runs_with_their_lineage(client, served_runs, filled):
     answer = client.post("/v1/predict", json={"notes": NOTES, "tasks": ["labels", "mortality"]})
     assert answer.status_code == 200
     found = answer.json()["predictions"]
@@ -110,8 +38,8 @@ def test_predictions_are_those_of_the_runs_with_their_lineage(client, runs, fill
         ("n2", "mortality"),
     ]
     for task, run in {"mortality": "first", "labels": "labels"}.items():
-        result = json.loads((runs / run / "result.json").read_text())
-        logits = load(runs / run).score_texts([note["text"] for note in NOTES])
+        result = json.loads((served_runs / run / "result.json").read_text())
+        logits = load(served_runs / run).score_texts([note["text"] for note in NOTES])
         expected = probabilities(result["kind"], logits / result["temperature"])
         mine = [one for one in found if one["task"] == task]
         assert [list(one["probabilities"]) for one in mine] == [result["classes"]] * 2
@@ -152,7 +80,7 @@ def test_health_says_that_it_answers_and_for_what(client):
     assert client.get("/v1/health/ready").json() == {
         "status": "ready",
         "tasks": ["labels", "mortality", "unit"],
-        "failures": {},
+        "failures": [],
     }
 
 
@@ -248,6 +176,12 @@ def test_the_openapi_document_names_every_address(client):
         "/v1/tasks/{task}",
         "/v1/tasks/{task}/card",
         "/v1/predict",
+        "/v1/outcomes",
+        "/v1/drift/{task}",
+        "/cds-services",
+        "/cds-services/{task}",
+        "/v1/explain",
+        "/metrics",
     }
 
 
@@ -267,9 +201,9 @@ def test_whoever_sends_half_a_request_is_answered_with_408_and_holds_up_nobody(f
             one.close()
 
 
-def test_promotion_and_rollback_take_effect_without_a_failed_request(runs, tmp_path):
+def test_promotion_and_rollback_take_effect_without_a_failed_request(served_runs, tmp_path):
     library = Library(tmp_path / "library")
-    first, second = library.add(runs / "first", "mortality"), library.add(runs / "second", "mortality")
+    first, second = library.add(served_runs / "first", "mortality"), library.add(served_runs / "second", "mortality")
     library.promote(first)
     with server(library.layout.root) as (address, _, _log):
         stop, seen, wrong = threading.Event(), [], []
@@ -305,11 +239,11 @@ def test_promotion_and_rollback_take_effect_without_a_failed_request(runs, tmp_p
         assert wrong == []
 
 
-def test_a_promoted_version_that_was_damaged_leaves_the_one_before_it_in_place(runs, tmp_path):
+def test_a_promoted_version_that_was_damaged_leaves_the_one_before_it_in_place(served_runs, tmp_path):
     library = Library(tmp_path / "library")
-    first, second = library.add(runs / "first", "mortality"), library.add(runs / "second", "mortality")
+    first, second = library.add(served_runs / "first", "mortality"), library.add(served_runs / "second", "mortality")
     library.promote(first)
-    with server(library.layout.root) as (address, _, _log):
+    with server(library.layout.root) as (address, _, log):
         library.promote(second)
         head = library.run(second) / "head.safetensors"
         head.write_bytes(head.read_bytes()[:-1] + b"?")
@@ -319,8 +253,9 @@ def test_a_promoted_version_that_was_damaged_leaves_the_one_before_it_in_place(r
             if health["failures"]:
                 break
             time.sleep(0.1)
-        assert list(health["failures"]) == ["mortality@2"]
-        assert "has been changed since it was added" in health["failures"]["mortality@2"]
+        assert health["failures"] == ["mortality@2"]
+        assert "mortality@2 is promoted and cannot be loaded: " in "".join(log)
+        assert "has been changed since it was added" in "".join(log)
         answer = httpx.post(f"{address}/v1/predict", json={"notes": NOTES}).json()
         assert answer["predictions"][0]["lineage"]["version"] == "mortality@1"
 
@@ -388,7 +323,7 @@ def test_the_client_says_when_nobody_answers():
         Client("localhost:8000")
 
 
-def test_predict_from_a_server_writes_what_the_server_says(running, runs, tmp_path):
+def test_predict_from_a_server_writes_what_the_server_says(running, served_runs, tmp_path):
     table = tmp_path / "notes.csv"
     table.write_text("note_id,text\n" + "".join(f'{note["id"]},"{note["text"]}"\n' for note in NOTES))
     command = [sys.executable, "-m", "clinstack.cli", "predict", "--input", str(table), "--output"]
@@ -399,8 +334,8 @@ def test_predict_from_a_server_writes_what_the_server_says(running, runs, tmp_pa
     written = run(str(tmp_path / "out.jsonl"), "--server", running[0], "--task", "mortality")
     assert written.returncode == 0, written.stderr
     rows = [json.loads(line) for line in (tmp_path / "out.jsonl").read_text().splitlines()]
-    result = json.loads((runs / "first" / "result.json").read_text())
-    logits = load(runs / "first").score_texts([note["text"] for note in NOTES])
+    result = json.loads((served_runs / "first" / "result.json").read_text())
+    logits = load(served_runs / "first").score_texts([note["text"] for note in NOTES])
     expected = probabilities("binary", logits / result["temperature"])
     np.testing.assert_allclose([list(row["probabilities"].values()) for row in rows], expected, atol=1e-5)
     ambiguous = run(str(tmp_path / "other.csv"), "--server", running[0])
@@ -410,9 +345,181 @@ def test_predict_from_a_server_writes_what_the_server_says(running, runs, tmp_pa
         == f"clinstack: {running[0]} answers for labels, mortality, unit. Say which with --task."
     )
     assert not (tmp_path / "other.csv").exists()
-    both = run(str(tmp_path / "other.csv"), str(runs / "first"), "--server", running[0])
+    both = run(str(tmp_path / "other.csv"), str(served_runs / "first"), "--server", running[0])
     assert both.returncode == 2
     assert (
         both.stderr.strip().removeprefix("clinstack: ")
         == "Give either a run folder, or --server ADDRESS and, where it has several, --task NAME."
     )
+
+
+@pytest.fixture
+def guarded(filled, tmp_path):
+    """A server with keys, an audit log, and what is needed to ask it."""
+    keys, audit = tmp_path / "keys.toml", tmp_path / "audit.jsonl"
+    every = add_key(keys, "every", None, 600)
+    one = add_key(keys, "one", ["mortality"], 3)
+    with server(filled.layout.root, "--keys", str(keys), "--audit", str(audit)) as (address, _, log):
+        yield address, {"every": every, "one": one}, keys, audit, log
+
+
+def test_a_server_with_keys_answers_their_owners_alone(guarded, filled):
+    address, given, keys, audit, log = guarded
+
+    def ask(key=None, path="/v1/predict", **body):
+        headers = {} if key is None else {"authorization": f"Bearer {key}"}
+        return httpx.post(f"{address}{path}", json={"notes": NOTES[:1], **body}, headers=headers, timeout=30)
+
+    assert httpx.get(f"{address}/v1/health/ready").status_code == 200
+    for path in ("/v1/tasks", "/metrics", "/v1/openapi.json", "/v1/nothing"):
+        assert httpx.get(f"{address}{path}").status_code == 401
+    refused = ask()
+    assert refused.json()["error"]["message"] == "The key is missing. Send one as `Authorization: Bearer KEY`."
+    assert refused.headers["www-authenticate"] == "Bearer"
+    assert ask("wrong").json()["error"]["message"].startswith("The key is not one of this server's.")
+    assert [one["task"] for one in ask(given["every"]).json()["predictions"]] == ["labels", "mortality", "unit"]
+    assert [one["task"] for one in ask(given["one"]).json()["predictions"]] == ["mortality"]
+    barred = ask(given["one"], tasks=["labels"])
+    assert (barred.status_code, barred.json()["error"]["message"]) == (403, "This key may not ask for task 'labels'.")
+    listed = httpx.get(f"{address}/v1/tasks", headers={"x-api-key": given["one"]}).json()["tasks"]
+    assert [one["task"] for one in listed] == ["mortality"]
+    answers = [ask(given["one"]).status_code for _ in range(4)]
+    assert answers == [200, 200, 429, 429]
+    assert int(ask(given["one"]).headers["retry-after"]) in range(1, 21)
+    remove_key(keys, "every")
+    time.sleep(1.2)
+    assert ask(given["every"]).status_code == 401
+    assert verify(audit) == 8  # four answers, and four refusals of known callers
+    assert [line["caller"] for _, line in find(audit, [NOTES[0]["text"]])] == ["every", "one", "one", "one"]
+    assert not [key for key in given.values() if key in "".join(log) + audit.read_text()]
+
+
+def test_an_answer_that_cannot_be_audited_is_not_given(filled, tiny_disk):
+    with server(filled.layout.root, "--audit", str(tiny_disk / "audit.jsonl")) as (address, _, _log):
+        assert httpx.post(f"{address}/v1/predict", json={"notes": NOTES}).status_code == 200
+        free = os.statvfs(tiny_disk)
+        (tiny_disk / "filler").write_bytes(b"x" * free.f_bavail * free.f_bsize)
+        for _ in range(40):  # what is left of the log's last block
+            answer = httpx.post(f"{address}/v1/predict", json={"notes": NOTES})
+            if answer.status_code != 200:
+                break
+        assert (answer.status_code, answer.json()["error"]["code"]) == (503, "no-audit")
+        (tiny_disk / "filler").unlink()
+        assert httpx.post(f"{address}/v1/predict", json={"notes": NOTES}).status_code == 200
+    verify(tiny_disk / "audit.jsonl")
+
+
+def test_an_address_that_others_can_reach_needs_keys(filled):
+    command = [
+        sys.executable,
+        "-m",
+        "clinstack.cli",
+        "serve",
+        "--library",
+        str(filled.layout.root),
+        "--host",
+        "0.0.0.0",
+    ]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    assert done.returncode == 2
+    assert done.stderr.strip() == (
+        "clinstack: --host 0.0.0.0 can be reached from other machines, so those who ask need keys: make one with `clinstack "
+        "keys add`, and give --keys FILE."
+    )
+
+
+def test_a_monitor_sees_counts_and_times_and_no_text(client):
+    client.post("/v1/predict", json={"notes": NOTES, "tasks": ["mortality"]})
+    client.request("XYLOPHIA", f"/v1/{CANARY}")
+    text = client.get("/metrics").text
+    assert 'clinstack_answers_total{task="mortality",version="mortality@1"}' in text
+    assert 'clinstack_requests_total{method="other",route="-",status="4' in text
+    assert 'clinstack_version{task="labels",version="labels@1"} 1.0' in text
+    assert "clinstack_waiting_notes 0.0" in text
+    assert "clinstack_batch_seconds_count" in text
+    assert not [word for word in ("Xylophia", "XYLOPHIA", "Quarterbane") if word in text]
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=8), inner, max_size=4),
+    max_leaves=12,
+)
+NEARLY = st.fixed_dictionaries(
+    {},
+    optional={
+        "notes": st.lists(
+            st.fixed_dictionaries({}, optional={"id": JSON | st.text(min_size=1), "text": JSON | st.text()}) | JSON,
+            max_size=4,
+        )
+        | JSON,
+        "tasks": st.lists(st.sampled_from(["labels", "mortality"]) | st.text(), max_size=3) | JSON,
+        "top": st.integers(-3, 3000) | JSON,
+    },
+)
+PATHS = [
+    "/v1/predict",
+    "/v1/tasks",
+    "/v1/tasks/mortality",
+    "/v1/tasks/x/card",
+    "/v1/health/ready",
+    "/metrics",
+    "/",
+    "/v1",
+]
+
+
+@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    method=st.sampled_from(["POST"] * 6 + ["GET", "PUT", "DELETE", "PATCH", "OPTIONS", "HEAD", "TRACE"]),
+    path=st.sampled_from(["/v1/predict"] * 6 + PATHS) | st.text(max_size=20).map(lambda text: "/v1/" + quote(text)),
+    body=(JSON | NEARLY).map(lambda value: json.dumps(value).encode()) | st.binary(max_size=60),
+    kind=st.sampled_from(["application/json", "text/plain", "multipart/form-data; boundary=x", ""]),
+)
+def test_no_request_makes_the_server_fail(client, method, path, body, kind):
+    answer = client.request(method, path, content=body, headers={"content-type": kind})
+    assert answer.status_code < 500
+    if answer.status_code >= 400 and method != "HEAD":
+        assert answer.json()["error"]["request_id"] == answer.headers["x-request-id"]
+
+
+def test_an_explanation_names_words_sections_and_what_it_is_worth(client):
+    text = "CHIEF COMPLAINT: chest pain. HPI: the man has shock and was intubated on pressors with rising lactate"
+    asked = {"note": {"id": "n1", "text": text}, "task": "mortality"}
+    found = client.post("/v1/explain", json=asked)
+    assert found.status_code == 200
+    told = found.json()
+    assert (told["note_id"], told["task"], told["class_name"]) == ("n1", "mortality", "dead")
+    assert [text[one["start"] : one["end"]] for one in told["words"]][:3] == ["CHIEF", "COMPLAINT:", "chest"]
+    assert {one["name"] for one in told["sections"]} <= {"chief complaint", "present illness"}
+    assert told["faithfulness"]["words"] == 1
+    assert told["lineage"]["version"] == "mortality@1"
+    majority = client.post("/v1/explain", json={**asked, "task": "unit", "class_name": "heart"}).json()
+    assert {one["share"] for one in majority["words"]} == {0.0}
+    unknown = client.post("/v1/explain", json={**asked, "class_name": "daed"})
+    assert unknown.status_code == 404
+    assert unknown.json()["error"]["message"] == "Task mortality has no such class. Did you mean 'dead'?"
+
+
+def test_what_is_asked_is_counted_and_outcomes_are_set_beside_it(filled, tmp_path):
+    flags = ("--watch", f"sqlite:///{tmp_path / 'watch.sqlite'}")
+    with (
+        server(filled.layout.root, *flags) as (address, _, _log),
+        httpx.Client(base_url=address, timeout=30) as client,
+    ):
+        notes = [{"id": f"n{n}", "text": NOTES[n % 2]["text"]} for n in range(40)]
+        client.post("/v1/predict", json={"notes": notes, "tasks": ["mortality", "labels"]})
+        outcomes = [{"note_id": f"n{n}", "task": "mortality", "labels": [["alive", "dead"][n % 2]]} for n in range(45)]
+        assert client.post("/v1/outcomes", json={"outcomes": outcomes}).json() == {"known": 40, "unknown": 5}
+        found = client.get("/v1/drift/mortality", params={"days": 7}).json()
+        assert (found["version"], found["notes"], found["outcomes"]) == ("mortality@1", 40, 40)
+        assert {one["name"] for one in found["scores"]} == {"alive", "dead"}
+        assert found["metrics"]["auroc"]["value"] in (0.0, 1.0)
+        assert client.get("/v1/drift/labels").json()["metrics"] is None
+        wrong = client.post(
+            "/v1/outcomes", json={"outcomes": [{"note_id": "n1", "task": "mortality", "labels": ["x"]}]}
+        )
+        assert wrong.status_code == 422
+        assert client.get("/v1/drift/mortality", params={"days": "x"}).status_code == 422
+    with server(filled.layout.root, "--watch", "off") as (address, _, _log):
+        assert httpx.get(f"{address}/v1/drift/mortality").json()["error"]["code"] == "no-watch"

@@ -23,6 +23,7 @@ EXTRA_COLUMNS = ("time", "category", "site", "subject_id", "hadm_id")
 ROW_GROUP_BYTES = 8 * 2**20
 ROW_GROUP_NOTES = 8192
 SHOWN_CHARACTERS = 64
+_SAMPLED_PARTS = 32
 
 
 def note_schema(extra: Sequence[str] = (), *, labelled: bool) -> pa.Schema:
@@ -140,6 +141,29 @@ def read_batches(path: Path, columns: Sequence[str] | None = None, rows: int = 1
             yield from file.iter_batches(batch_size=rows, columns=None if columns is None else list(columns))
     except (OSError, pa.ArrowException) as error:
         raise BadInput(f"{path} is missing or damaged. Make its folder again.") from error
+
+
+def sample_texts(path: Path, notes: int) -> list[str]:
+    """Texts of about so many notes, evenly spread over a split's file, of which only a few parts are read.
+
+    Sources often lie one after the other, so that the first notes are not like the others.
+    Raises BadInput if the file is missing or is no parquet.
+    """
+    try:
+        with pq.ParquetFile(path) as file:
+            parts = _spread(file.num_row_groups, _SAMPLED_PARTS)
+            found: list[str] = []
+            for part in parts:
+                texts = file.read_row_group(part, columns=["text"]).column("text")
+                found += [texts[row].as_py() for row in _spread(len(texts), -(-notes // len(parts)))]
+            return found
+    except (OSError, pa.ArrowException) as error:
+        raise BadInput(f"{path} is missing or damaged. Make its folder again.") from error
+
+
+def _spread(there: int, wanted: int) -> list[int]:
+    """At most so many numbers below `there`, evenly spread."""
+    return [place * there // wanted for place in range(wanted)] if there > wanted else list(range(there))
 
 
 def read_split(path: Path) -> pa.Table:

@@ -7,7 +7,8 @@ their own lies in. Five tasks whose adapters lie in the top quarter of the layer
 one clinical adapter cost one.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import pairwise
@@ -126,13 +127,19 @@ class SharedBackbone:
                 return [found[row.tokens, row.order] for row in rows]
             return self._read_packed(rows)
 
-    def _read_alone(self, row: Row) -> Tensor:
-        tokens, mask = pad([list(row.tokens)], self.backbone.tokenizer.pad, self.backbone.device)
-        self._add([(slice(None), update) for update in row.updates])  # of virtual tokens in front, too
+    @contextmanager
+    def as_one_stack(self, updates: Sequence[Update]) -> Iterator[Backbone]:
+        """The backbone as it is for a stack with these updates alone, for passes of any form, also with gradient."""
+        self._add([(slice(None), update) for update in updates])  # of virtual tokens in front, too
         try:
-            return self.backbone.encode(tokens, mask)[0]
+            yield self.backbone
         finally:
             self._add([])
+
+    def _read_alone(self, row: Row) -> Tensor:
+        tokens, mask = pad([list(row.tokens)], self.backbone.tokenizer.pad, self.backbone.device)
+        with self.as_one_stack(row.updates) as backbone:
+            return backbone.encode(tokens, mask)[0]
 
     def _read_packed(self, rows: Sequence[Row]) -> list[Tensor]:
         """Layer ranges from one parting of rows to the next; in each, what is equal is computed once."""

@@ -35,12 +35,16 @@ class Window:
 
     def cut(self, tokenizer: NoteTokenizer, ids: list[int]) -> list[list[int]]:
         """The chunks of a text's plain token ids; a text without a token is one chunk of its start token."""
-        room = tokenizer.room(self.max_tokens)
-        kept = self._kept(ids, room * self.chunks)
-        return [tokenizer.opened(kept[at : at + room]) for at in range(0, max(1, len(kept)), room)]
+        return [tokenizer.opened([ids[place] for place in part]) for part in self.parts(tokenizer, len(ids))]
 
-    def _kept(self, ids: list[int], most: int) -> list[int]:
-        if len(ids) <= most:
-            return ids
+    def parts(self, tokenizer: NoteTokenizer, tokens: int) -> list[list[int]]:
+        """Which of a text's so many tokens each chunk holds."""
+        room = tokenizer.room(self.max_tokens)
+        kept = self._kept(tokens, room * self.chunks)
+        return [kept[at : at + room] for at in range(0, max(1, len(kept)), room)]
+
+    def _kept(self, tokens: int, most: int) -> list[int]:
+        if tokens <= most:
+            return list(range(tokens))
         from_head = {"head": most, "tail": 0, "head+tail": most // _HEAD_SHARE}[self.truncation]
-        return ids[:from_head] + ids[len(ids) - (most - from_head) :]
+        return [*range(from_head), *range(tokens - (most - from_head), tokens)]

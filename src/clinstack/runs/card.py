@@ -1,5 +1,6 @@
 """The README of a run: what it is, from what, how good, within what limits, under which terms. Made from its result alone."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +38,32 @@ def write_card(file: Path, result: dict[str, Any], lineage: dict[str, Any]) -> N
         *([f"- {term}" for term in lineage["terms"]] or ["None were given with the data."]),
     ]
     write_text(file, "\n".join(lines) + "\n")
+
+
+def add_groups(file: Path, groups: Sequence[dict[str, Any]]) -> None:
+    """Adds figures by group of patients to a card, or that there are none."""
+    lines = ["", "## By group of patients", ""]
+    if groups:
+        lines += [
+            f"Test {groups[0]['metric']} of each group, and its gap to all other notes, with 95 % intervals.",
+            "",
+            "| column | group | notes | patients | value | gap |",
+            "|---|---|---|---|---|---|",
+            *(
+                f"| {one['column']} | {one['group']} | {one['notes']} | {one['patients']} | "
+                f"{_limits(one['value'], one['low'], one['high'])} | {_limits(one['gap'], one['gap_low'], one['gap_high'])} |"
+                for one in groups
+            ),
+        ]
+    else:
+        lines.append("None were measured. `clinstack library add --by COLUMN` does.")
+    write_text(file, file.read_text(encoding="utf-8") + "\n".join(lines) + "\n")
+
+
+def _limits(value: float | None, low: float | None, high: float | None) -> str:
+    if value is None:
+        return "none: one answer only"
+    return f"{value:.3f}" if low is None or high is None else f"{value:.3f} [{low:.3f}, {high:.3f}]"
 
 
 def _step1(result: dict[str, Any]) -> tuple[str, list[str]]:

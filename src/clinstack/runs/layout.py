@@ -429,6 +429,16 @@ class LibraryLayout:
         found = (self.root / "tasks").glob("*/[0-9][0-9][0-9][0-9]/entry.json")
         return sorted((one.parent.parent.name, int(one.parent.name)) for one in found)
 
+    @property
+    def watch(self) -> Path:
+        """Where a server counts what it is asked, if it has no other database."""
+        return self.root / "watch.sqlite"
+
+    @property
+    def watch_secret(self) -> Path:
+        """The key under which ids of notes are hashed there."""
+        return self.root / "watch.secret"
+
     def adapter(self, content_hash: str) -> Path:
         """An adapter that versions share."""
         return self.root / "adapters" / content_hash.removeprefix("sha256:")[:16]

@@ -47,7 +47,8 @@ class ClassAnswer:
 class Interpreter:
     """What the logits of one version of a task mean.
 
-    kind, classes: of the task.   temperature: that its logits are divided by.   logits, labels: (N, C) of the validation notes.
+    kind, classes: of the task.   temperature: that its logits are divided by.   logits, labels: (N, C) of the validation notes,
+    whose calibrated probabilities are `validation`.
     """
 
     def __init__(
@@ -59,7 +60,7 @@ class Interpreter:
         labels: NDArray[np.bool_],
     ):
         self.kind, self.classes, self.temperature = kind, classes, temperature
-        self._validation = self.probabilities(logits)
+        self.validation = self.probabilities(logits)
         self._labels = labels
         self._neighbours: dict[int, Neighbours] = {}
 
@@ -78,7 +79,7 @@ class Interpreter:
         if self.kind == "multiclass":
             return [None] * len(self.classes)
         found = [
-            best_f1_threshold(self._validation[:, column], self._labels[:, column])
+            best_f1_threshold(self.validation[:, column], self._labels[:, column])
             if self._labels[:, column].sum() >= _FEWEST_POSITIVES
             else None
             for column in range(len(self.classes))
@@ -122,9 +123,9 @@ class Interpreter:
 
     def _alike(self, column: int, probability: float) -> tuple[Interval, int]:
         if column not in self._neighbours:
-            notes = len(self._validation)
+            notes = len(self.validation)
             near = int(min(max(_NEAR_SHARE * notes, _FEWEST_NEAR), _MOST_NEAR))
-            self._neighbours[column] = Neighbours(self._validation[:, column], self._labels[:, column], near)
+            self._neighbours[column] = Neighbours(self.validation[:, column], self._labels[:, column], near)
         return self._neighbours[column].share(float(probability))
 
 

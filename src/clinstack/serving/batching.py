@@ -7,7 +7,7 @@ queue is full, or what stands in it would take too long, the caller is told at o
 
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from threading import Condition, Thread
@@ -78,6 +78,7 @@ class Batcher:
         self._closing = False
         self._computing = 0
         self._seconds = _FIRST_GUESS_SECONDS
+        self._observers: list[Callable[[int, float], None]] = []
         self._thread = Thread(target=self._run, name="batcher", daemon=True)
         self._thread.start()
 
@@ -90,6 +91,10 @@ class Batcher:
     def seconds_behind(self) -> float:
         """How long a question that came now would wait, about."""
         return (len(self._queue) + self._computing) * self._seconds
+
+    def observe(self, observer: Callable[[int, float], None]) -> None:
+        """Has every batch told: its questions and its seconds."""
+        self._observers.append(observer)
 
     def ask(self, questions: Sequence[Question], timeout: float) -> "list[Future[Logits]]":
         """Puts all of these questions into the queue or none; each answer comes, or TooLate after `timeout` seconds.
@@ -117,10 +122,12 @@ class Batcher:
         while batch := self._next_batch():
             started = time.monotonic()
             self._answer(batch)
-            took = (time.monotonic() - started) / len(batch)
+            took = time.monotonic() - started
             with self._changed:
                 self._computing = 0
-                self._seconds += _MEMORY * (took - self._seconds)
+                self._seconds += _MEMORY * (took / len(batch) - self._seconds)
+            for observer in self._observers:
+                observer(len(batch), took)
 
     def _next_batch(self) -> list[_Waiting]:
         """Questions to be computed together; none when it closes and the queue is empty."""

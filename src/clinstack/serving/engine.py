@@ -16,6 +16,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from clinstack.evaluation.explanation import Explanation, explain, shares_without
+from clinstack.models.attribution import log_odds, token_attributions
 from clinstack.models.baseline import BaselineClassifier
 from clinstack.models.classifier import Classifier
 from clinstack.models.note_classifier import Pooled, SavedClassifier, open_saved
@@ -114,6 +116,33 @@ class Engine:
                     logits = model.score_texts([questions[number].text for number in numbers])
                 found |= {(number, task): row for number, row in zip(numbers, logits, strict=True)}
         return [[found[number, task] for task in question.tasks] for number, question in enumerate(questions)]
+
+    def explain(self, text: str, task: Served, column: int) -> Explanation:
+        """What each word and section of a text adds to the log-odds of a class, by its number, and whether that holds."""
+
+        def odds(texts: Sequence[str]) -> NDArray[np.float64]:
+            (logits,) = self.score(texts, [task])
+            return log_odds(torch.from_numpy(logits).double(), task.kind, column).numpy()
+
+        if isinstance(task.model, ServedStack):
+            shares = self._token_shares(text, task, task.model, column)
+        else:
+            shares = shares_without(text, odds)
+        return explain(text, shares, odds)
+
+    def _token_shares(self, text: str, task: Served, model: ServedStack, column: int) -> list[tuple[int, float]]:
+        """Of each token that is read, the character that it begins at and what it adds."""
+        tokenizer = model.shared.backbone.tokenizer
+        (ids,), (places,) = tokenizer.plain([text]), tokenizer.places([text])
+        chunks = model.window.cut(tokenizer, ids)
+        with self._passing, model.shared.as_one_stack(model.updates) as backbone:
+            found, _ = token_attributions(backbone, model.head, chunks, task.kind, column)
+        parts = model.window.parts(tokenizer, len(ids))
+        return [  # the opening token stands before each chunk
+            (places[token], float(share))
+            for part, chunk in zip(parts, found, strict=True)
+            for token, share in zip(part, chunk[1:], strict=False)
+        ]
 
     def _shared(self, saved: SavedClassifier, below: int) -> SharedBackbone:
         """The backbone for a run, with its lowest so many slots, loaded if no task has it yet."""

@@ -7,7 +7,7 @@ readers need no turn. A copy holds no note and no id of a note or patient; it ho
 
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -22,6 +22,7 @@ from clinstack.models.backbone import find_base, hash_base
 from clinstack.models.baseline import load_baseline
 from clinstack.models.note_classifier import base_of_run, finished_step_2, hash_of_head
 from clinstack.runs.atomic import atomic_file, atomic_folder, read_json, wait_for_turn, write_json
+from clinstack.runs.card import add_groups
 from clinstack.runs.layout import LibraryLayout, RunLayout
 from clinstack.runs.lineage import hash_files, short
 
@@ -49,10 +50,11 @@ class Library:
     def __init__(self, root: Path):
         self.layout = LibraryLayout(root)
 
-    def add(self, run: Path, task: str, base: str | None = None) -> Entry:
+    def add(self, run: Path, task: str, base: str | None = None, groups: Sequence[dict[str, Any]] = ()) -> Entry:
         """Copies a finished step-2 run in as the next version of a task.
 
         base: where the base is now, if not where it was; it must be the run's, by content.
+        groups: figures by group of patients, as `evaluation.subgroups` has them, for the version's card.
         Raises BadInput or WrongParents if the run is not whole, has been changed, lacks a parent, or is of another base.
         """
         if not is_task_name(task):
@@ -62,6 +64,7 @@ class Library:
             version = 1 + max((one.version for one in self.entries(task)), default=0)
             with atomic_folder(self.layout.version(task, version)) as partial:
                 self._copy(RunLayout(run), RunLayout(partial))
+                add_groups(RunLayout(partial).card, groups)
                 write_json(RunLayout(partial).manifest, _manifest(partial))
             return self.entry(task, version)
 

@@ -1,4 +1,4 @@
-"""What a request may cost before it is looked at: bytes, seconds; and what every answer carries.
+"""Who may ask, and what a request may cost before it is looked at: bytes, seconds; and what every answer carries.
 
 The application behind it gets a body only when it is whole, so a caller who sends a byte a second holds a connection and
 nothing else, and is answered with 408.
@@ -11,6 +11,8 @@ import time
 import uuid
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
+
+from clinstack.serving.keys import Keys
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -31,15 +33,29 @@ _HEADERS = {
 }
 
 
-class Gate:
-    """Stands before an application: bounds bodies, gives each request an id, and writes one log line about it.
+_METHODS = frozenset(("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"))
+_OPEN, _OPEN_BELOW = frozenset(("/", "/v1/health/live", "/v1/health/ready")), "/page/"
+"""What needs no key: the page itself, which holds nothing, and health."""
 
-    most_bytes: of a body.   seconds: in which a body must be there.
+
+class Gate:
+    """Stands before an application: asks for keys, bounds bodies, gives each request an id, and writes one log line about it.
+
+    most_bytes: of a body.   seconds: in which a body must be there.   keys: of those who may ask; everybody if None.
+    told: is given route, method, status and seconds of every request.
     A log line holds id, method, the route's pattern, status and milliseconds; never an address or a text of the caller's.
     """
 
-    def __init__(self, app: Application, *, most_bytes: int, seconds: float):
-        self.app, self.most_bytes, self.seconds = app, most_bytes, seconds
+    def __init__(
+        self,
+        app: Application,
+        *,
+        most_bytes: int,
+        seconds: float,
+        keys: Keys | None = None,
+        told: Callable[[str, str, int, float], None] | None = None,
+    ):
+        self.app, self.most_bytes, self.seconds, self.keys, self.told = app, most_bytes, seconds, keys, told
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """One request."""
@@ -47,7 +63,8 @@ class Gate:
             await self.app(scope, receive, send)
             return
         request_id, started, status = uuid.uuid4().hex, time.monotonic(), 0
-        scope.setdefault("state", {})["request_id"] = request_id
+        state = scope.setdefault("state", {})
+        state["request_id"] = request_id
         given = _HEADERS | {"x-request-id": request_id}
 
         async def answer(message: MutableMapping[str, Any]) -> None:
@@ -60,7 +77,7 @@ class Gate:
             await send(message)
 
         try:
-            body = await self._body(scope, receive)
+            body = self._without_key(scope) or await self._body(scope, receive)
             if isinstance(body, bytes):
                 await self.app(scope, _whole(body, receive), answer)
             else:
@@ -73,8 +90,27 @@ class Gate:
                 )
         finally:
             route = getattr(scope.get("route"), "path", "-")
-            spent = 1000 * (time.monotonic() - started)
-            LOG.info("%s %s %s %d %.1f ms", request_id, scope["method"], route, status, spent)
+            method = scope["method"] if scope["method"] in _METHODS else "other"
+            spent = time.monotonic() - started
+            LOG.info("%s %s %s %d %.1f ms", request_id, method, route, status, 1000 * spent)
+            if self.told:
+                self.told(route, method, status, spent)
+
+    def _without_key(self, scope: Scope) -> tuple[int, str, str] | None:
+        """The refusal of a caller without a key where one is needed; whose key it is, is noted for the application."""
+        scope["state"]["key"] = None
+        if self.keys is None or scope["path"] in _OPEN or scope["path"].startswith(_OPEN_BELOW):
+            return None
+        headers = dict(scope["headers"])
+        kind, _, given = headers.get(b"authorization", b"").decode("latin-1").partition(" ")
+        if kind.lower() != "bearer":
+            given = headers.get(b"x-api-key", b"").decode("latin-1")
+        key = self.keys.find(given.strip()) if given else None
+        if key is None:
+            what = "is not one of this server's" if given else "is missing"
+            return 401, "no-key", f"The key {what}. Send one as `Authorization: Bearer KEY`."
+        scope["state"]["key"] = key
+        return None
 
     async def _body(self, scope: Scope, receive: Receive) -> bytes | tuple[int, str, str]:
         """The whole body; or status, code and sentence of the refusal."""
@@ -121,7 +157,9 @@ async def _refuse(send: Send, status: int, code: str, message: str, request_id: 
     told = {"error": {"code": code, "message": message, "request_id": request_id}}
     body = json.dumps(told).encode()
     headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
-    if status in (408, 413):  # what is left of the body is not read
+    if status == 401:
+        headers.append((b"www-authenticate", b"Bearer"))
+    if status in (401, 408, 413):  # what is left of the body is not read
         headers.append((b"connection", b"close"))
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": body})

@@ -90,6 +90,72 @@ class PredictResponse(_Message):
     predictions: list[Prediction]
 
 
+class ExplainRequest(_Message):
+    """A note, a task, and the class that is asked about: without it the likeliest, of two the positive."""
+
+    note: Note
+    task: Annotated[str, Field(min_length=1, max_length=200)]
+    class_name: Annotated[str, Field(min_length=1, max_length=500)] | None = None
+
+
+class Part(_Message):
+    """A word or a section: its characters in the text, and what it adds to the class's log-odds."""
+
+    start: int
+    end: int
+    share: float
+    name: str = ""
+
+
+class Faithfulness(_Message):
+    """By how much the log-odds fall without the `words` that speak most for the class, and without as many by chance."""
+
+    words: int
+    without_named: float
+    by_chance: float
+
+
+class ExplainResponse(_Message):
+    """What each word that the model reads, and each section, adds to a class's log-odds, and whether that is to be believed."""
+
+    note_id: str
+    task: str
+    class_name: str
+    words: list[Part]
+    sections: list[Part]
+    faithfulness: Faithfulness | None
+    lineage: Lineage
+
+
+class Outcome(_Message):
+    """What came true of a note that was answered before: its class, or its labels (none is a label too)."""
+
+    note_id: Annotated[str, Field(min_length=1, max_length=MOST_ID)]
+    task: Annotated[str, Field(min_length=1, max_length=200)]
+    labels: Annotated[list[Annotated[str, Field(max_length=500)]], Field(max_length=2000)]
+
+
+class OutcomesRequest(_Message):
+    """Outcomes, to be set beside what was said."""
+
+    outcomes: Annotated[list[Outcome], Field(min_length=1, max_length=1000)]
+
+
+class OutcomesResponse(_Message):
+    """How many were of notes that had been asked, and how many of others."""
+
+    known: int
+    unknown: int
+
+
+class Shift(_Message):
+    """How far a number's distribution lies from the validation notes' (PSI), and what that may be by chance (95 %)."""
+
+    name: str
+    psi: float | None
+    chance: float | None
+
+
 class Figure(_Message):
     """A metric of the test notes with its 95 % interval; null where it does not exist."""
 
@@ -112,6 +178,23 @@ class TaskSummary(_Message):
     lineage: Lineage
 
 
+class DriftResponse(_Message):
+    """A version's last days beside its validation notes.
+
+    notes: answered in that time.   scores: a shift for each class.   inputs: for each feature of the notes; null for a run that
+    was made before it was kept.   outcomes: how many were posted back.   metrics: of these; null for fewer than 20.
+    """
+
+    task: str
+    version: str
+    days: int
+    notes: int
+    scores: list[Shift]
+    inputs: list[Shift] | None
+    outcomes: int
+    metrics: dict[str, Figure] | None
+
+
 class TaskList(_Message):
     """Every promoted version."""
 
@@ -128,11 +211,11 @@ class TaskDetail(TaskSummary):
 
 
 class Health(_Message):
-    """failures: versions that are promoted and could not be loaded, with the reason; what answered before goes on."""
+    """failures: versions that are promoted and could not be loaded; what answered before goes on, and the log says why."""
 
     status: Literal["ready", "closing"]
     tasks: list[str]
-    failures: dict[str, str]
+    failures: list[str]
 
 
 class Problem(_Message):

@@ -5,7 +5,7 @@ SIGTERM or Ctrl-C ends it gracefully: no new connections, every request in it is
 
 import asyncio
 import contextlib
-import logging
+import ipaddress
 import signal
 import socket
 from collections.abc import Callable, Iterator
@@ -16,10 +16,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from clinstack.config import ServeOptions
 from clinstack.errors import BadInput
-from clinstack.serving.api import make_app
-from clinstack.serving.limits import LOG, Gate
-from clinstack.serving.service import Service
-from clinstack.training.machine import choose_device
+from clinstack.serving.application import open_application
 
 _HEADER_SECONDS = 10.0
 """In which the first lines of a request must be there, from the connection or the last answer's end on."""
@@ -66,23 +63,24 @@ class _Impatient(H11Protocol):
 def serve(options: ServeOptions, started: Callable[[str, list[str]], None]) -> None:
     """Answers until it is told to end. started: called with the address and the tasks once requests are taken.
 
-    Raises BadInput if the library holds nothing to serve, or the address cannot be had.
+    Raises BadInput if the library holds nothing to serve, the address cannot be had, or it is not of this machine alone and
+    there are no keys.
     """
-    logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s")
-    LOG.setLevel(options.log.upper())
+    if options.keys is None and not _only_here(options.host):
+        raise BadInput(
+            f"--host {options.host} can be reached from other machines, so those who ask need keys: make one with `clinstack "
+            "keys add`, and give --keys FILE."
+        )
+    if options.replicas > 1 or options.ray_address is not None:
+        from clinstack.serving.scale_out import serve_on_ray
+
+        serve_on_ray(options, started)
+        return
     with _listening(options.host, options.port) as listener:
-        service = Service(
-            options.library,
-            base=options.base,
-            device=choose_device(options.device),
-            most_waiting=options.most_waiting,
-        )
+        application = open_application(options)
         address = f"http://{_shown(options.host)}:{listener.getsockname()[1]}"
-        app = Gate(
-            make_app(service, timeout=options.timeout), most_bytes=options.most_bytes, seconds=options.body_seconds
-        )
         config = uvicorn.Config(
-            app,
+            application.asgi,
             http=_Impatient,
             loop="asyncio",
             ws="none",
@@ -96,11 +94,10 @@ def serve(options: ServeOptions, started: Callable[[str, list[str]], None]) -> N
             h11_max_incomplete_event_size=_MOST_HEADER_BYTES,
             limit_concurrency=options.connections,
         )
-        server = _Server(config, lambda: started(address, list(service.versions)))
+        server = _Server(config, lambda: started(address, list(application.service.versions)))
         with _ended_by_signals():
             server.run(sockets=[listener])
-        if not service.close(options.drain_seconds):
-            LOG.error("questions were left unanswered after %g seconds", options.drain_seconds)
+        application.close(options.drain_seconds)
 
 
 class _Server(uvicorn.Server):
@@ -137,6 +134,16 @@ def _listening(host: str, port: int) -> Iterator[socket.socket]:
         raise BadInput(
             f"--host {host} --port {port}: {error.strerror}. Choose another, or 0 for any free port."
         ) from error
+
+
+def _only_here(host: str) -> bool:
+    """Whether an address can be reached from this machine alone."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 def _shown(host: str) -> Any:

@@ -6,6 +6,8 @@ leaves things as they are, and the service says so.
 """
 
 import asyncio
+import difflib
+import logging
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import Future
@@ -16,6 +18,7 @@ from types import MappingProxyType
 from typing import Any, Self
 
 from clinstack.errors import BadInput, ClinstackError, did_you_mean
+from clinstack.evaluation.explanation import Explanation
 from clinstack.runs.atomic import read_json
 from clinstack.runs.layout import RunLayout
 from clinstack.serving.answers import ClassAnswer, Interpreter, interpreter_of
@@ -23,6 +26,7 @@ from clinstack.serving.batching import Batcher, Logits
 from clinstack.serving.engine import Engine, Question, Served
 from clinstack.serving.library import Entry, Library, is_task_name
 
+LOG = logging.getLogger("clinstack.server")
 _RETRY_SECONDS = 30.0
 """After which a version that could not be loaded is tried again, though the library has not changed."""
 _WARMING = "warm"
@@ -138,6 +142,23 @@ class Service:
         asked = [asyncio.wrap_future(one) for one in self._ask(notes, versions, timeout)]
         return _answers(notes, versions, await asyncio.gather(*asked))
 
+    def explain(self, text: str, version: Version, name: str | None = None) -> tuple[str, Explanation]:
+        """Why a version says what it says of a class, the likeliest if None (of two the positive); the class's name, and why.
+
+        Raises BadInput with the nearest name for an unknown class.
+        """
+        classes = version.interpreter.classes
+        if name is not None and name not in classes:
+            near = difflib.get_close_matches(name, classes, n=1)
+            offer = f"Did you mean {near[0]!r}?" if near else f"GET /v1/tasks/{version.entry.task} lists them."
+            raise BadInput(f"Task {version.entry.task} has no such class. {offer}")
+        if name is None and version.interpreter.kind == "binary":
+            name = classes[1]
+        if name is None:
+            (logits,) = self._engine.score([text], [version.served])
+            name = classes[int(logits[0].argmax())]
+        return name, self._engine.explain(text, version.served, classes.index(name))
+
     def refresh(self) -> None:
         """Loads what is promoted and lets go what is not; what cannot be loaded is told in `failures`, by version."""
         with self._refreshing:
@@ -152,6 +173,7 @@ class Service:
                     found[entry.task] = self._load(entry)
                 except ClinstackError as error:
                     failures[entry.name] = str(error)
+                    LOG.error("%s is promoted and cannot be loaded: %s", entry.name, error)
                     if known is not None:
                         found[entry.task] = known
             self._versions, self.failures = MappingProxyType(found), failures

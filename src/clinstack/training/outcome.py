@@ -15,6 +15,7 @@ from pyarrow import parquet
 
 from clinstack.config import TrainOptions
 from clinstack.data.task import Task
+from clinstack.data.text_profile import text_profile
 from clinstack.metrics.scorecard import Scorecard, auroc_as_released, calibration_error, probabilities, scorecard
 from clinstack.metrics.temperature import fit_temperature
 from clinstack.runs.atomic import atomic_file, write_json, write_text
@@ -73,6 +74,7 @@ def write_outcome(
         "seed": options.seed,
         "metrics": {split: card.metrics for split, card in cards.items()},
         "temperature": temperature,
+        "inputs": text_profile(notes["valid"].texts).as_json(),
         "labels_scored": {split: card.labels_scored for split, card in cards.items()},
         "labels_absent": {split: int((~one.labels.any(axis=0)).sum()) for split, one in notes.items()},
         **about,

@@ -139,6 +139,10 @@ class TransformerModel(PreTrainedModel):  # type: ignore[no-untyped-call]
         )
         self.post_init()  # type: ignore[no-untyped-call]
 
+    def get_input_embeddings(self) -> nn.Module:
+        """What makes vectors of tokens, under the name that transformers gives it."""
+        return self.tokens
+
     def _feed_forwards(self, config: TransformerConfig) -> list[nn.Module]:
         """What works on each token, of every block."""
         sizes = (config.hidden_size, config.intermediate_size, config.activation)

@@ -5,12 +5,16 @@ two constants of memory were fitted to measured runs; docs/benchmarks.md shows t
 """
 
 import resource
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from clinstack.models.backbone import Backbone
 from clinstack.models.quantized import BYTES_PER_WEIGHT
@@ -18,9 +22,9 @@ from clinstack.studies.plan.work import Work
 from clinstack.training.machine import reading_flops, training_flops
 from clinstack.training.objective import CHUNK_LOGITS
 
-SCATTERED = {"cpu": 1.6, "cuda": 1.1}
+SCATTERED = {"cpu": 1.4, "cuda": 1.1}
 """What the allocator holds for each byte that is asked for: notes of many lengths leave gaps. Fitted to docs/benchmarks.md."""
-AT_WORK = 0.25 * 2**30
+AT_WORK = 0.2 * 2**30
 """Bytes of a program at work besides its libraries: threads, readers of files, the tokenizer. Fitted likewise."""
 _BYTES_OF_A_STEP_LINE = 190
 
@@ -160,6 +164,7 @@ def _kept_for_the_way_back(work: Work) -> float:
         tokens = torch.zeros(rows, length, dtype=torch.int64)
         positions = torch.arange(length).expand(rows, length)
         with (
+            _attention_as_kernels_keep_it(),
             torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor),
             torch.autocast("cpu", autocast or torch.bfloat16, enabled=autocast is not None),
         ):
@@ -172,6 +177,33 @@ def _kept_for_the_way_back(work: Work) -> float:
         width = 4 if autocast is None else 2
         return float(sum(held.values()) / layers + layers * rows * length * backbone.width * width)
     return float(sum(held.values()))
+
+
+class _Attention(torch.autograd.Function):
+    """Attention's shapes, keeping for the way back what torch's kernels keep."""
+
+    @staticmethod
+    def forward(ctx: Any, query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None) -> Tensor:
+        result = torch.empty_like(query)
+        masks = () if mask is None else (mask.to(query.dtype),)
+        ctx.save_for_backward(query, key, value, result, query.new_empty(query.shape[:-1], dtype=torch.float32), *masks)
+        return result
+
+
+@contextmanager
+def _attention_as_kernels_keep_it() -> Iterator[None]:
+    """On the meta device torch (2.13) takes attention apart, and keeps every pair of tokens, which no real device does."""
+    torch_functional: Any = functional
+    own = torch_functional.scaled_dot_product_attention
+
+    def attend(query: Tensor, key: Tensor, value: Tensor, attn_mask: Tensor | None = None, **_: Any) -> Tensor:
+        return _Attention.apply(query, key, value, attn_mask)  # type: ignore[no-any-return, no-untyped-call]
+
+    torch_functional.scaled_dot_product_attention = attend
+    try:
+        yield
+    finally:
+        torch_functional.scaled_dot_product_attention = own
 
 
 def _disk(work: Work) -> float:

@@ -17,6 +17,7 @@ SHARE_OF_PEAK = 0.38
 """Of an accelerator's peak that training reaches: what the published run's hours come to on an A100; elsewhere assumed."""
 SHARE_OF_PROCESSOR = {"float32": 0.65, "bfloat16": 0.45}
 """Of a processor's matrix rate, as measured in docs/benchmarks.md."""
+_MEASURED_SECONDS = 2.0
 Rates = tuple[float, float]
 """Operations a second of training and of reading."""
 
@@ -46,7 +47,7 @@ def matrix_rate(precision: str, size: int = 2048) -> float:
     return float(2 * size**3 / took)
 
 
-def measured_rates(options: Planned, steps: int = 3) -> Rates:
+def measured_rates(options: Planned) -> Rates:
     """Operations a second of real training steps and of real reading, counted as the plan counts them."""
     work = work_of(options, lambda base, quantize: load_backbone(base, choose_device(options.device), quantize))
     backbone = work.stack.backbone
@@ -66,16 +67,13 @@ def measured_rates(options: Planned, steps: int = 3) -> Rates:
                 backbone.unembed(hidden).float().logsumexp(-1)
         _settle(backbone)
 
-    read()
-    reading_rate = flops_of_reading(work, batch.numel()) / min(_timed(read) for _ in range(steps))
+    reading_rate = flops_of_reading(work, batch.numel()) / _typical(read)
     if not work.stack.trainable():
         return reading_rate, reading_rate
     if work.autocast is not None:
         backbone.keep_half_copies()
     work.stack.train(True)
-    step()
-    took = float(np.median([_timed(step) for _ in range(steps)]))
-    return flops_of_training(work, batch.numel()) / took, reading_rate
+    return flops_of_training(work, batch.numel()) / _typical(step), reading_rate
 
 
 def _batch(work: Work) -> tuple[torch.Tensor, torch.Tensor]:
@@ -92,6 +90,15 @@ def _batch(work: Work) -> tuple[torch.Tensor, torch.Tensor]:
 def _settle(backbone: Backbone) -> None:
     if backbone.device.type == "cuda":
         torch.cuda.synchronize()
+
+
+def _typical(work: Callable[[], object]) -> float:
+    """Median seconds of a piece of work that was done before, over at least three times and two seconds."""
+    work()
+    took: list[float] = []
+    while len(took) < 3 or sum(took) < _MEASURED_SECONDS:
+        took.append(_timed(work))
+    return float(np.median(took))
 
 
 def _timed(work: Callable[[], object]) -> float:

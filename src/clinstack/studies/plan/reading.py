@@ -1,15 +1,14 @@
 """How many tokens a corpus, a task or a table of notes comes to, from its size and a sample of its notes."""
 
-from collections.abc import Iterable
 from dataclasses import dataclass
-from itertools import chain, islice
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
 
 from clinstack.data.corpus import open_corpus
 from clinstack.data.mistakes import Mistakes
-from clinstack.data.notes import SPLITS, read_batches
+from clinstack.data.notes import SPLITS, sample_texts
 from clinstack.data.rows import read_columns, read_rows
 from clinstack.data.task import Task
 from clinstack.errors import BadInput
@@ -39,7 +38,7 @@ class Reading:
 def read_corpus(folder: Path, backbone: Backbone, max_tokens: int) -> Reading:
     """A corpus in blocks of `max_tokens`: its tokens are its bytes over the bytes a token has in the sample."""
     corpus = open_corpus(folder)
-    sample = _first_texts(corpus.path("train"))
+    sample = sample_texts(corpus.path("train"), _SAMPLE_NOTES)
     lengths = [len(one) for one in backbone.tokenizer.encode(sample)]
     per_byte = sum(lengths) / sum(len(text.encode()) for text in sample)
     return Reading(
@@ -56,7 +55,7 @@ def read_corpus(folder: Path, backbone: Backbone, max_tokens: int) -> Reading:
 def read_task(task: Task, backbone: Backbone, window: Window) -> Reading:
     """A task whose notes are read through a window."""
     notes = {split: task.counts[split]["notes"] for split in SPLITS}
-    return _cut(notes, _first_texts(task.path("train")), backbone, window)
+    return _cut(notes, sample_texts(task.path("train"), _SAMPLE_NOTES), backbone, window)
 
 
 def read_table(file: Path, text: str, backbone: Backbone, window: Window) -> Reading:
@@ -77,8 +76,3 @@ def _cut(notes: dict[str, int], sample: list[str], backbone: Backbone, window: W
     tokens = {part: count * per_note * float(np.mean(lengths)) for part, count in notes.items()}
     known = isinstance(backbone.tokenizer, NoteTokenizer)
     return Reading(notes, tokens, float(np.mean(lengths)), per_note, max(lengths), sample, known)
-
-
-def _first_texts(file: Path) -> list[str]:
-    batches: Iterable[list[str]] = (one.column("text").to_pylist() for one in read_batches(file, ["text"]))
-    return list(islice(chain.from_iterable(batches), _SAMPLE_NOTES))

@@ -1,0 +1,72 @@
+"""Everything that one process answers with, made from the options: service, rules, records, and the application before them."""
+
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+
+from clinstack.config import ServeOptions
+from clinstack.runs.layout import LibraryLayout
+from clinstack.serving.api import Desk, make_app
+from clinstack.serving.audit import AuditLog
+from clinstack.serving.keys import Keys
+from clinstack.serving.limits import LOG, Gate
+from clinstack.serving.measures import Measures
+from clinstack.serving.service import Service
+from clinstack.serving.watch import Watch
+from clinstack.training.machine import choose_device
+
+
+@dataclass(frozen=True)
+class Application:
+    """An ASGI application with what has to be closed after it."""
+
+    asgi: Gate
+    service: Service
+    _desk: Desk
+
+    def close(self, seconds: float) -> None:
+        """Answers what waits, for so many seconds at most, and writes down what was counted."""
+        if not self.service.close(seconds):
+            LOG.error("questions were left unanswered after %g seconds", seconds)
+        if self._desk.watch is not None:
+            self._desk.watch.close()
+        if self._desk.audit is not None:
+            self._desk.audit.close()
+
+
+def open_application(options: ServeOptions, instance: str = "") -> Application:
+    """The application of one process. instance: its name where several answer, each of which has an audit log of its own.
+
+    Raises BadInput, WrongParents or CannotWrite if something of the options cannot be used.
+    """
+    logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s")
+    LOG.setLevel(options.log.upper())
+    keys = Keys(options.keys) if options.keys else None
+    audit = AuditLog(_own(options.audit, instance)) if options.audit else None
+    device = choose_device(options.device)
+    service = Service(options.library, base=options.base, device=device, most_waiting=options.most_waiting)
+    measures = Measures(service)
+    desk = Desk(service, measures, options.timeout, keys, audit, _watch(options))
+    gate = Gate(
+        make_app(desk),
+        most_bytes=options.most_bytes,
+        seconds=options.body_seconds,
+        keys=keys,
+        told=measures.request,
+    )
+    return Application(gate, service, desk)
+
+
+def _own(file: Path, instance: str) -> Path:
+    return file.with_name(f"{file.stem}-{instance}{file.suffix}") if instance else file
+
+
+def _watch(options: ServeOptions) -> Watch | None:
+    """The watch that the options ask for."""
+    if options.watch == "off":
+        return None
+    place = LibraryLayout(options.library)
+    url = options.watch or f"sqlite:///{place.watch.absolute()}"
+    beside = url.removeprefix("sqlite:///") if url.startswith("sqlite:///") else ""
+    secret = options.watch_secret or (Path(f"{beside}.secret") if beside else place.watch_secret)
+    return Watch(url, secret, keep_days=options.keep_days)

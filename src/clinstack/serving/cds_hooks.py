@@ -1,0 +1,156 @@
+"""CDS Hooks 2.0 (cds-hooks.hl7.org): a service a task, which answers with a card for the newest FHIR document it is given.
+
+The document comes with the request (`prefetch`), as a DocumentReference or a Bundle of them, its text inside in base64. A
+service may instead fetch what it lacks from the caller's FHIR server; this one calls nobody, and answers 412, as the standard
+has it.
+"""
+
+import base64
+import binascii
+from collections.abc import Iterator
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from clinstack.serving import messages
+
+HOOK = "patient-view"
+DOCUMENTS = "documents"
+"""The key under which the caller sends what the template asks for."""
+_TEMPLATE = "DocumentReference?patient={{context.patientId}}&_sort=-date&_count=1"
+_TEXT_TYPES = ("text/plain", "text/markdown", "text/rtf", "text/html", "")
+_LONGEST_SUMMARY = 140
+
+
+class _Open(BaseModel):
+    """The standard lets callers send more than it names."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+
+class HookRequest(_Open):
+    """A call of a service."""
+
+    hook: Annotated[str, Field(max_length=100)]
+    hookInstance: Annotated[str, Field(min_length=1, max_length=200)]  # noqa: N815 (the standard's name)
+    context: dict[str, Any]
+    prefetch: dict[str, Any] | None = None
+
+
+class HookService(BaseModel):
+    """A service as discovery lists it."""
+
+    hook: str
+    id: str
+    title: str
+    description: str
+    prefetch: dict[str, str]
+
+
+class HookServices(BaseModel):
+    """What discovery answers."""
+
+    services: list[HookService]
+
+
+class Source(BaseModel):
+    """Where a card comes from."""
+
+    label: str
+
+
+class Card(BaseModel):
+    """What a clinician sees: a summary of at most 140 characters, and detail in Markdown."""
+
+    summary: str
+    indicator: str
+    source: Source
+    detail: str
+
+
+class HookResponse(BaseModel):
+    """The cards of a call."""
+
+    cards: list[Card]
+
+
+class NoDocument(Exception):
+    """The request holds no document that can be read. Its text says why, in words of ours."""
+
+
+def service_of(task: messages.TaskSummary) -> HookService:
+    """A task as a service."""
+    return HookService(
+        hook=HOOK,
+        id=task.task,
+        title=f"clinstack: {task.task}",
+        description=f"What {task.version} says of the patient's newest document. It aids clinicians and does not replace them.",
+        prefetch={DOCUMENTS: _TEMPLATE},
+    )
+
+
+def text_of(asked: HookRequest) -> tuple[str, str]:
+    """Id and text of the newest document that a request holds. Raises NoDocument if it holds none with text inside."""
+    found = list(_documents((asked.prefetch or {}).get(DOCUMENTS)))
+    if not found:
+        raise NoDocument(
+            f"The request holds no DocumentReference under prefetch.{DOCUMENTS}, and this service fetches none."
+        )
+    newest = max(found, key=lambda one: str(one.get("date", "")))
+    for content in _list(newest.get("content")):
+        attachment = content.get("attachment") if isinstance(content, dict) else None
+        if not isinstance(attachment, dict) or not isinstance(attachment.get("data"), str):
+            continue
+        if str(attachment.get("contentType", "")).partition(";")[0].strip() in _TEXT_TYPES:
+            return str(newest.get("id") or asked.hookInstance), _decoded(attachment["data"])
+    raise NoDocument("The document holds no text: its attachment must have data in base64 of type text/plain.")
+
+
+def card_of(answer: messages.Prediction) -> Card:
+    """What a task's version says of a document."""
+    shown, lead = answer.classes[:5], answer.classes[0]
+    if answer.kind == "binary":
+        positive = list(answer.probabilities)[1]
+        lead = next(one for one in shown if one.name == positive)
+    decided = {True: "yes", False: "no", None: "left open"}[lead.decided]
+    summary = f"{answer.task}: {lead.name} {lead.probability:.0%}, decision {decided}; usual {lead.base_rate:.0%}"
+    lines = [
+        f"* {one.name}: {one.probability:.1%}; of {one.alike.notes} validation notes that scored alike {one.alike.value:.0%} "
+        f"(95 % interval {one.alike.low:.0%} to {one.alike.high:.0%}); usual {one.base_rate:.1%}"
+        for one in shown
+    ]
+    return Card(
+        summary=summary if len(summary) <= _LONGEST_SUMMARY else summary[: _LONGEST_SUMMARY - 1] + "…",
+        indicator="warning" if lead.decided and answer.kind == "binary" else "info",
+        source=Source(label=f"clinstack, {answer.lineage.version}"),
+        detail="\n".join(
+            [*lines, "", "A model's estimate from one document. It aids clinicians and does not replace them."]
+        ),
+    )
+
+
+def _documents(given: Any) -> Iterator[dict[str, Any]]:
+    """Every DocumentReference of a resource, a Bundle, or a list of either."""
+    if isinstance(given, list):
+        for one in given[: messages.MOST_NOTES]:
+            if isinstance(one, dict):
+                yield from _documents(one)
+    elif isinstance(given, dict) and given.get("resourceType") == "DocumentReference":
+        yield given
+    elif isinstance(given, dict) and given.get("resourceType") == "Bundle":
+        entries = [one.get("resource") for one in _list(given.get("entry")) if isinstance(one, dict)]
+        yield from _documents([one for one in entries if isinstance(one, dict) and one.get("resourceType") != "Bundle"])
+
+
+def _list(given: Any) -> list[Any]:
+    return given if isinstance(given, list) else []
+
+
+def _decoded(data: str) -> str:
+    try:
+        text = base64.b64decode(data, validate=True).decode("utf-8")
+    except (binascii.Error, UnicodeDecodeError, ValueError) as error:
+        raise NoDocument("The document's data is not UTF-8 text in base64.") from error
+    if len(text) > messages.MOST_CHARACTERS:
+        raise NoDocument(f"The document is longer than {messages.MOST_CHARACTERS:,} characters.")
+    return text

@@ -1,0 +1,163 @@
+"""Who may ask what, how often: API keys in a TOML file that holds their hashes alone.
+
+    [ward-3]
+    hash = "sha256:…"
+    tasks = ["mortality"]     # every task without it
+    notes-per-minute = 600    # 600 without it
+
+A key is 32 random bytes, so its SHA-256 needs no salt and no slowness: nobody guesses it. The file is read again when it
+changes: a key that is taken out stops within a second. A minute's notes are a bucket that fills up steadily (token bucket), so
+a caller may ask for a minute's worth at once.
+"""
+
+import hashlib
+import secrets
+import threading
+import time
+import tomllib
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import tomli_w
+
+from clinstack.errors import BadInput, did_you_mean
+from clinstack.runs.atomic import wait_for_turn, write_text
+from clinstack.serving.library import is_task_name
+
+PREFIX = "clinstack_"
+NOTES_PER_MINUTE = 600
+_FIELDS = ("hash", "tasks", "notes-per-minute")
+_LOOK_SECONDS = 1.0
+
+
+@dataclass(frozen=True)
+class Key:
+    """What one caller may do. name: as logs know the caller.   tasks: those that may be asked, all if None."""
+
+    name: str
+    hash: str
+    tasks: frozenset[str] | None = None
+    notes_per_minute: int = NOTES_PER_MINUTE
+
+
+@dataclass
+class _Bucket:
+    notes: float
+    at: float
+
+
+@dataclass
+class Keys:
+    """The keys of a file, as it is now. Raises BadInput if it cannot be read; later, a file that went bad changes nothing."""
+
+    file: Path
+    _keys: dict[str, Key] = field(default_factory=dict, init=False, repr=False)
+    _buckets: dict[str, _Bucket] = field(default_factory=dict, init=False, repr=False)
+    _seen: tuple[int, int] = field(default=(0, 0), init=False, repr=False)
+    _looked: float = field(default=0.0, init=False, repr=False)
+    _lock: threading.Lock = field(default_factory=threading.Lock, init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        self._keys = {key.hash: key for key in read_keys(self.file)}
+        self._seen, self._looked = _state(self.file), time.monotonic()
+        if not self._keys:
+            raise BadInput(f"{self.file} holds no key, so nobody could ask. Make one with `clinstack keys add`.")
+
+    def find(self, key: str) -> Key | None:
+        """Whose key it is."""
+        with self._lock:
+            self._look()
+            return self._keys.get(hash_key(key))
+
+    def spend(self, key: Key, notes: int) -> float:
+        """Takes so many notes out of the caller's bucket: 0, or the seconds after which there are enough."""
+        with self._lock:
+            now, rate = time.monotonic(), key.notes_per_minute / 60
+            bucket = self._buckets.setdefault(key.name, _Bucket(key.notes_per_minute, now))
+            bucket.notes = min(key.notes_per_minute, bucket.notes + (now - bucket.at) * rate)
+            bucket.at = now
+            if bucket.notes < min(notes, key.notes_per_minute):
+                return (min(notes, key.notes_per_minute) - bucket.notes) / rate
+            bucket.notes -= notes
+            return 0.0
+
+    def _look(self) -> None:
+        now = time.monotonic()
+        if now < self._looked + _LOOK_SECONDS:
+            return
+        self._looked = now
+        try:
+            seen = _state(self.file)
+            if seen != self._seen:
+                self._keys, self._seen = {key.hash: key for key in read_keys(self.file)}, seen
+        except (BadInput, OSError):
+            return  # half an edit must not lock everybody out
+
+
+def hash_key(key: str) -> str:
+    """What the file holds of a key."""
+    return "sha256:" + hashlib.sha256(key.encode()).hexdigest()
+
+
+def read_keys(file: Path) -> list[Key]:
+    """The keys of a file. Raises BadInput naming the file and the key that cannot be used."""
+    return [_key(file, name, about) for name, about in _read(file).items()]
+
+
+def add_key(file: Path, name: str, tasks: list[str] | None, notes_per_minute: int) -> str:
+    """Adds a key and returns it: it is not kept, and cannot be shown again. Raises BadInput if the name is taken."""
+    if not is_task_name(name):
+        raise BadInput(f"{name!r} is no name for a key. Use lower-case letters, digits, and - _ . between them.")
+    with wait_for_turn(file.parent):
+        found = _read(file) if file.exists() else {}
+        if name in found:
+            raise BadInput(f"{file} has a key {name!r} already. Choose another name, or remove that one.")
+        key = PREFIX + secrets.token_urlsafe(32)
+        about: dict[str, Any] = {"hash": hash_key(key), "notes-per-minute": notes_per_minute}
+        if tasks is not None:
+            about["tasks"] = tasks
+        _write(file, {**found, name: about})
+    return key
+
+
+def remove_key(file: Path, name: str) -> None:
+    """Takes a key out. Raises BadInput if there is none of that name."""
+    with wait_for_turn(file.parent):
+        found = _read(file)
+        if name not in found:
+            raise BadInput(f"{file} has no key {name!r}. {did_you_mean(name, found)}")
+        _write(file, {other: about for other, about in found.items() if other != name})
+
+
+def _key(file: Path, name: str, about: Any) -> Key:
+    place = f"{file}, key {name}"
+    if not isinstance(about, dict) or not str(about.get("hash", "")).startswith("sha256:"):
+        raise BadInput(f"{place}: there is no hash. Make keys with `clinstack keys add`.")
+    if odd := sorted(set(about) - set(_FIELDS)):
+        raise BadInput(f"{place}: unknown field {odd[0]!r}. {did_you_mean(odd[0], _FIELDS)}")
+    tasks, rate = about.get("tasks"), about.get("notes-per-minute", NOTES_PER_MINUTE)
+    if not isinstance(rate, int) or rate < 1:
+        raise BadInput(f"{place}: notes-per-minute must be a whole number of at least 1.")
+    if tasks is not None and not (isinstance(tasks, list) and all(isinstance(one, str) for one in tasks)):
+        raise BadInput(f"{place}: tasks must be a list of names.")
+    return Key(name, about["hash"], None if tasks is None else frozenset(tasks), rate)
+
+
+def _read(file: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(file.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise BadInput(f"{file} does not exist. Make a key with `clinstack keys add`.") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise BadInput(f"{file} is not valid TOML ({error}).") from error
+
+
+def _write(file: Path, keys: dict[str, Any]) -> None:
+    write_text(file, tomli_w.dumps(keys))
+    file.chmod(0o600)
+
+
+def _state(file: Path) -> tuple[int, int]:
+    found = file.stat()
+    return found.st_mtime_ns, found.st_size

@@ -1,0 +1,89 @@
+"""CDS Hooks: discovery and cards, with requests of the standard's form."""
+
+import base64
+import json
+
+import pytest
+from serving_process import CANARY
+
+
+def document(text, number="1", date="2026-01-01T00:00:00Z", kind="text/plain"):
+    data = base64.b64encode(text.encode()).decode()
+    return {
+        "resourceType": "DocumentReference",
+        "id": number,
+        "status": "current",
+        "date": date,
+        "content": [{"attachment": {"contentType": kind, "data": data}}],
+    }
+
+
+def request(documents):
+    """The call that the standard's page on its HTTP API shows, with what our service asks for."""
+    return {
+        "hookInstance": "d1577c69-dfbe-44ad-ba6d-3e05e953b2ea",
+        "fhirServer": "http://hooks.smarthealthit.org:9080",
+        "hook": "patient-view",
+        "fhirAuthorization": {
+            "access_token": "some-opaque-fhir-access-token",
+            "token_type": "Bearer",
+            "expires_in": 300,
+            "scope": "user/Patient.read user/Observation.read",
+            "subject": "cds-service4",
+        },
+        "context": {"userId": "Practitioner/example", "patientId": "1288992", "encounterId": "89284"},
+        "prefetch": {"documents": documents, "patientToGreet": {"resourceType": "Patient", "id": "1288992"}},
+    }
+
+
+def test_discovery_lists_a_service_a_task_with_what_to_send(client):
+    services = client.get("/cds-services").json()["services"]
+    assert [one["id"] for one in services] == ["labels", "mortality", "unit"]
+    for one in services:
+        assert one["hook"] == "patient-view"
+        assert one["prefetch"]["documents"].startswith("DocumentReference?patient={{context.patientId}}")
+        assert {"title", "description"} <= one.keys()
+
+
+@pytest.mark.parametrize("form", ["resource", "bundle", "list"])
+def test_a_call_is_answered_with_a_card_of_the_newest_document(client, form):
+    texts = {"old": "patient is stable and comfortable", "new": "shock, intubated on pressors, lactate, arrest"}
+    some = [document(texts["old"], "1", "2025-05-05"), document(texts["new"], "2", "2026-02-02")]
+    sent = {
+        "resource": some[1],
+        "list": some,
+        "bundle": {"resourceType": "Bundle", "type": "searchset", "entry": [{"resource": one} for one in some]},
+    }[form]
+    (card,) = client.post("/cds-services/mortality", json=request(sent)).json()["cards"]
+    answer = client.post(
+        "/v1/predict", json={"notes": [{"id": "2", "text": texts["new"]}], "tasks": ["mortality"]}
+    ).json()["predictions"][0]
+    assert card["summary"].startswith(f"mortality: dead {answer['probabilities']['dead']:.0%}, decision ")
+    assert len(card["summary"]) <= 140
+    assert card["indicator"] in ("info", "warning")
+    assert card["source"] == {"label": "clinstack, mortality@1"}
+    assert "does not replace them" in card["detail"]
+
+
+@pytest.mark.parametrize(
+    ("sent", "reason"),
+    [
+        (None, "The request holds no DocumentReference under prefetch.documents, and this service fetches none."),
+        ({"resourceType": "Bundle", "entry": []}, "The request holds no DocumentReference under prefetch.documents, and this service fetches none."),
+        (CANARY, "The request holds no DocumentReference under prefetch.documents, and this service fetches none."),
+        (document(CANARY, kind="application/pdf"), "The document holds no text: its attachment must have data in base64 of type text/plain."),
+        ({**document(CANARY), "content": [{"attachment": {"data": CANARY}}]}, "The document's data is not UTF-8 text in base64."),
+        ({**document(CANARY), "content": [7, {"attachment": 3}]}, "The document holds no text: its attachment must have data in base64 of type text/plain."),
+    ],
+)  # fmt: skip
+def test_a_call_without_a_document_is_answered_with_412(client, sent, reason):
+    answer = client.post("/cds-services/mortality", json=request(sent))
+    assert (answer.status_code, answer.json()["error"]["message"]) == (412, reason)
+    assert "Xylophia" not in answer.text
+
+
+def test_an_unknown_service_and_a_call_of_no_form_are_refused(client):
+    assert client.post("/cds-services/mortalty", json=request(document("a"))).status_code == 404
+    wrong = client.post("/cds-services/mortality", content=json.dumps({"hook": 3}))
+    assert wrong.status_code == 422
+    assert "prefetch" not in wrong.text

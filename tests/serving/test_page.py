@@ -1,0 +1,167 @@
+"""The page in a real browser: by mouse, by keyboard, on a phone, with a slow server and with none."""
+
+import re
+import shutil
+import signal
+from contextlib import contextmanager
+
+import pytest
+from serving_process import server
+
+from clinstack.serving.keys import add_key
+
+CHROMIUM = shutil.which("chromium")
+QUIET = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="needs Debian's chromium at hand")
+
+
+@contextmanager
+def opened(address, width=1280, **options):
+    """The page of a server; what it asked for and what it said in the console."""
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as browsers:
+        browser = browsers.chromium.launch(executable_path=CHROMIUM, args=QUIET)
+        page = browser.new_page(viewport={"width": width, "height": 900}, **options)
+        page.asked, page.said = [], []
+        page.on("request", lambda request: page.asked.append(request.url))
+        page.on("console", lambda message: page.said.append(message.text))
+        page.goto(address)
+        yield page
+        browser.close()
+
+
+def ask(page, text):
+    page.get_by_label("Text of the note").fill(text)
+    page.get_by_role("button", name="Ask").click()
+    page.get_by_text("tasks have answered").wait_for()
+
+
+TEXT = "CHIEF COMPLAINT: pain. HPI: the man has shock and was intubated on pressors with a rising lactate on day 3"
+
+
+@pytest.mark.parametrize("width", [360, 1280])
+def test_a_note_is_asked_explained_and_compared(running, width):
+    with opened(running[0], width) as page:
+        assert page.locator("#tasks input").count() == 3
+        ask(page, TEXT)
+        cards = page.locator("article")
+        assert cards.locator("h3").all_inner_texts() == ["labels", "mortality", "unit"]
+        mortality = page.get_by_role("article", name="mortality")
+        assert re.search(r"\d+(\.\d)? %", mortality.inner_text())
+        said = mortality.get_by_role("img").get_attribute("aria-label")
+        assert re.match(r".*; of \d+ validation notes that scored alike .* interval .* to .*; usual .*", said)
+        assert "does not replace" in page.inner_text("header") or "do not replace" in page.inner_text("header")
+
+        mortality.get_by_role("button", name="why dead in mortality").click()
+        page.get_by_role("heading", name="Why dead (mortality)").wait_for()
+        assert page.inner_text("#marked").replace("\xa0", " ") == TEXT
+        assert page.locator("#marked mark").count() >= 1
+        assert page.locator("#sections tbody tr").count() == 2
+        assert page.inner_text("#why-said").startswith("Without the 1 word marked strongest the log-odds fall by ")
+
+        page.get_by_role("button", name="Keep these answers").click()
+        ask(page, TEXT.replace("shock", "comfort"))
+        assert re.search(r"[+−±]\d+\.\d points", mortality.inner_text())
+        page.get_by_role("button", name="Compare no longer").click()
+        assert "points" not in mortality.inner_text()
+
+        mortality.get_by_role("button", name="card of mortality@1").click()
+        page.get_by_role("dialog").get_by_role("heading", name="Limits").wait_for()
+        page.keyboard.press("Escape")
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
+        assert {url.split("/")[2] for url in page.asked} == {running[0].split("/")[2]}
+        assert page.said == []
+
+
+def test_everything_works_by_keyboard_alone(running):
+    with opened(running[0]) as page:
+        page.locator("#tasks input").first.wait_for()
+        page.keyboard.press("Tab")
+        assert page.evaluate("document.activeElement.textContent") == "To the answers"
+        for _ in range(12):
+            page.keyboard.press("Tab")
+            if page.evaluate("document.activeElement.id") == "note":
+                break
+        page.keyboard.type("shock and pressors on day 3 of the stay, intubated, with lactate rising still")
+        page.keyboard.press("Control+Enter")
+        page.get_by_text("tasks have answered").wait_for()
+        for _ in range(40):
+            page.keyboard.press("Tab")
+            if "why dead in mortality" in (page.evaluate("document.activeElement.getAttribute('aria-label')") or ""):
+                break
+        page.keyboard.press("Enter")
+        page.get_by_role("heading", name="Why dead (mortality)").wait_for()
+        assert page.evaluate("document.activeElement.id") == "why"
+
+
+def test_an_example_fills_the_note_and_a_file_too(running, tmp_path):
+    (tmp_path / "note.txt").write_text("woman with edema")
+    with opened(running[0]) as page:
+        page.locator("#example option").nth(1).wait_for(state="attached")
+        page.select_option("#example", index=1)
+        assert page.input_value("#note").startswith("CHIEF COMPLAINT: ")
+        page.set_input_files("#file", tmp_path / "note.txt")
+        page.wait_for_function("document.getElementById('note').value === 'woman with edema'")
+        assert page.inner_text("#count") == "16 characters"
+
+
+def test_mistakes_are_told_where_the_reader_is(running):
+    with opened(running[0]) as page:
+        page.locator("#tasks input").first.wait_for()
+        page.get_by_role("button", name="Ask").click()
+        assert page.inner_text("#status").startswith("There is no text.")
+        page.get_by_label("Text of the note").fill("pain")
+        for box in page.locator("#tasks input").all():
+            box.uncheck()
+        page.get_by_role("button", name="Ask").click()
+        assert page.inner_text("#status").startswith("No task is chosen.")
+        assert page.locator("#status").get_attribute("role") == "status"
+
+
+def test_a_long_note_of_strange_text_is_shown_as_text(running):
+    long = "<script>alert(1)</script> **bold** 🩺 Crème " + "patient is stable & <b>well</b>\n" * 3000
+    with opened(running[0]) as page:
+        ask(page, long)
+        page.get_by_role("button", name="why dead in mortality").click()
+        page.get_by_role("heading", name="Why dead (mortality)").wait_for()
+        assert page.inner_text("#marked").startswith("<script>alert(1)</script> **bold**")
+        assert page.locator("#marked .unread").count() == 1
+        assert page.said == []
+
+
+def test_a_slow_server_and_one_that_went_away_are_told(filled):
+    with server(filled.layout.root) as (address, process, _log), opened(address) as page:
+        page.locator("#tasks input").first.wait_for()
+        page.get_by_label("Text of the note").fill("pain")
+        process.send_signal(signal.SIGSTOP)
+        page.get_by_role("button", name="Ask").click()
+        page.get_by_text("Still reading.").wait_for(timeout=10_000)
+        process.send_signal(signal.SIGCONT)
+        page.get_by_text("tasks have answered").wait_for()
+        process.send_signal(signal.SIGTERM)
+        process.wait(30)
+        page.get_by_role("button", name="Ask").click()
+        page.get_by_text("The server cannot be reached.").wait_for()
+
+
+def test_a_server_with_keys_asks_for_one(filled, tmp_path):
+    key = add_key(tmp_path / "keys.toml", "ward", ["mortality"], 60)
+    with (
+        server(filled.layout.root, "--keys", str(tmp_path / "keys.toml")) as (address, _, _log),
+        opened(address) as page,
+    ):
+        page.get_by_text("The key is missing.").wait_for()
+        page.get_by_label("Key for this server").fill(key)
+        page.keyboard.press("Tab")
+        page.locator("#tasks input").first.wait_for()
+        assert page.locator("#tasks input").count() == 1
+        page.get_by_label("Text of the note").fill("pain")
+        page.get_by_role("button", name="Ask").click()
+        page.get_by_text("1 task has answered").wait_for()
