@@ -28,6 +28,13 @@ def test_a_number_of_few_values_gets_fewer_bins():
     assert psi(found.notes[1], found.notes[1]) == 0
 
 
+def test_a_number_that_never_changed_is_seen_to_change():
+    found = profile(np.zeros((100, 1)))
+    now = counts(found, np.full((100, 1), 0.3))
+    assert psi(found.notes[0], now[0]) > chance(found.notes[0], now[0])
+    assert psi(found.notes[0], now[0]) > 0.25
+
+
 def test_the_index_is_its_formula():
     before, now = np.array([40, 60]), np.array([70, 30])
     first, second = (before + 0.5) / 101, (now + 0.5) / 101

@@ -59,6 +59,10 @@ def free_port() -> int:
         return free.getsockname()[1]
 
 
+OPEN = {"RAY_AUTH_MODE": "disabled"}
+"""Otherwise Ray (2.60) asks for a token wherever an earlier cluster of one machine left one in the home folder."""
+
+
 class Cluster:
     """Two nodes with one processor each, on loopback addresses of their own."""
 
@@ -71,7 +75,7 @@ class Cluster:
         ]
 
     def _start(self, address: str, *words: str) -> subprocess.Popen:
-        environment = {**os.environ, "RAY_USAGE_STATS_ENABLED": "0", "OMP_NUM_THREADS": "1"}
+        environment = {**os.environ, **OPEN, "RAY_USAGE_STATS_ENABLED": "0", "OMP_NUM_THREADS": "1"}
         command = [
             str(Path(sys.executable).with_name("ray")), "start", *words, f"--node-ip-address={address}", "--num-cpus=1",
             "--block", "--include-dashboard=false", "--object-store-memory=80000000", "--disable-usage-stats",
@@ -113,7 +117,11 @@ def cluster():
 def run(file: Path, out: Path, cluster: Cluster) -> subprocess.Popen:
     words = ["study", str(file), "--out", str(out), "--engine", "ray", "--address", cluster.address, "--json"]
     return subprocess.Popen(
-        [sys.executable, "-m", "clinstack.cli", *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        [sys.executable, "-m", "clinstack.cli", *words],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, **OPEN},
     )
 
 

@@ -51,6 +51,8 @@ def profile(values: ArrayLike) -> Profile:
     notes = np.zeros((numbers.shape[1], BINS), dtype=np.int64)
     for row, column in enumerate(numbers.T):
         cuts = np.unique(np.quantile(column, np.arange(1, BINS) / BINS))
+        if len(cuts) < BINS - 1:  # what lies above everything seen has a bin of its own
+            cuts = np.append(cuts, np.nextafter(column.max(), np.inf))
         edges[row, : len(cuts)] = cuts
         notes[row] = np.bincount((column[:, None] >= edges[row]).sum(axis=1), minlength=BINS)
     return Profile(edges, notes)

@@ -80,8 +80,8 @@ function count() {
 async function submit(event) {
   event?.preventDefault();
   const text = at("note").value;
-  const tasks = [...document.querySelectorAll("#tasks input:checked")].map((box) => box.value);
   if (!state.tasks.length) await showTasks();
+  const tasks = [...document.querySelectorAll("#tasks input:checked")].map((box) => box.value);
   if (!text.trim()) return say("There is no text. Paste a note, open a file, or begin with an example.", true);
   if (!tasks.length) return say("No task is chosen. Choose one or more.", true);
   state.running?.abort();
@@ -114,14 +114,15 @@ function show() {
 function card(found) {
   const before = state.kept?.predictions.find((one) => one.task === found.task);
   const shown = found.kind === "binary" ? found.classes.filter((one) => one.name === positive(found)) : found.classes;
-  const head = make("tr", {}, ...["class", "", "probability", "usual"].map((name) => make("th", { scope: "col" }, name)));
-  if (before) head.append(make("th", { scope: "col" }, "change"));
+  const head = make("tr", {}, make("th", { scope: "col" }, "class"), make("td"),
+    ...["probability", "usual", ...(before ? ["change"] : [])].map((name) => make("th", { scope: "col", class: "number" }, name)));
   head.append(make("th", { scope: "col" }, make("span", { class: "away" }, "explanation")));
   return make("article", { "aria-label": found.task },
     make("header", {}, make("h3", {}, found.task),
       make("button", { type: "button", class: "link", onclick: () => showCard(found.task) }, `card of ${found.lineage.version}`)),
     make("p", { class: "decision" }, decision(found)),
-    make("table", {}, make("thead", {}, head), make("tbody", {}, ...shown.map((one) => row(found, one, before)))));
+    make("div", { class: "wide" },
+      make("table", {}, make("thead", {}, head), make("tbody", {}, ...shown.map((one) => row(found, one, before))))));
 }
 
 const positive = (found) => Object.keys(found.probabilities)[1];
@@ -219,7 +220,8 @@ const signed = (share) => `${share < 0 ? "−" : "+"}${Math.abs(share).toFixed(2
 function faithful(found) {
   if (!found) return "The note is too short to test the explanation.";
   const { words, without_named, by_chance } = found;
-  const verdict = without_named > Math.max(2 * by_chance, 0.05) ? "The marks name what mattered." : "The marks are not to be relied on.";
+  const verdict = without_named < 0.25 ? "No single words decide here." : without_named > 2 * by_chance
+    ? "The marks name what mattered." : "The marks are not to be relied on.";
   return `Without the ${words} ${words === 1 ? "word" : "words"} marked strongest the log-odds fall by ${without_named.toFixed(2)}, ` +
     `without as many others by ${by_chance.toFixed(2)} on average. ${verdict}`;
 }
