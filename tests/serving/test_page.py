@@ -1,23 +1,15 @@
 """The page in a real browser: by mouse, by keyboard, on a phone, with a slow server and with none."""
 
 import re
-import shutil
 import signal
 from contextlib import contextmanager
 
 import pytest
+from chromium import CHROMIUM, QUIET
 from serving_process import server
 
 from clinstack.serving.keys import add_key
 
-CHROMIUM = shutil.which("chromium")
-QUIET = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="needs Debian's chromium at hand")
 
 

@@ -5,19 +5,11 @@ import shutil
 from pathlib import Path
 
 import pytest
+from chromium import CHROMIUM, QUIET
 
 from clinstack.config import TrainOptions
 from clinstack.studies.report import write_report
 from clinstack.training.classification import train
-
-CHROMIUM = shutil.which("chromium")
-QUIET = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
 
 
 @pytest.fixture(scope="module")

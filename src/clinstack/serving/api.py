@@ -36,9 +36,9 @@ _DETAILED = 10
 """Classes told in detail where `top` does not say how many."""
 _EXPLANATIONS = 1
 """At once: answers wait while an explanation takes its gradients."""
-EXPLANATION_NOTES = 50
+_EXPLANATION_NOTES = 50
 """What an explanation takes of a caller's minute."""
-EXPLANATION_SECONDS = 2.0
+_EXPLANATION_SECONDS = 2.0
 _PAGE = Path(__file__).with_name("page")
 _FIELDS = frozenset(
     key
@@ -172,9 +172,9 @@ def make_app(desk: Desk) -> FastAPI:
     async def explain(request: Request, asked: messages.ExplainRequest) -> messages.ExplainResponse:
         """Why a task's version says what it says of a note: what each word and section adds. Takes as long as fifty answers."""
         (chosen,) = desk.choose(request, [asked.task])
-        desk.spend(request, EXPLANATION_NOTES)
+        desk.spend(request, _EXPLANATION_NOTES)
         if explaining.locked():
-            raise Turned(EXPLANATION_SECONDS)
+            raise Turned(_EXPLANATION_SECONDS)
         async with explaining:
             name, found = await asyncio.to_thread(service.explain, asked.note.text, chosen, asked.class_name)
         return await asyncio.to_thread(_explained, desk, request, asked, chosen, name, found)

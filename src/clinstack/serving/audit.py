@@ -12,7 +12,6 @@ import hashlib
 import hmac
 import json
 import os
-import secrets
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
@@ -21,6 +20,7 @@ from typing import Any
 
 from clinstack.errors import BadInput, CannotWrite
 from clinstack.runs.atomic import disk_errors
+from clinstack.serving.keyed_hash import hash_text, make_secret, read_secret
 
 _BEGINNING = "0" * 64
 
@@ -73,14 +73,9 @@ class AuditLog:
         os.close(self._handle)
 
 
-def hash_text(secret: bytes, text: str) -> str:
-    """A text's keyed hash: 128 bits of HMAC-SHA256."""
-    return hmac.new(secret, text.encode("utf-8", "surrogatepass"), hashlib.sha256).hexdigest()[:32]
-
-
 def verify(file: Path) -> int:
     """How many lines a log has. Raises BadInput naming the first line that is not as it was written."""
-    secret, previous, count = _read_secret(file), _BEGINNING, 0
+    secret, previous, count = read_secret(_secret_file(file)), _BEGINNING, 0
     for number, line in _lines(file):
         mac = line.pop("mac", "")
         if line.get("previous") != previous or not hmac.compare_digest(str(mac), _mac(secret, line)):
@@ -93,7 +88,7 @@ def verify(file: Path) -> int:
 
 def find(file: Path, texts: Sequence[str]) -> Iterator[tuple[int, Mapping[str, Any]]]:
     """The lines in which one of these texts was asked: the text's number and the line."""
-    secret = _read_secret(file)
+    secret = read_secret(_secret_file(file))
     wanted = {hash_text(secret, text): number for number, text in enumerate(texts)}
     for _, line in _lines(file):
         for note in line.get("notes", []):
@@ -128,17 +123,8 @@ def _secret(file: Path) -> bytes:
     if not place.exists():
         if file.exists() and file.stat().st_size:
             raise BadInput(f"{place} is missing, and {file} was written with it. Restore it, or begin another log.")
-        handle = os.open(place, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(handle, "w") as out:
-            out.write(secrets.token_hex(32))
-    return _read_secret(file)
-
-
-def _read_secret(file: Path) -> bytes:
-    try:
-        return bytes.fromhex(_secret_file(file).read_text().strip())
-    except (FileNotFoundError, ValueError):
-        raise BadInput(f"{_secret_file(file)} is missing or damaged; the log cannot be checked without it.") from None
+        make_secret(place)
+    return read_secret(place)
 
 
 def _last_mac(file: Path) -> str:

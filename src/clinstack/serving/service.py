@@ -7,7 +7,6 @@ leaves things as they are, and the service says so.
 
 import asyncio
 import difflib
-import logging
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import Future
@@ -25,8 +24,8 @@ from clinstack.serving.answers import ClassAnswer, Interpreter, interpreter_of
 from clinstack.serving.batching import Batcher, Logits
 from clinstack.serving.engine import Engine, Question, Served
 from clinstack.serving.library import Entry, Library, is_task_name
+from clinstack.serving.limits import LOG
 
-LOG = logging.getLogger("clinstack.server")
 _RETRY_SECONDS = 30.0
 """After which a version that could not be loaded is tried again, though the library has not changed."""
 _WARMING = "warm"

@@ -5,10 +5,7 @@ tenth of the validation notes (`metrics.drift`). For outcomes that are posted ba
 for some days under a keyed hash of its id; of its text nothing is.
 """
 
-import hashlib
-import hmac
 import json
-import secrets
 import threading
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -24,6 +21,7 @@ from clinstack.data.text_profile import FEATURES, text_features
 from clinstack.errors import BadInput
 from clinstack.metrics.drift import BINS, Profile, chance, profile, psi
 from clinstack.metrics.scorecard import scorecard
+from clinstack.serving.keyed_hash import hash_text, make_secret, read_secret
 from clinstack.serving.service import Answer, Version
 
 _TABLES = sql.MetaData()
@@ -91,7 +89,9 @@ class Watch:
     """
 
     def __init__(self, url: str, secret: Path, *, keep_days: int = 90, every: float = 5.0):
-        self._key, self._keep = _secret(secret), keep_days
+        if not secret.exists():
+            make_secret(secret)
+        self._key, self._keep = read_secret(secret), keep_days
         try:
             self._engine = sql.create_engine(url)
             _TABLES.create_all(self._engine)
@@ -102,7 +102,6 @@ class Watch:
         self._counts: dict[tuple[str, str, str], NDArray[np.int64]] = {}
         self._predicted: dict[tuple[str, str], tuple[str, bytes]] = {}
         self._lock, self._flushing, self._closing = threading.Lock(), threading.Lock(), threading.Event()
-        self.failed_flushes = 0
         self._every = every
         self._thread = threading.Thread(target=self._run, name="watch", daemon=True)
         self._thread.start()
@@ -120,7 +119,7 @@ class Watch:
                     self._add((day, name, "inputs"), inputs.place(text_features(text)))
                 if len(self._predicted) < _MOST_UNWRITTEN:
                     raw = np.asarray(answer.logits, dtype="<f4").tobytes()
-                    self._predicted[self._note(answer.note_id), name] = (day, raw)
+                    self._predicted[hash_text(self._key, answer.note_id), name] = (day, raw)
 
     def outcome(self, note_id: str, version: Version, labels: Sequence[str]) -> bool:
         """Keeps what came true of a note, for every version of the task that was asked; False if none was.
@@ -134,7 +133,7 @@ class Watch:
         if kind != "multilabel" and len(labels) != 1:
             raise BadInput(f"Task {task} is {kind}, so a note has one class, and {len(labels)} were posted back.")
         self.flush()
-        note = self._note(note_id)
+        note = hash_text(self._key, note_id)
         with self._engine.begin() as connection:
             asked = sql.select(_PREDICTED.c.version).where(_PREDICTED.c.note == note)
             versions = [one for one in connection.scalars(asked) if one.rpartition("@")[0] == task]
@@ -190,7 +189,6 @@ class Watch:
                 for key, notes in counts.items():
                     self._counts[key] = notes + self._counts.get(key, 0)
                 self._predicted = {**predicted, **self._predicted}
-            self.failed_flushes += 1
             raise
 
     def close(self) -> None:
@@ -227,9 +225,6 @@ class Watch:
         notes = self._counts.setdefault(key, np.zeros((len(bins), BINS), dtype=np.int64))
         notes[np.arange(len(bins)), bins] += 1
 
-    def _note(self, note_id: str) -> str:
-        return hmac.new(self._key, note_id.encode("utf-8", "surrogatepass"), hashlib.sha256).hexdigest()[:32]
-
     def _outcomes(
         self, connection: sql.Connection, version: Version, since: str
     ) -> list[tuple[str, NDArray[np.float32], list[str]]]:
@@ -263,29 +258,27 @@ def _shifts(names: Sequence[str], before: Profile, now: NDArray[np.int64]) -> li
 
 
 def _count(connection: sql.Connection, keys: dict[str, Any], notes: int) -> None:
-    """Adds to a count; the same in every dialect, and right when another process counts too."""
-    where = sql.and_(*(_COUNTS.c[key] == value for key, value in keys.items()))
-    more = sql.update(_COUNTS).where(where).values(notes=_COUNTS.c.notes + notes)
-    if connection.execute(more).rowcount:
-        return
-    try:
-        with connection.begin_nested():
-            connection.execute(sql.insert(_COUNTS).values(**keys, notes=notes))
-    except sql.exc.IntegrityError:
-        connection.execute(more)
+    """Adds to a count, also where another process counts too."""
+    _put(connection, _COUNTS, keys, {"notes": notes}, {"notes": _COUNTS.c.notes + notes})
 
 
-def _put(connection: sql.Connection, table: sql.Table, keys: dict[str, Any], values: dict[str, Any]) -> None:
-    """Writes a row in place of one with the same keys."""
+def _put(
+    connection: sql.Connection,
+    table: sql.Table,
+    keys: dict[str, Any],
+    values: dict[str, Any],
+    change: dict[str, Any] | None = None,
+) -> None:
+    """Writes a row, or changes the one with the same keys (to the same values without `change`), alike in every dialect."""
     where = sql.and_(*(table.c[key] == value for key, value in keys.items()))
-    change = sql.update(table).where(where).values(**values)
-    if connection.execute(change).rowcount:
+    changed = sql.update(table).where(where).values(**(change or values))
+    if connection.execute(changed).rowcount:
         return
     try:
         with connection.begin_nested():
             connection.execute(sql.insert(table).values(**keys, **values))
     except sql.exc.IntegrityError:
-        connection.execute(change)
+        connection.execute(changed)
 
 
 def _today() -> str:
@@ -294,16 +287,3 @@ def _today() -> str:
 
 def _day(before: int) -> str:
     return (datetime.now(UTC) - timedelta(days=before)).strftime("%Y-%m-%d")
-
-
-def _secret(file: Path) -> bytes:
-    try:
-        if not file.exists():
-            file.parent.mkdir(parents=True, exist_ok=True)
-            file.touch(0o600)
-            file.write_text(secrets.token_hex(32))
-        return bytes.fromhex(file.read_text().strip())
-    except (OSError, ValueError) as error:
-        raise BadInput(
-            f"{file}, the key for ids of notes, cannot be read. Restore it, or remove it and begin anew."
-        ) from error
