@@ -125,8 +125,8 @@ def main() -> None:
     out.mkdir(parents=True, exist_ok=True)
     make_hospital(out)
     make_public(shared / "data", out)
-    make_encoder(out / "public-corpus", out / "encoders" / "small-clinical")
-    make_encoder(out / "general-corpus", out / "encoders" / "small-general")
+    make_encoder(out / "public-corpus", out / "encoders" / "small-clinical", epochs=1)
+    make_encoder(out / "general-corpus", out / "encoders" / "small-general", epochs=1)
     (out / "settings.toml").write_text(SETTINGS)
     (out / "context.toml").write_text(CONTEXT.format(tasks=json.dumps(["public/doctype", "public/specialty"])))
     bases = f"--bases tiny-base --bases {shared}/models/stories260k-llama"

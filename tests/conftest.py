@@ -118,6 +118,8 @@ CLASSES = {
     "multiclass": ["alive", "dead", "heart"],
     "multilabel": ["alive", "dead", "heart", "lung"],
 }
+TITLES = {"dead": "died in this stay", "heart": "a failing heart & its <signs>"}
+"""Of some classes; as text of others may, one looks like markup."""
 
 
 def make_task(folder: Path, kind: str, notes: int = 64) -> Path:
@@ -125,7 +127,7 @@ def make_task(folder: Path, kind: str, notes: int = 64) -> Path:
     from clinstack.data.task import TaskWriter
 
     chance, classes = random.Random(2), CLASSES[kind]
-    with TaskWriter(folder, name=f"made-up-{kind}", kind=kind, classes=classes, source="tests") as out:
+    with TaskWriter(folder, name=f"made-up-{kind}", kind=kind, classes=classes, titles=TITLES, source="tests") as out:
         for split, count in {"train": notes, "valid": 24, "test": 24}.items():
             if kind == "multilabel":
                 labels = [[c for c in classes if chance.random() < 0.4] for _ in range(count)]

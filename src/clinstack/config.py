@@ -562,7 +562,8 @@ class TableOptions(Options):
     label_separator: str = ";"
     """What separates classes in one field."""
     label_map: Path | None = None
-    """File with the columns label and class (.csv, .tsv), or an object of them (.json, .toml): what a label means."""
+    """File with the columns label and class, and title if wanted (.csv, .tsv), or an object of labels and classes (.json,
+    .toml): what a label means."""
     drop_unmapped: bool = False
     """Drop what the map gives no class, instead of refusing it: of --label the row, of --labels the label alone."""
     split_by: Literal["patient", "time", "site"] = "patient"

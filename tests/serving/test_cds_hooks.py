@@ -58,7 +58,9 @@ def test_a_call_is_answered_with_a_card_of_the_newest_document(client, form):
     answer = client.post(
         "/v1/predict", json={"notes": [{"id": "2", "text": texts["new"]}], "tasks": ["mortality"]}
     ).json()["predictions"][0]
-    assert card["summary"].startswith(f"mortality: dead {answer['probabilities']['dead']:.0%}, decision ")
+    assert card["summary"].startswith(
+        f"mortality: dead (died in this stay) {answer['probabilities']['dead']:.0%}, decision "
+    )
     assert len(card["summary"]) <= 140
     assert card["indicator"] in ("info", "warning")
     assert card["source"] == {"label": "clinstack, mortality@1"}

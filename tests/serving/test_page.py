@@ -4,6 +4,7 @@ import re
 import signal
 from contextlib import contextmanager
 
+import httpx
 import pytest
 from chromium import CHROMIUM, QUIET
 from serving_process import server
@@ -45,6 +46,7 @@ def test_a_note_is_asked_explained_and_compared(running, width):
         ask(page, TEXT)
         cards = page.locator("article")
         assert cards.locator("h3").all_inner_texts() == ["labels", "mortality", "unit"]
+        assert "heart a failing heart & its <signs>" in page.get_by_role("article", name="labels").inner_text()
         mortality = page.get_by_role("article", name="mortality")
         assert re.search(r"\d+(\.\d)? %", mortality.inner_text())
         said = mortality.get_by_role("img").get_attribute("aria-label")
@@ -52,7 +54,7 @@ def test_a_note_is_asked_explained_and_compared(running, width):
         assert "does not replace" in page.inner_text("header") or "do not replace" in page.inner_text("header")
 
         mortality.get_by_role("button", name="why dead in mortality").click()
-        page.get_by_role("heading", name="Why dead (mortality)").wait_for()
+        page.get_by_role("heading", name="Why dead, died in this stay (mortality)").wait_for()
         assert page.inner_text("#marked").replace("\xa0", " ") == TEXT
         assert page.locator("#marked mark").count() >= 1
         assert page.locator("#sections tbody tr").count() == 2
@@ -89,7 +91,7 @@ def test_everything_works_by_keyboard_alone(running):
             if "why dead in mortality" in (page.evaluate("document.activeElement.getAttribute('aria-label')") or ""):
                 break
         page.keyboard.press("Enter")
-        page.get_by_role("heading", name="Why dead (mortality)").wait_for()
+        page.get_by_role("heading", name="Why dead, died in this stay (mortality)").wait_for()
         assert page.evaluate("document.activeElement.id") == "why"
 
 
@@ -122,7 +124,7 @@ def test_a_long_note_of_strange_text_is_shown_as_text(running):
     with opened(running[0]) as page:
         ask(page, long)
         page.get_by_role("button", name="why dead in mortality").click()
-        page.get_by_role("heading", name="Why dead (mortality)").wait_for()
+        page.get_by_role("heading", name="Why dead, died in this stay (mortality)").wait_for()
         assert page.inner_text("#marked").startswith("<script>alert(1)</script> **bold**")
         assert page.locator("#marked .unread").count() == 1
         assert page.said == []
@@ -157,3 +159,37 @@ def test_a_server_with_keys_asks_for_one(filled, tmp_path):
         page.get_by_label("Text of the note").fill("pain")
         page.get_by_role("button", name="Ask").click()
         page.get_by_text("1 task has answered").wait_for()
+
+
+@pytest.mark.parametrize("width", [360, 1280])
+def test_drift_and_outcomes_have_a_page(filled, tmp_path, width):
+    flags = ("--watch", f"sqlite:///{tmp_path / 'watch.sqlite'}")
+    with server(filled.layout.root, *flags) as (address, _, _log), opened(f"{address}/drift", width) as page:
+        mortality = page.get_by_role("article", name="mortality")
+        mortality.get_by_text("No note was answered in these days.").wait_for()
+        notes = [{"id": f"n{n}", "text": "A LINE OF CAPITALS 77\n" * 30} for n in range(60)]
+        with httpx.Client(base_url=address, timeout=60) as client:
+            client.post("/v1/predict", json={"notes": notes})
+            outcomes = [
+                {"note_id": f"n{n}", "task": "mortality", "labels": [["alive", "dead"][n % 2]]} for n in range(40)
+            ]
+            client.post("/v1/outcomes", json={"outcomes": outcomes})
+        page.get_by_role("button", name="Look again").click()
+        mortality.get_by_text("60 notes answered. The notes are others than on validation:").wait_for()
+        said = mortality.inner_text()
+        assert re.search(r"characters\s+\d\.\d{3}\s+0\.\d{3}\s+large ▲", said)
+        assert re.search(r"dead died in this stay\s+\d+\.\d{3}", said)
+        assert "What came true: 40 outcomes came back." in said
+        assert re.search(r"auroc\s+0\.500 \(0\.\d{3} to 0\.\d{3}\)\s+[01]\.\d{3} \(", said)
+        labels = page.get_by_role("article", name="labels").inner_text()
+        assert "heart a failing heart & its <signs>" in labels
+        assert "0 outcomes came back. Figures are made of 20 or more." in labels
+        page.get_by_label("The last").select_option("7 days")
+        page.get_by_text("3 tasks.").wait_for()
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
+        assert page.said == []
+
+
+def test_the_drift_page_says_why_it_has_nothing_to_show(filled):
+    with server(filled.layout.root, "--watch", "off") as (address, _, _log), opened(f"{address}/drift") as page:
+        page.get_by_text("This server does not count what it is asked: it was started with --watch off.").wait_for()

@@ -69,6 +69,7 @@ def test_tasks_and_cards_tell_what_answers(client, filled):
     assert listed[1]["metrics"]["auroc"].keys() == {"value", "low", "high"}
     detail = client.get("/v1/tasks/mortality").json()
     assert detail["class_names"] == ["alive", "dead"]
+    assert detail["class_titles"] == [None, "died in this stay"]
     assert len(detail["base_rates"]) == len(detail["thresholds"]) == 2
     card = client.get("/v1/tasks/mortality/card")
     assert card.headers["content-type"] == "text/markdown; charset=utf-8"
@@ -516,6 +517,13 @@ def test_what_is_asked_is_counted_and_outcomes_are_set_beside_it(filled, tmp_pat
         assert {one["name"] for one in found["scores"]} == {"alive", "dead"}
         assert found["metrics"]["auroc"]["value"] in (0.0, 1.0)
         assert client.get("/v1/drift/labels").json()["metrics"] is None
+        deadline = time.monotonic() + 90
+        while (said := client.get("/metrics").text).count("clinstack_outcomes{") < 3 and time.monotonic() < deadline:
+            time.sleep(0.2)  # drift is looked at now and then
+        assert 'clinstack_outcomes{task="mortality",version="mortality@1"} 40.0' in said
+        assert 'clinstack_outcome_figure{metric="auroc",task="mortality"' in said
+        assert 'clinstack_drift_psi{of="scores",task="labels",version="labels@1"}' in said
+        assert 'clinstack_drift_psi{of="characters",task="mortality",version="mortality@1"}' in said
         wrong = client.post(
             "/v1/outcomes", json={"outcomes": [{"note_id": "n1", "task": "mortality", "labels": ["x"]}]}
         )

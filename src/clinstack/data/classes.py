@@ -84,10 +84,11 @@ def check_classes(kind: str, classes: Sequence[str]) -> None:
 
 @dataclass(frozen=True)
 class LabelMap:
-    """A label as files write it -> its class. The empty label may have one too."""
+    """A label as files write it -> its class. The empty label may have one too. titles: what a class stands for, if told."""
 
     file: Path
     classes: Mapping[str, str]
+    titles: Mapping[str, str]
 
     def class_of(self, label: str, *, exact: bool) -> str | None:
         """The class of a label, or None. `exact`: 250.0 is a code, and not the 250 that it would be as a number."""
@@ -105,24 +106,28 @@ class LabelMap:
 def read_label_map(file: Path) -> LabelMap:
     """A map from a table with the columns label and class (.csv, .tsv), or an object of names (.json, .toml).
 
+    A table may have a column title: what the class beside it stands for, in words, for people.
     A label whose class is empty is as one that is not there. Labels are compared as they are written, but for white
     space around them.
     Raises BadInput with all mistakes of the file.
     """
     mistakes = Mistakes(file)
     classes: dict[str, str | None] = {}
-    for place, label, value in _map_entries(file, mistakes):
+    titles: dict[str, str] = {}
+    for place, label, value, title in _map_entries(file, mistakes):
         if isinstance(value, (list, dict)):
             mistakes.add(f"the class of label {shown(label)} is no name. Write one class beside each label.", place)
             continue
         known = classes.setdefault(label, name_of(value))
         if known != name_of(value):
             mistakes.add(f"label {shown(label)} is given two classes, {shown(known)} and {shown(value)}.", place)
+        elif known is not None and title is not None and titles.setdefault(known, title) != title:
+            mistakes.add(f"class {shown(known)} is given a second title. Write one, or leave the others empty.", place)
     mistakes.check()
     named = {label: name for label, name in classes.items() if name is not None}
     if not named:
         raise BadInput(f"{file} gives no label a class.")
-    return LabelMap(file, named)
+    return LabelMap(file, named, titles)
 
 
 def listed(classes: Sequence[str], most: int = 20) -> str:
@@ -140,19 +145,21 @@ class _Pairs(list[tuple[str, Any]]):
     """A JSON object as it stands, so that a label that occurs twice is seen."""
 
 
-def _map_entries(file: Path, mistakes: Mistakes) -> Iterator[tuple[str, str, Any]]:
-    """Row, label and class of each entry of a label map."""
+def _map_entries(file: Path, mistakes: Mistakes) -> Iterator[tuple[str, str, Any, str | None]]:
+    """Row, label, class and title of each entry of a label map."""
     if not file.name.lower().endswith((".json", ".toml", *FORMATS)):
         raise BadInput(f"{file}: a label map is a .csv, .tsv, .json or .toml file.")
     if not file.name.lower().endswith((".json", ".toml")):
-        missing = [column for column in ("label", "class") if column not in read_columns(file)]
+        columns = read_columns(file)
+        missing = [column for column in ("label", "class") if column not in columns]
         if missing:
             raise BadInput(
                 f"{file} has no column {' and no column '.join(map(repr, missing))}. A label map has the columns "
                 "'label', as it stands in the files, and 'class'."
             )
-        for row in read_rows(file, mistakes, ["label", "class"]):
-            yield row.place, name_of(row.values.get("label")) or "", row.values.get("class")
+        for row in read_rows(file, mistakes, [one for one in ("label", "class", "title") if one in columns]):
+            given = row.values
+            yield row.place, name_of(given.get("label")) or "", given.get("class"), name_of(given.get("title"))
         return
     try:
         text = file.read_text(encoding="utf-8-sig")
@@ -167,4 +174,4 @@ def _map_entries(file: Path, mistakes: Mistakes) -> Iterator[tuple[str, str, Any
     if not isinstance(entries, _Pairs):
         raise BadInput(f'{file} holds no object. Write {{"label": "class", ...}}.')
     for label, name in entries:
-        yield "", name_of(label) or "", name
+        yield "", name_of(label) or "", name, None

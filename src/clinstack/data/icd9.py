@@ -1,6 +1,6 @@
 """ICD-9 codes of MIMIC-III -> classes: tables of codes by admission, checked, cut to groups."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from clinstack.data.notes import shown
@@ -51,6 +51,28 @@ def label_codes(tables: RawTables, name: str, labels: str, group: str) -> Sequen
     )
     found = tables.all(f"SELECT DISTINCT {group} FROM {name.lower()}")
     return sorted(code for (code,) in found)
+
+
+def load_titles(tables: RawTables, name: str) -> None:
+    """Reads a table of codes and what they stand for, if the folder has it. Raises BadInput with file and line."""
+    if tables.has(name) and name.lower() not in tables.rows:
+        tables.load(name, {"ICD9_CODE": "VARCHAR", "LONG_TITLE": "VARCHAR"})
+
+
+def title_groups(tables: RawTables, name: str, titles: str, group: str) -> Mapping[str, str]:
+    """Group -> title of its commonest code in the table `name`; " and others" follows where a group has several codes.
+
+    titles: table read by `load_titles`; without it, and for groups none of whose codes it has, there are no titles.
+    """
+    if titles.lower() not in tables.rows:
+        return {}
+    rows = tables.all(
+        f"""SELECT class, first(title ORDER BY uses DESC, icd9_code) FILTER (WHERE title IS NOT NULL), count(*)
+        FROM (SELECT {group} AS class, icd9_code, count(*) AS uses FROM {name.lower()} GROUP BY ALL)
+        LEFT JOIN (SELECT icd9_code, min(nullif(trim(long_title), '')) AS title FROM {titles.lower()} GROUP BY ALL)
+        USING (icd9_code) GROUP BY class"""
+    )
+    return {code: title + (" and others" if codes > 1 else "") for code, title, codes in rows if title is not None}
 
 
 def require_digits(tables: RawTables, name: str) -> Path:

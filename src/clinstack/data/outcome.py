@@ -50,6 +50,10 @@ class Outcome(ABC):
     def label(self, tables: RawTables, rules: Rules, funnel: Funnel) -> Sequence[str]:
         """Makes `labels_<name>` and returns the class names in order."""
 
+    @abstractmethod
+    def titles(self, tables: RawTables, rules: Rules) -> Mapping[str, str]:
+        """Class -> what it stands for, in words; asked after `label`. Classes that nothing names are left out."""
+
 
 def outcomes() -> dict[str, type[Outcome]]:
     """Every outcome by name."""

@@ -35,6 +35,7 @@ class Task:
 
     classes: class names in the order of logits and of `label_matrix`'s columns; of a binary task the second is the
         positive.
+    titles:  class -> what it stands for, in words, for people; of those classes whose source said so.
     counts:  split -> {"notes", "patients", "classes": {class: notes}}.
     build:   how it was made: inputs, switches, what was dropped; empty if the source did not say.
     """
@@ -43,6 +44,7 @@ class Task:
     name: str
     kind: str
     classes: tuple[str, ...]
+    titles: Mapping[str, str]
     source: str
     mode: str
     terms: tuple[str, ...]
@@ -91,6 +93,7 @@ def open_task(folder: Path) -> Task:
             name=about["name"],
             kind=about["kind"],
             classes=tuple(about["classes"]),
+            titles=about.get("titles", {}),
             source=about["source"],
             mode=about["mode"],
             terms=tuple(about["terms"]),
@@ -107,6 +110,7 @@ class TaskWriter:
 
     folder:  must not exist, or be empty.
     classes: two for binary (the second is the positive), two or more for multiclass, one or more for multilabel.
+    titles:  class -> what it stands for; others than the classes' are left out.
     source:  where the notes are from; `mode` is how they were read; `terms` are the data-use terms they bring.
     seed:    of the split by patient, or None where the splits were given.
     extra:   those of notes.EXTRA_COLUMNS that every `write` brings.
@@ -122,6 +126,7 @@ class TaskWriter:
         kind: str,
         classes: Sequence[str],
         source: str,
+        titles: Mapping[str, str] | None = None,
         mode: str = "table",
         terms: Sequence[str] = (),
         seed: int | None = None,
@@ -135,6 +140,7 @@ class TaskWriter:
             "name": name,
             "kind": kind,
             "classes": list(classes),
+            "titles": {name: title for name in classes if (title := (titles or {}).get(name))},
             "source": source,
             "mode": mode,
             "terms": list(terms),
@@ -198,12 +204,13 @@ class TaskWriter:
             write_json(self._layout.task, self.about)
 
     def _write_classes(self) -> None:
-        """The class index as a table, for people and spreadsheets: a column of logits, its class, its notes by split."""
+        """The class index as a table, for people and spreadsheets: column of logits, class, title, notes by split."""
         with self._layout.classes.open("w", encoding="utf-8", newline="") as file:
             rows = csv.writer(file)
-            rows.writerow(("index", "class", *SPLITS))
+            rows.writerow(("index", "class", "title", *SPLITS))
             for index, name in enumerate(self.about["classes"]):
-                rows.writerow((index, name, *(self.seen[split][name] for split in SPLITS)))
+                title = self.about["titles"].get(name, "")
+                rows.writerow((index, name, title, *(self.seen[split][name] for split in SPLITS)))
 
     def _check_labels(self, note: str, names: Sequence[str]) -> None:
         kind = self.about["kind"]

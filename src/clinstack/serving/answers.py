@@ -30,12 +30,14 @@ _NEAR_SHARE, _FEWEST_NEAR, _MOST_NEAR = 0.1, 30, 200
 class ClassAnswer:
     """What is said of one class of one note.
 
+    title: what the class stands for, if its task said so.
     probability: calibrated, 0-1.   alike: how many of the validation notes that scored most alike had the class: a share with
     its 95 % interval, of `notes_alike` notes.   base_rate: of the class among all validation notes.
     threshold: from which on the class is decided; None if there is none.   decided: None where that is left open.
     """
 
     name: str
+    title: str | None
     probability: float
     alike: Interval
     notes_alike: int
@@ -48,7 +50,7 @@ class Interpreter:
     """What the logits of one version of a task mean.
 
     kind, classes: of the task.   temperature: that its logits are divided by.   logits, labels: (N, C) of the validation notes,
-    whose calibrated probabilities are `validation`.
+    whose calibrated probabilities are `validation`.   titles: class -> what it stands for, where that is known.
     """
 
     def __init__(
@@ -58,8 +60,10 @@ class Interpreter:
         temperature: float,
         logits: NDArray[np.float32],
         labels: NDArray[np.bool_],
+        titles: Mapping[str, str] | None = None,
     ):
         self.kind, self.classes, self.temperature = kind, classes, temperature
+        self.titles = [(titles or {}).get(name) for name in classes]
         self.validation = self.probabilities(logits)
         self._labels = labels
         self._neighbours: dict[int, Neighbours] = {}
@@ -103,6 +107,7 @@ class Interpreter:
             answer = None if share.low < threshold < share.high else bool(likely[column] >= threshold)
         return ClassAnswer(
             self.classes[column],
+            self.titles[column],
             float(likely[column]),
             share,
             notes,
@@ -140,4 +145,4 @@ def interpreter_of(version: Path) -> Interpreter:
     for row, names in enumerate(table.column("labels").to_pylist()):
         labels[row, [place[name] for name in names]] = True
     logits = np.array(table.column("logits").to_pylist(), dtype=np.float32).reshape(labels.shape)
-    return Interpreter(result["kind"], classes, result["temperature"], logits, labels)
+    return Interpreter(result["kind"], classes, result["temperature"], logits, labels, result.get("titles"))

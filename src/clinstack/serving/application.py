@@ -6,8 +6,9 @@ from pathlib import Path
 
 from clinstack.config import ServeOptions
 from clinstack.runs.layout import LibraryLayout
-from clinstack.serving.api import Desk, make_app
+from clinstack.serving.api import make_app
 from clinstack.serving.audit import AuditLog
+from clinstack.serving.desk import Desk
 from clinstack.serving.keys import Keys
 from clinstack.serving.limits import LOG, Gate
 from clinstack.serving.measures import Measures
@@ -45,8 +46,9 @@ def open_application(options: ServeOptions, instance: str = "") -> Application:
     audit = AuditLog(_own(options.audit, instance)) if options.audit else None
     device = choose_device(options.device)
     service = Service(options.library, base=options.base, device=device, most_waiting=options.most_waiting)
-    measures = Measures(service)
-    desk = Desk(service, measures, options.timeout, keys, audit, _watch(options))
+    watch = _watch(options, service)
+    measures = Measures(service, watch)
+    desk = Desk(service, measures, options.timeout, keys, audit, watch)
     gate = Gate(
         make_app(desk),
         most_bytes=options.most_bytes,
@@ -61,7 +63,7 @@ def _own(file: Path, instance: str) -> Path:
     return file.with_name(f"{file.stem}-{instance}{file.suffix}") if instance else file
 
 
-def _watch(options: ServeOptions) -> Watch | None:
+def _watch(options: ServeOptions, service: Service) -> Watch | None:
     """The watch that the options ask for."""
     if options.watch == "off":
         return None
@@ -69,4 +71,4 @@ def _watch(options: ServeOptions) -> Watch | None:
     url = options.watch or f"sqlite:///{place.watch.absolute()}"
     beside = url.removeprefix("sqlite:///") if url.startswith("sqlite:///") else ""
     secret = options.watch_secret or (Path(f"{beside}.secret") if beside else place.watch_secret)
-    return Watch(url, secret, keep_days=options.keep_days)
+    return Watch(url, secret, keep_days=options.keep_days, promoted=lambda: service.versions.values())

@@ -113,10 +113,10 @@ def card_of(answer: messages.Prediction) -> Card:
         positive = list(answer.probabilities)[1]
         lead = next(one for one in shown if one.name == positive)
     decided = {True: "yes", False: "no", None: "left open"}[lead.decided]
-    summary = f"{answer.task}: {lead.name} {lead.probability:.0%}, decision {decided}; usual {lead.base_rate:.0%}"
+    summary = f"{answer.task}: {_words(lead)} {lead.probability:.0%}, decision {decided}; usual {lead.base_rate:.0%}"
     lines = [
-        f"* {one.name}: {one.probability:.1%}; of {one.alike.notes} validation notes that scored alike {one.alike.value:.0%} "
-        f"(95 % interval {one.alike.low:.0%} to {one.alike.high:.0%}); usual {one.base_rate:.1%}"
+        f"* {_words(one)}: {one.probability:.1%}; of {one.alike.notes} validation notes that scored alike "
+        f"{one.alike.value:.0%} (95 % interval {one.alike.low:.0%} to {one.alike.high:.0%}); usual {one.base_rate:.1%}"
         for one in shown
     ]
     return Card(
@@ -127,6 +127,10 @@ def card_of(answer: messages.Prediction) -> Card:
             [*lines, "", "A model's estimate from one document. It aids clinicians and does not replace them."]
         ),
     )
+
+
+def _words(one: messages.ClassAnswer) -> str:
+    return f"{one.name} ({one.title})" if one.title else one.name
 
 
 def _documents(given: Any) -> Iterator[dict[str, Any]]:

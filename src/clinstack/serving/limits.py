@@ -34,8 +34,8 @@ _HEADERS = {
 
 
 _METHODS = frozenset(("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"))
-_OPEN, _OPEN_BELOW = frozenset(("/", "/v1/health/live", "/v1/health/ready")), "/page/"
-"""What needs no key: the page itself, which holds nothing, and health."""
+_OPEN, _OPEN_BELOW = frozenset(("/", "/drift", "/v1/health/live", "/v1/health/ready")), "/page/"
+"""What needs no key: the pages themselves, which hold nothing, and health."""
 
 
 class Gate:

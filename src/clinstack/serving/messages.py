@@ -48,9 +48,13 @@ class Share(_Message):
 
 
 class ClassAnswer(_Message):
-    """What is said of a class. decided: null where the interval holds the threshold, or there is no threshold."""
+    """What is said of a class. title: what it stands for, if known.
+
+    decided: null where the interval holds the threshold, or there is no threshold.
+    """
 
     name: str
+    title: str | None
     probability: float
     alike: Share
     base_rate: float
@@ -202,10 +206,11 @@ class TaskList(_Message):
 
 
 class TaskDetail(TaskSummary):
-    """A promoted version with its classes: names, how frequent each is, from which probability on it is decided."""
+    """A promoted version with its classes: names, titles, how frequent each is, from which probability on it is decided."""
 
     temperature: float
     class_names: list[str]
+    class_titles: list[str | None]
     base_rates: list[float]
     thresholds: list[float | None]
 

@@ -7,10 +7,11 @@ for some days under a keyed hash of its id; of its text nothing is.
 
 import json
 import threading
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -22,6 +23,7 @@ from clinstack.errors import BadInput
 from clinstack.metrics.drift import BINS, Profile, chance, profile, psi
 from clinstack.metrics.scorecard import scorecard
 from clinstack.serving.keyed_hash import hash_text, make_secret, read_secret
+from clinstack.serving.limits import LOG
 from clinstack.serving.service import Answer, Version
 
 _TABLES = sql.MetaData()
@@ -55,6 +57,8 @@ _MOST_UNWRITTEN = 100_000
 """Answers that wait for a database that does not answer; later ones are counted, and cannot have outcomes."""
 _FEWEST_OUTCOMES = 20
 """Before figures are made of them."""
+_WRITINGS_A_LOOK = 12
+"""So many writings after each other, `latest` is made anew: it costs what a question for drift costs, for every version."""
 
 
 @dataclass(frozen=True)
@@ -85,10 +89,21 @@ class Watch:
 
     url: of any database that SQLAlchemy reaches, such as sqlite:///watch.sqlite.   secret: file of the key for note ids; made
     if there is none.   keep_days: for how long probabilities wait for outcomes.   every: seconds between two writings.
+    promoted: the versions that answer now, whose drift is looked at every minute and kept in `latest`, by version.
     Raises BadInput if the database cannot be opened.
     """
 
-    def __init__(self, url: str, secret: Path, *, keep_days: int = 90, every: float = 5.0):
+    latest: Mapping[str, Drift] = MappingProxyType({})
+
+    def __init__(
+        self,
+        url: str,
+        secret: Path,
+        *,
+        keep_days: int = 90,
+        every: float = 5.0,
+        promoted: Callable[[], Iterable[Version]] = tuple,
+    ):
         if not secret.exists():
             make_secret(secret)
         self._key, self._keep = read_secret(secret), keep_days
@@ -102,7 +117,7 @@ class Watch:
         self._counts: dict[tuple[str, str, str], NDArray[np.int64]] = {}
         self._predicted: dict[tuple[str, str], tuple[str, bytes]] = {}
         self._lock, self._flushing, self._closing = threading.Lock(), threading.Lock(), threading.Event()
-        self._every = every
+        self._every, self._promoted = every, promoted
         self._thread = threading.Thread(target=self._run, name="watch", daemon=True)
         self._thread.start()
 
@@ -198,13 +213,17 @@ class Watch:
         self._engine.dispose()
 
     def _run(self) -> None:
+        writings = 0
         while True:
             closing = self._closing.wait(self._every)
             try:
                 self.flush()
                 self._forget()
-            except sql.exc.SQLAlchemyError:
-                pass  # counted, and tried again
+                if not closing and writings % _WRITINGS_A_LOOK == 0:
+                    self.latest = {one.entry.name: self.drift(one) for one in self._promoted()}
+                writings += 1
+            except Exception as error:  # what was counted is kept and tried again; without this thread nothing would be
+                LOG.error("counts could not be written or looked at: %s", type(error).__name__)
             if closing:
                 return
 

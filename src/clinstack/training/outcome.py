@@ -70,6 +70,7 @@ def write_outcome(
         "task": task.name,
         "kind": task.kind,
         "classes": list(task.classes),
+        "titles": dict(task.titles),
         "profile": options.profile,
         "seed": options.seed,
         "metrics": {split: card.metrics for split, card in cards.items()},
@@ -120,10 +121,10 @@ def _label_table(task: Task, notes: Mapping[str, SplitNotes], test: Scorecard | 
     out = io.StringIO()
     lines = csv.writer(out, lineterminator="\n")
     names = [f"{figure}{limit}" for figure in figures for limit in ("", "_low", "_high")]
-    lines.writerow(["class", *(f"notes_{split}" for split in notes), *names])
+    lines.writerow(["class", "title", *(f"notes_{split}" for split in notes), *names])
     counts = [one.labels.sum(axis=0) for one in notes.values()]
     for column, name in enumerate(task.classes):
         found = test.by_class.get(column, {}) if test else {}
         limits = [found.get(figure, {}).get(key) for figure in figures for key in ("value", "low", "high")]
-        lines.writerow([name, *(int(count[column]) for count in counts), *limits])
+        lines.writerow([name, task.titles.get(name, ""), *(int(count[column]) for count in counts), *limits])
     return out.getvalue()

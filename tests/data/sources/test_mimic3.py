@@ -213,6 +213,29 @@ def test_v_codes_can_be_cut_to_their_category(tmp_path):
     assert built(source, "diag", switches=["v-categories"])["1"]["labels"] == ["V45", "E885"]
 
 
+def test_groups_of_codes_have_the_title_of_their_commonest_code(tmp_path):
+    codes = [(1, "4280"), (1, "42821"), (2, "42821"), (1, "V08"), (1, "0389"), (1, "E8859")]
+    source = hospital(
+        tmp_path / "in", [admission(1), admission(2)], [summary(1, GOOD, 1)], codes, [(1, "0331"), (2, "3310")]
+    )
+    titles = {
+        "4280": "Failure, unspecified",
+        "42821": "Failure, acute",
+        "42820": "Other",
+        "V08": "Carrier",
+        "0389": " ",
+    }
+    write_table(source, "D_ICD_DIAGNOSES", [{"ICD9_CODE": code, "LONG_TITLE": one} for code, one in titles.items()])
+    write_table(source, "D_ICD_PROCEDURES", [{"ICD9_CODE": "0331", "LONG_TITLE": "Spinal tap"}])
+    build_mimic3(source, tmp_path / "out", tasks=["diag", "proc", "mor"])
+    tasks = {name: open_task(tmp_path / "out" / name) for name in ("diag", "proc", "mor")}
+    assert tasks["diag"].titles == {"428": "Failure, acute and others", "V08": "Carrier"}
+    assert tasks["proc"].titles == {"331": "Spinal tap and others"}
+    assert tasks["mor"].titles == {"NOT_DIE": "leaves the hospital alive", "DIE": "dies during this hospital stay"}
+    rows = list(csv.DictReader((tmp_path / "out" / "diag" / "classes.csv").read_text().splitlines()))
+    assert {row["class"]: row["title"] for row in rows}["428"] == "Failure, acute and others"
+
+
 def test_classes_are_those_of_the_whole_table_and_the_absent_are_said(tmp_path):
     newborn = admission(2, ADMISSION_TYPE="NEWBORN")
     source = hospital(
@@ -222,8 +245,8 @@ def test_classes_are_those_of_the_whole_table_and_the_absent_are_said(tmp_path):
     assert open_task(tmp_path / "out" / "diag").classes == ("401", "428", "V300")
     assert any("classes have no note in train, such as" in warning for warning in about["warnings"])
     rows = list(csv.reader((tmp_path / "out" / "diag" / "classes.csv").read_text().splitlines()))
-    assert rows[0] == ["index", "class", "train", "valid", "test"]
-    assert rows[3] == ["2", "V300", "0", "0", "0"]
+    assert rows[0] == ["index", "class", "title", "train", "valid", "test"]
+    assert rows[3] == ["2", "V300", "", "0", "0", "0"]
 
 
 def test_a_stay_without_codes_is_in_no_task_of_codes(tmp_path):

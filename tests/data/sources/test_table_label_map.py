@@ -137,7 +137,23 @@ def test_a_map_that_leaves_no_row_is_refused(tmp_path):
 
 
 # Maps that make no sense. Name: (file name, content, what the message says after the path).
+def test_a_map_may_say_what_classes_stand_for(tmp_path):
+    content = (
+        "label,class,title\nY,dead,died in hospital\nyes,dead,\n1,dead,died in hospital\n"
+        + '"no, he is not",alive,\nN,alive,\n'
+    )
+    label_map = write_map(tmp_path, content)
+    about = build(tmp_path, WRITTEN, label_map=label_map)
+    assert about["titles"] == {"dead": "died in hospital"}
+    assert open_task(tmp_path / "out").titles == {"dead": "died in hospital"}
+
+
 WRONG_MAPS = {
+    "two titles": (
+        "map.csv",
+        "label,class,title\nY,dead,died\nyes,dead,passed away\n",
+        ", row 2: class 'dead' is given a second title. Write one, or leave the others empty.",
+    ),
     "no header": (
         "map.csv",
         "Y,dead\nN,alive\n",

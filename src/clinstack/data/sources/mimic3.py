@@ -96,7 +96,8 @@ def build_mimic3(
         for outcome in outcomes:
             says(f"Writing {outcome.name}")
             name = outcome.name
-            about = _write_task(tables, outcome, labelled[name], folder, source, build, funnels[name], seed, terms)
+            classes, titles = labelled[name], outcome.titles(tables, rules)
+            about = _write_task(tables, outcome, classes, titles, folder, source, build, funnels[name], seed, terms)
             written[name] = about
         notes, patients = tables.count("frame"), tables.count("(SELECT DISTINCT subject_id FROM frame)")
         warnings = differences(tables.rows, notes, patients, written, reference=not rules.on())
@@ -163,6 +164,7 @@ def _write_task(
     tables: RawTables,
     outcome: Outcome,
     classes: Sequence[str],
+    titles: Mapping[str, str],
     folder: Path,
     source: Path,
     build: Mapping[str, Any],
@@ -180,6 +182,7 @@ def _write_task(
         name=name,
         kind=outcome.kind,
         classes=classes,
+        titles=titles,
         source=str(source.name),
         mode=str(build["mode"]),
         terms=terms,

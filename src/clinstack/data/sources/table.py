@@ -129,7 +129,8 @@ def build_table(
     else:
         ordered, class_of = classes_of(survey, columns, classes)
         kind = "multilabel" if labels else "binary" if len(ordered) == 2 else "multiclass"
-        with TaskWriter(out, kind=kind, classes=ordered, **about) as task:
+        titles = reading.label_map.titles if reading.label_map else {}
+        with TaskWriter(out, kind=kind, classes=ordered, titles=titles, **about) as task:
             for part, notes in _batches(files, columns, reading, rule, left_out):
                 named = [list(dict.fromkeys(class_of[label] for label in note.labels)) for note in notes]
                 task.write(part, *_columns_of(notes, guard), named, extra=_extra_of(notes, columns))

@@ -1,6 +1,6 @@
 """LOS: how long does the patient stay in hospital, in four classes?"""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
 from clinstack.data.funnel import Funnel
@@ -8,7 +8,13 @@ from clinstack.data.outcome import Outcome
 from clinstack.data.raw_tables import RawTables
 from clinstack.data.rules import Rules
 
-CLASSES = ("LT3D", "3DTO7D", "1WTO2W", "GT2W")
+TITLES = {
+    "LT3D": "at most 3 days in hospital",
+    "3DTO7D": "more than 3 days, at most 7",
+    "1WTO2W": "more than 7 days, at most 14",
+    "GT2W": "more than 14 days in hospital",
+}
+CLASSES = tuple(TITLES)
 
 
 class LengthOfStay(Outcome):
@@ -33,3 +39,7 @@ class LengthOfStay(Outcome):
                   FROM admissions WHERE hospital_expire_flag = 0 AND admittime IS NOT NULL AND dischtime IS NOT NULL)"""
         )
         return CLASSES
+
+    def titles(self, tables: RawTables, rules: Rules) -> Mapping[str, str]:
+        """As the classes are defined."""
+        return TITLES

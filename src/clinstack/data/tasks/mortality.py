@@ -1,6 +1,6 @@
 """MOR: does the patient die during this hospital stay?"""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
 from clinstack.data.funnel import Funnel
@@ -8,7 +8,11 @@ from clinstack.data.outcome import Outcome
 from clinstack.data.raw_tables import RawTables
 from clinstack.data.rules import Rules
 
-CLASSES = ("NOT_DIE", "DIE")
+TITLES = {
+    "NOT_DIE": "leaves the hospital alive",
+    "DIE": "dies during this hospital stay",
+}
+CLASSES = tuple(TITLES)
 
 
 class Mortality(Outcome):
@@ -27,3 +31,7 @@ class Mortality(Outcome):
             f"CREATE TABLE labels_mor AS SELECT hadm_id, [{list(CLASSES)}[hospital_expire_flag + 1]] AS labels FROM admissions"
         )
         return CLASSES
+
+    def titles(self, tables: RawTables, rules: Rules) -> Mapping[str, str]:
+        """As the classes are defined."""
+        return TITLES

@@ -1,15 +1,15 @@
 """PROC: which procedures will be coded for this stay?"""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
 from clinstack.data.funnel import Funnel
-from clinstack.data.icd9 import label_codes, load_codes, require_digits
+from clinstack.data.icd9 import label_codes, load_codes, load_titles, require_digits, title_groups
 from clinstack.data.outcome import Outcome
 from clinstack.data.raw_tables import RawTables
 from clinstack.data.rules import Rules
 
-TABLE = "PROCEDURES_ICD"
+TABLE, TITLES = "PROCEDURES_ICD", "D_ICD_PROCEDURES"
 
 
 class Procedures(Outcome):
@@ -23,12 +23,22 @@ class Procedures(Outcome):
     kind: ClassVar[str] = "multilabel"
 
     def load(self, tables: RawTables, rules: Rules) -> None:
-        """Reads PROCEDURES_ICD."""
+        """Reads PROCEDURES_ICD and, if it is there, D_ICD_PROCEDURES."""
         load_codes(tables, TABLE)
+        load_titles(tables, TITLES)
         if not rules.leading_zeros:
             require_digits(tables, TABLE)
 
     def label(self, tables: RawTables, rules: Rules, funnel: Funnel) -> Sequence[str]:
         """The groups of every admission that has a code."""
-        code = "icd9_code" if rules.leading_zeros else "icd9_code::BIGINT::VARCHAR"
-        return label_codes(tables, TABLE, "labels_proc", f"left({code}, 3)")
+        return label_codes(tables, TABLE, "labels_proc", _group(rules))
+
+    def titles(self, tables: RawTables, rules: Rules) -> Mapping[str, str]:
+        """Of the commonest code of each group."""
+        return title_groups(tables, TABLE, TITLES, _group(rules))
+
+
+def _group(rules: Rules) -> str:
+    """SQL of a code's group."""
+    code = "icd9_code" if rules.leading_zeros else "icd9_code::BIGINT::VARCHAR"
+    return f"left({code}, 3)"

@@ -5,13 +5,17 @@ from pathlib import Path
 from typing import ClassVar, Self
 
 from clinstack.data.funnel import Funnel
-from clinstack.data.icd9 import load_codes
+from clinstack.data.icd9 import load_codes, load_titles
 from clinstack.data.outcome import Outcome
 from clinstack.data.raw_tables import RawTables
 from clinstack.data.rules import Rules
 from clinstack.data.ventilation import label_ventilation, load_membership, load_ventilation
 
-CLASSES = ("LE7D", "GT7D")
+TITLES = {
+    "LE7D": "on a ventilator for at most 7 days",
+    "GT7D": "on a ventilator for more than 7 days",
+}
+CLASSES = tuple(TITLES)
 
 
 class Ventilation(Outcome):
@@ -47,7 +51,8 @@ class Ventilation(Outcome):
         tables.load("PATIENTS", {"SUBJECT_ID": "BIGINT", "DOB": "TIMESTAMP"})
         stays = {"HADM_ID": "BIGINT", "SUBJECT_ID": "BIGINT", "ICUSTAY_ID": "BIGINT", "INTIME": "TIMESTAMP"}
         tables.load("ICUSTAYS", stays)
-        tables.load("D_ICD_DIAGNOSES", {"ICD9_CODE": "VARCHAR", "LONG_TITLE": "VARCHAR"})
+        tables.find("D_ICD_DIAGNOSES")
+        load_titles(tables, "D_ICD_DIAGNOSES")
         load_codes(tables, "DIAGNOSES_ICD")
         load_ventilation(tables, self._durations)
 
@@ -61,3 +66,7 @@ class Ventilation(Outcome):
             for rule, what, left in label_ventilation(tables):
                 funnel.left(rule, what, "admissions", left)
         return CLASSES
+
+    def titles(self, tables: RawTables, rules: Rules) -> Mapping[str, str]:
+        """As the classes are defined."""
+        return TITLES

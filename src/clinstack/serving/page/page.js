@@ -1,51 +1,8 @@
-// The page asks the server's own API and shows what it says. Text from the server is put in as text, never as markup.
+// The page for notes: it asks the server's own API and shows what it says.
 
-const at = (id) => document.getElementById(id);
-const percent = (share) => (share < 0.001 && share > 0 ? "< 0.1 %" : `${(100 * share).toFixed(share < 0.1 ? 1 : 0)} %`);
+import { ask, at, make, named, percent, say } from "./server.js";
+
 const state = { tasks: [], asked: null, kept: null, running: null };
-
-function make(tag, given = {}, ...inside) {
-  const node = document.createElement(tag);
-  for (const [key, value] of Object.entries(given)) {
-    if (key === "class") node.className = value;
-    else if (key.startsWith("on")) node.addEventListener(key.slice(2), value);
-    else node.setAttribute(key, value);
-  }
-  node.append(...inside);
-  return node;
-}
-
-class Refused extends Error {}
-
-async function ask(path, body, signal) {
-  const headers = { "content-type": "application/json" };
-  const key = at("key").value || sessionStorage.getItem("key");
-  if (key) headers.authorization = `Bearer ${key}`;
-  let answer;
-  try {
-    answer = await fetch(path, { method: body ? "POST" : "GET", headers, body: body && JSON.stringify(body), signal });
-  } catch (error) {
-    if (error.name === "AbortError") throw error;
-    throw new Refused("The server cannot be reached. Ask again when it runs.");
-  }
-  if (answer.status === 401) {
-    at("key-row").hidden = false;
-    at("key").focus();
-  } else if (key) sessionStorage.setItem("key", key);
-  if (answer.ok) return answer;
-  let told;
-  try {
-    told = (await answer.json()).error.message;
-  } catch {
-    told = `The server answered with status ${answer.status}.`;
-  }
-  throw new Refused(told);
-}
-
-function say(text, problem = false) {
-  at("status").textContent = text;
-  at("status").classList.toggle("problem", problem);
-}
 
 // ---- the question
 
@@ -135,8 +92,10 @@ function decision(found) {
   }
   if (found.abstained) return "No decision: the validation notes that scored alike lie on both sides.";
   const chosen = found.classes.find((one) => one.decided);
-  return `Decided: ${chosen ? chosen.name : "none"}.`;
+  return `Decided: ${chosen ? words(chosen) : "none"}.`;
 }
+
+const words = (one) => (one.title ? `${one.name}, ${one.title}` : one.name);
 
 function row(found, one, before) {
   const { low, high, notes, value } = one.alike;
@@ -153,7 +112,7 @@ function row(found, one, before) {
   place("usual", one.base_rate);
   place("dot", one.probability);
   const cells = [
-    make("th", { scope: "row" }, one.name, one.decided === true && found.kind === "multilabel" ? " ✓" : ""),
+    make("th", { scope: "row" }, ...named(one.name, one.title), one.decided === true && found.kind === "multilabel" ? " ✓" : ""),
     make("td", {}, bar),
     make("td", { class: "number" }, percent(one.probability)),
     make("td", { class: "number" }, percent(one.base_rate)),
@@ -177,7 +136,7 @@ async function explain(found, one, button) {
   try {
     const body = { note: { id: "page", text }, task: found.task, class_name: one.name };
     const told = await (await ask("/v1/explain", body)).json();
-    mark(text, told);
+    mark(text, told, words(one));
     say(`What moved the answer for ${one.name} is marked below.`);
   } catch (error) {
     say(error.message, true);
@@ -186,8 +145,8 @@ async function explain(found, one, button) {
   }
 }
 
-function mark(text, told) {
-  at("why-title").textContent = `Why ${told.class_name} (${told.task})`;
+function mark(text, told, asked) {
+  at("why-title").textContent = `Why ${asked} (${told.task})`;
   const most = Math.max(...told.words.map((word) => Math.abs(word.share)), 1e-9);
   const pieces = [];
   let end = 0;

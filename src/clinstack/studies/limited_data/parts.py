@@ -174,6 +174,7 @@ def _write(
         name=task.name,
         kind=task.kind,
         classes=task.classes,
+        titles=task.titles,
         source=task.source,
         mode="drawn",
         terms=task.terms,

@@ -1,0 +1,72 @@
+"""The rules of asking: which tasks a caller may ask, how many notes, and what is recorded of it."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from fastapi import Request
+
+from clinstack.serving.audit import AuditLog
+from clinstack.serving.keys import Key, Keys
+from clinstack.serving.measures import Measures
+from clinstack.serving.service import Service, Version
+from clinstack.serving.watch import Watch
+
+
+class Refused(Exception):
+    """An answer that says no: its status, code and sentence, and when to ask again."""
+
+    def __init__(self, status: int, code: str, message: str, retry_after: float | None = None):
+        super().__init__(message)
+        self.status, self.code, self.message, self.retry_after = status, code, message, retry_after
+
+
+@dataclass(frozen=True)
+class Desk:
+    """What answers, and under which rules.
+
+    timeout: seconds after which a request that was not reached is answered with 503.   keys: None where everybody may ask.
+    """
+
+    service: Service
+    measures: Measures
+    timeout: float
+    keys: Keys | None = None
+    audit: AuditLog | None = None
+    watch: Watch | None = None
+
+    def choose(self, request: Request, tasks: Sequence[str] | None) -> tuple[Version, ...]:
+        """The versions of these tasks that the caller may ask; all of them if None."""
+        key: Key | None = request.state.key
+        if key is None or key.tasks is None:
+            return self.service.choose(tasks)
+        if tasks is None:
+            return self.service.choose([task for task in self.service.versions if task in key.tasks])
+        chosen = self.service.choose(tasks)
+        if barred := [one.entry.task for one in chosen if one.entry.task not in key.tasks]:
+            raise Refused(403, "not-permitted", f"This key may not ask for task {barred[0]!r}.")
+        return chosen
+
+    def spend(self, request: Request, notes: int) -> None:
+        """Takes notes out of the caller's minute. Raises Refused if there are not so many left."""
+        key: Key | None = request.state.key
+        if key is not None and self.keys is not None and (wait := self.keys.spend(key, notes)):
+            limit = f"{key.notes_per_minute} notes a minute"
+            raise Refused(
+                429, "too-many", f"This key may ask for {limit}. Ask again in {math.ceil(wait)} seconds.", wait
+            )
+
+    def record(self, request: Request, what: str, **about: Any) -> None:
+        """Writes to the audit log, if there is one."""
+        if self.audit is not None:
+            key: Key | None = request.state.key
+            self.audit.write(request.state.request_id, key.name if key else None, what, **about)
+
+    def watching(self) -> Watch:
+        """What counts. Raises Refused where nothing does."""
+        if self.watch is None:
+            raise Refused(
+                404, "no-watch", "This server does not count what it is asked: it was started with --watch off."
+            )
+        return self.watch
