@@ -195,3 +195,16 @@ def test_bad_input_is_told_apart():
         scorecard("binary", np.zeros((3, 2)), labels, ["a", "b", "c"])
     with pytest.raises(BadInput, match=r"^A multiclass task needs exactly one label per note\.$"):
         scorecard("multiclass", np.zeros((2, 2)), np.ones((2, 2), dtype=bool), ["a", "b"])
+
+
+def test_rare_labels_do_not_lift_the_interval_of_the_macro_average_precision():
+    """Half the labels have one or two positive notes, so many a resample has none of theirs."""
+    chance = np.random.default_rng(0)
+    truths = chance.random((400, 80)) < 0.006
+    logits = chance.normal(size=truths.shape) + 1.5 * truths
+    found = scorecard("multilabel", logits, truths, [str(n) for n in range(400)], resamples=400).metrics["auprc_macro"]
+    assert found["value"] == pytest.approx(
+        np.mean([oracle.average_precision_score(t, s) for t, s in zip(truths.T, logits.T, strict=True) if t.any()])
+    )
+    assert (found["low"] + found["high"]) / 2 == pytest.approx(found["value"], rel=0.1)
+    assert found["low"] < found["value"] < found["high"]

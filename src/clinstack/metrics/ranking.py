@@ -6,7 +6,8 @@ note and resample, where sorting anew costs about 100 ns.
 
 AUROC is the Mann-Whitney statistic: the share of (positive, negative) pairs in the right order, a tie counting half.
 Average precision (AUPRC) is the sum over thresholds of precision times the gain in recall, without interpolation, as in
-scikit-learn. A label that lacks positives or negatives has neither (NaN), and macro averages pass over it.
+scikit-learn. A label that lacks positives or negatives has neither (NaN), and macro averages pass over it; in resamples see
+`mean_auprc`.
 """
 
 from typing import NamedTuple
@@ -127,6 +128,22 @@ def mean_defined(columns: list[Floats]) -> Floats:
     count = defined.sum(axis=0)
     total = np.where(defined, table, 0.0).sum(axis=0)
     return np.asarray(np.divide(total, count, out=np.full(table.shape[1], np.nan), where=count > 0))
+
+
+def mean_auprc(columns: list[Floats], labels: Bools, weights: Weights) -> Floats:
+    """The mean average precision over labels in each resample, (B,): over those that have one among all notes.
+
+    columns: by label (C of B), from `Ranked.areas(weights)`.   labels: (N, C).   weights: (B, N).
+    A label of which a resample drew no positive note counts as 0, and one of which it drew no other note as 1: what its average
+    precision tends to as they get fewer. Passing over it, as AUROC may, would lift the mean, since average precision grows
+    with frequency and a label with one positive note that is drawn at all is drawn 1.58 times on average.
+    """
+    exists = labels.any(axis=0) & ~labels.all(axis=0)
+    if not exists.any():
+        return np.full(len(weights), np.nan)
+    table = np.stack(columns)[exists]
+    positives = (weights.astype(np.float32) @ labels[:, exists].astype(np.float32)).T
+    return np.asarray(np.where(np.isnan(table), positives > 0, table).mean(axis=0))
 
 
 def auroc(scores: ArrayLike, labels: ArrayLike) -> float:

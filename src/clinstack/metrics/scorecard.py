@@ -240,7 +240,7 @@ def _multiclass(scores: Floats, values: Floats, truths: Bools) -> Statistics[Fig
         return {
             "auroc_ovo_macro": ranking.mean_defined([pair.areas(weights).auroc for pair in pairs]),
             "auroc_ovr_macro": ranking.mean_defined([area.auroc for area in areas]),
-            "auprc_macro": ranking.mean_defined([area.auprc for area in areas]),
+            "auprc_macro": ranking.mean_auprc([area.auprc for area in areas], truths, weights),
             "f1_macro": decisions.Counts(truths, decided, weights).f1_macro(),
             "accuracy": _weighted_mean(right, weights),
             "brier": _weighted_mean(squared, weights),
@@ -264,7 +264,7 @@ def _multilabel(scores: Floats, values: Floats, truths: Bools) -> Statistics[Fig
         return {
             "auroc_macro": ranking.mean_defined([area.auroc for area in areas]),
             "auroc_micro": together.auroc,
-            "auprc_macro": ranking.mean_defined([area.auprc for area in areas]),
+            "auprc_macro": ranking.mean_auprc([area.auprc for area in areas], truths, weights),
             "auprc_micro": together.auprc,
             "f1_macro": counts.f1_macro(),
             "f1_micro": counts.f1_micro(),
