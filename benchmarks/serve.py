@@ -104,9 +104,9 @@ class Peft:
         import torch
         from peft import PeftModel
         from safetensors.torch import load_file
-        from transformers import AutoModel, AutoTokenizer
+        from transformers import AutoModelForCausalLM, AutoTokenizer
 
-        base = AutoModel.from_pretrained(work / "base", dtype=torch.float32, attn_implementation="sdpa")
+        base = AutoModelForCausalLM.from_pretrained(work / "base", dtype=torch.float32, attn_implementation="sdpa")
         clinical = work / "runs" / names[0] / "adapters" / "clinical"
         self.model = PeftModel.from_pretrained(base, clinical, adapter_name="clinical")
         for name in names:
@@ -114,6 +114,7 @@ class Peft:
         self.heads = {name: load_file(work / "runs" / name / "head.safetensors") for name in names}
         self.tokenizer = AutoTokenizer.from_pretrained(work / "base")
         self.model.eval()
+        self.backbone = base.model  # the adapters' layers are in it; the head over the vocabulary is not
 
     def logits(self, texts: list[str], name: str):
         import torch
@@ -129,7 +130,7 @@ class Peft:
             return_tensors="pt",
         )
         with torch.inference_mode():
-            states = self.model(
+            states = self.backbone(
                 input_ids=given["input_ids"], attention_mask=given["attention_mask"], use_cache=False
             ).last_hidden_state
             last = states[torch.arange(len(texts)), given["attention_mask"].sum(1) - 1]
