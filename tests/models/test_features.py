@@ -1,6 +1,7 @@
 """Kept states are those the model gives, for every run that may share them and for no other."""
 
 import json
+import zlib
 
 import lmdb
 import numpy as np
@@ -101,8 +102,9 @@ def test_kept_states_that_the_model_does_not_give_are_refused_and_leave_no_resul
     run("first", task_adapter="none")
     (shelf,) = [one for one in (tmp_path / "store").iterdir() if one.is_dir()]
     with lmdb.open(str(shelf / "arrays"), map_size=2**30) as environment, environment.begin(write=True) as write:
-        for key, value in list(write.cursor()):
-            write.put(key, (np.frombuffer(value, np.float32) + 0.01).tobytes())
+        for key, value in list(write.cursor()):  # what a faulty program would keep: whole, and wrong
+            wrong = (np.frombuffer(value[4:], np.float32) + 0.01).tobytes()
+            write.put(key, zlib.crc32(wrong).to_bytes(4, "little") + wrong)
     with pytest.raises(BadInput) as caught:
         run("second", task_adapter="none")
     assert str(caught.value) == (

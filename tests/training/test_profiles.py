@@ -64,6 +64,13 @@ def test_as_released_the_second_adapter_is_there_and_does_nothing(mode, options,
     )
 
 
+def test_an_adapter_that_does_nothing_changes_no_bit_of_what_is_trained(options, tmp_path):
+    for adapter in ("lora", "none"):
+        train(options(profile="as-released", task_adapter=adapter, out=tmp_path / adapter, learning_rate=5e-3))
+    both = [parquet.read_table(tmp_path / adapter / "predictions.parquet") for adapter in ("lora", "none")]
+    assert both[0].column("logits").to_pylist() == both[1].column("logits").to_pylist()
+
+
 def test_a_single_task_adapter_works_in_the_released_code_too(options):
     result = train(options(profile="as-released", clinical=None, learning_rate=5e-3, accumulation=1))
     assert result["stack_proof"]["task"]["logit_change"] > 0

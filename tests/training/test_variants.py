@@ -236,3 +236,13 @@ def test_a_training_part_of_one_class_is_refused(base, tmp_path):
         "or label more notes."
     )
     assert not (tmp_path / "run").exists()
+
+
+def test_a_mode_of_the_clinical_adapter_needs_one(small_base, small_task, tmp_path):
+    given = {"base": str(small_base), "task": small_task("binary"), "out": tmp_path / "run", "device": "cpu"}
+    with pytest.raises(BadInput) as caught:
+        train(TrainOptions(clinical_mode="merged", **given))
+    assert str(caught.value) == (
+        "--clinical-mode merged says what becomes of a clinical adapter, and there is none. Give --clinical RUN, or leave it out."
+    )
+    assert not (tmp_path / "run").exists()

@@ -3,6 +3,9 @@
 A shelf holds the arrays of one identity (say, one layer of one base) in an LMDB database of its own: readers need no lock,
 writers take turns, a process killed at any moment leaves it whole. When the budget is used up, the shelf that was not opened
 for the longest time goes, unless some process has it open; if none can go, what is new is not kept.
+
+Each array has a checksum beside it, and a database that was cut short is noticed before it is read: LMDB trusts its file, and
+a page that is not there would end the process.
 """
 
 import fcntl
@@ -10,6 +13,8 @@ import hashlib
 import json
 import os
 import shutil
+import struct
+import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -26,6 +31,9 @@ from clinstack.runs.layout import ShelfLayout, StoreLayout
 Floats = NDArray[np.float32]
 
 _PAGE = 4096
+_FORMAT = 2
+"""Part of every identity: arrays are kept with a checksum since the second."""
+_CHECKSUM = struct.Struct("<I")
 
 
 class ArrayStore:
@@ -40,13 +48,14 @@ class ArrayStore:
 
         Raises BadInput if what lies there is damaged or of another identity.
         """
-        layout = self.layout.shelf(_folder(identity))
+        about = _about(identity)
+        layout = self.layout.shelf(_folder(about))
         with wait_for_turn(self.layout.root):
             with disk_errors(layout.root):
                 layout.root.mkdir(parents=True, exist_ok=True)
             if not layout.about.is_file():
-                write_json(layout.about, dict(identity))
-            elif read_json(layout.about) != json.loads(json.dumps(identity)):
+                write_json(layout.about, about)
+            elif read_json(layout.about) != about:
                 raise BadInput(
                     f"{layout.about} says that the features beside it are of something else. Remove {layout.root}; it is made "
                     "again when it is needed."
@@ -54,22 +63,30 @@ class ArrayStore:
             os.utime(layout.about)
             held = _hold(layout.held, fcntl.LOCK_SH)
         try:
-            environment = lmdb.open(str(layout.arrays), map_size=max(self.budget_bytes, 2**20), max_readers=512)
-        except lmdb.Error as error:
+            environment = self._open(layout)
+        except BadInput:
             os.close(held)
-            raise BadInput(
-                f"The features in {layout.arrays} cannot be read ({type(error).__name__}). Remove {layout.root}; it is made "
-                "again when it is needed."
-            ) from error
+            raise
         try:
             yield Shelf(environment, self, layout)
         finally:
             environment.close()
             os.close(held)
 
+    def _open(self, layout: ShelfLayout) -> Any:
+        try:
+            environment = lmdb.open(str(layout.arrays), map_size=max(self.budget_bytes, 2**20), max_readers=512)
+        except lmdb.Error as error:
+            raise _damaged(layout, type(error).__name__) from error
+        pages = environment.info()["last_pgno"] + 1
+        if _database(layout).stat().st_size < pages * environment.stat()["psize"]:
+            environment.close()
+            raise _damaged(layout, "the file was cut short")
+        return environment
+
     def holds(self, identity: Mapping[str, Any]) -> bool:
         """Whether there is a shelf of an identity."""
-        return self.layout.shelf(_folder(identity)).about.is_file()
+        return self.layout.shelf(_folder(_about(identity))).about.is_file()
 
     def make_room(self, wanted: int) -> bool:
         """Whether there is room for so many more bytes, if need be after others have gone."""
@@ -96,13 +113,19 @@ class Shelf:
         return self._layout.root
 
     def get(self, keys: Sequence[bytes], width: int) -> list[Floats | None]:
-        """A copy of each array, None where there is none."""
+        """A copy of each array, None where there is none. Raises BadInput if one is not what was put."""
         found: list[Floats | None] = []
         with self._environment.begin(buffers=True) as read:
             for key in keys:
                 held = read.get(key)
-                found.append(None if held is None else np.frombuffer(held, np.float32).reshape(-1, width).copy())
+                found.append(None if held is None else self._read(held).reshape(-1, width))
         return found
+
+    def _read(self, held: Any) -> Floats:
+        (checksum,), content = _CHECKSUM.unpack_from(held), held[_CHECKSUM.size :]
+        if zlib.crc32(content) != checksum:
+            raise _damaged(self._layout, "an array is not what was kept")
+        return np.frombuffer(content, np.float32).copy()
 
     def __contains__(self, key: bytes) -> bool:
         with self._environment.begin(buffers=True) as read:
@@ -117,13 +140,29 @@ class Shelf:
         try:
             with disk_errors(self._layout.arrays), self._environment.begin(write=True) as write:
                 for key, array in arrays.items():
-                    write.put(key, np.ascontiguousarray(array, np.float32).tobytes(), overwrite=False)
+                    content = np.ascontiguousarray(array, np.float32).tobytes()
+                    write.put(key, _CHECKSUM.pack(zlib.crc32(content)) + content, overwrite=False)
         except lmdb.MapFullError:
             self.full = True
 
 
-def _folder(identity: Mapping[str, Any]) -> str:
-    return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:16]
+def _about(identity: Mapping[str, Any]) -> dict[str, Any]:
+    """What a shelf says of itself, as JSON gives it back."""
+    return dict(json.loads(json.dumps({"format": _FORMAT, **identity})))
+
+
+def _folder(about: Mapping[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def _damaged(layout: ShelfLayout, why: str) -> BadInput:
+    return BadInput(
+        f"The features in {layout.arrays} cannot be read ({why}). Remove {layout.root}; it is made again when it is needed."
+    )
+
+
+def _database(layout: ShelfLayout) -> Path:
+    return layout.arrays / "data.mdb"
 
 
 def _hold(file: Path, how: int) -> int:
@@ -150,4 +189,5 @@ def _remove_unless_held(shelf: ShelfLayout) -> bool:
 
 
 def _size(shelf: ShelfLayout) -> int:
-    return sum(file.stat().st_blocks * 512 for file in shelf.arrays.glob("data.mdb"))
+    file = _database(shelf)
+    return file.stat().st_blocks * 512 if file.exists() else 0

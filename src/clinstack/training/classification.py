@@ -55,6 +55,10 @@ from clinstack.training.running import (
 from clinstack.training.variants import make_slots, variant_name
 
 _PROOF_NOTES = 8
+_HEAD_SEED = 2**32
+"""Added to a run's seed before the head is drawn, so that head, dropout and order of notes are the same whatever adapters were
+drawn before: two variants then differ by their adapters alone.
+"""
 
 
 class _Notes(SplitNotes):
@@ -101,6 +105,7 @@ def _train_stack(
         "clinical": slots[0].adapter.hash if options.clinical else None,
     }
     stack = prepare_stack(options, backbone, slots)
+    torch.manual_seed(_HEAD_SEED + options.seed)
     head = Classifier(_form(options), backbone.width, len(task.classes), independent=task.kind == "multilabel")
     window = Window(options.max_tokens, options.truncation, options.chunks)
     classifier = NoteClassifier(stack, head.to(backbone.device), task.name, task.kind, task.classes, window)

@@ -36,6 +36,11 @@ def make_slots(options: TrainOptions, clinical: Adapter | None = None) -> tuple[
     if options.task_adapter == "none" and options.method_options:
         raise BadInput("--task-adapter none takes no method options; leave them out, or choose a task adapter.")
     if options.clinical is None:
+        if options.clinical_mode != "frozen":
+            raise BadInput(
+                f"--clinical-mode {options.clinical_mode} says what becomes of a clinical adapter, and there is none. Give "
+                "--clinical RUN, or leave it out."
+            )
         return _task_slot(options)
     clinical = clinical or load_adapter(find_clinical(options.clinical), CLINICAL)
     if options.clinical_mode == "continued":
