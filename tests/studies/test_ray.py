@@ -64,10 +64,10 @@ OPEN = {"RAY_AUTH_MODE": "disabled"}
 
 
 class Cluster:
-    """Two nodes with one processor each, on loopback addresses of their own."""
+    """Two nodes with one processor each, on loopback addresses of their own. access: who may use them, as Ray is told."""
 
-    def __init__(self, folder: Path):
-        self.port, self.folder = free_port(), folder
+    def __init__(self, folder: Path, access: dict[str, str]):
+        self.port, self.folder, self.access = free_port(), folder, access
         self.address = f"127.0.0.1:{self.port}"
         self.nodes = [
             self._start("127.0.0.1", "--head", f"--port={self.port}"),
@@ -75,7 +75,7 @@ class Cluster:
         ]
 
     def _start(self, address: str, *words: str) -> subprocess.Popen:
-        environment = {**os.environ, **OPEN, "RAY_USAGE_STATS_ENABLED": "0", "OMP_NUM_THREADS": "1"}
+        environment = {**os.environ, **self.access, "RAY_USAGE_STATS_ENABLED": "0", "OMP_NUM_THREADS": "1"}
         command = [
             str(Path(sys.executable).with_name("ray")), "start", *words, f"--node-ip-address={address}", "--num-cpus=1",
             "--block", "--include-dashboard=false", "--object-store-memory=80000000", "--disable-usage-stats",
@@ -87,6 +87,16 @@ class Cluster:
         node = subprocess.Popen(command, stdout=log, stderr=log, env=environment, start_new_session=True)
         log.close()
         return node
+
+    def wait_until_it_listens(self) -> None:
+        deadline = time.monotonic() + 60
+        while time.monotonic() < deadline:
+            try:
+                socket.create_connection(("127.0.0.1", self.port), timeout=1).close()
+            except OSError:
+                time.sleep(0.1)
+            else:
+                return
 
     def kill(self, number: int) -> None:
         os.killpg(self.nodes[number].pid, signal.SIGKILL)
@@ -103,12 +113,12 @@ class Cluster:
                     node.wait()
 
 
-@pytest.fixture
-def cluster():
+@pytest.fixture(params=[OPEN], ids=["open"])
+def cluster(request):
     # Sockets have short names, and pytest's folders have long ones.
     folder = Path("/dev/shm" if Path("/dev/shm").is_dir() else "/var") / f"clinstack-ray-{os.getpid()}"
     folder.mkdir()
-    made = Cluster(folder)
+    made = Cluster(folder, request.param)
     yield made
     made.stop()
     shutil.rmtree(folder, ignore_errors=True)
@@ -157,3 +167,18 @@ def test_a_cluster_that_is_not_there_is_one_sentence(grid, tmp_path):
         study(StudyOptions(grid=grid([1]), out=tmp_path / "study", engine="ray", address=f"127.0.0.1:{free_port()}"))
     assert "No Ray cluster answers at 127.0.0.1:" in str(caught.value)
     assert "Start one with ray start." in str(caught.value)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "cluster", [{"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": "a" * 40}], indirect=True, ids=["token"]
+)
+def test_a_cluster_that_wants_another_token_is_told_apart_from_none(grid, cluster, tmp_path):
+    cluster.wait_until_it_listens()
+    process = run(grid([1]), tmp_path / "study", cluster)
+    _, said = process.communicate(timeout=120)
+    assert process.returncode == 2
+    assert (
+        f"What answers at {cluster.address} does not let this command in (ConnectionError). The same version of Ray on both sides, "
+        "and the cluster's RAY_AUTH_MODE and RAY_AUTH_TOKEN here too, are what it needs."
+    ) in " ".join(said.split())

@@ -34,8 +34,10 @@ def work_ray(work: Work, address: str | None, witness: Witness) -> None:
     try:
         ray.init(address=address, include_dashboard=False if address is None else None, log_to_driver=False)
     except (ConnectionError, RuntimeError, ValueError) as error:
+        what = f"What answers at {address} does not let this command in" if address else "Ray does not start here"
         raise BadInput(
-            f"No Ray cluster answers at {address} ({type(error).__name__}). Start one with ray start."
+            f"{what} ({type(error).__name__}). The same version of Ray on both sides, and the cluster's RAY_AUTH_MODE and "
+            "RAY_AUTH_TOKEN here too, are what it needs."
         ) from error
     try:
         _submit(ray, work, witness)
