@@ -166,6 +166,16 @@ def test_a_search_that_is_killed_goes_the_way_it_would_have_gone(options):
     assert weights[0].read_bytes() == weights[1].read_bytes()
 
 
+def test_whoever_was_killed_while_writing_the_record_holds_nobody_up(options, monkeypatch, tmp_path):
+    """Optuna's own lock is a link that stays; where the path is relative it points nowhere, and is waited for without end."""
+    monkeypatch.chdir(tmp_path)
+    first, more = (options(trials=trials).model_copy(update={"out": Path("search")}) for trials in (2, 3))
+    search(first)
+    (tmp_path / "search" / "search.journal.lock").symlink_to("search/search.journal")
+    command = [sys.executable, "-m", "clinstack.cli", *words_of(more)]
+    assert subprocess.run(command, stderr=subprocess.DEVNULL, timeout=120, check=False).returncode == 0
+
+
 @pytest.mark.parametrize("number", [8, 10])  # drawn by chance, and by the Gaussian process
 @pytest.mark.parametrize("written", [0, 1, 2])
 def test_a_proposal_that_is_cut_off_in_its_middle_is_made_again(options, number, written):

@@ -327,6 +327,11 @@ class SearchLayout:
         return self.root / "turn"
 
     @property
+    def record_turn(self) -> Path:
+        """Held by the worker that writes to the record."""
+        return self.root / "search.journal.turn"
+
+    @property
     def result(self) -> Path:
         """The best trial, and what all of them cost."""
         return self.root / "result.json"

@@ -7,8 +7,10 @@ import logging
 import statistics
 import warnings
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
+from typing import Any, cast
 
 import optuna
 from optuna.distributions import BaseDistribution
@@ -19,6 +21,7 @@ from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, Trial, TrialState
 
 from clinstack.errors import BadInput
+from clinstack.runs.atomic import wait_for_turn
 from clinstack.runs.layout import SearchLayout
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
@@ -43,7 +46,7 @@ def open_record(storage: str | None, layout: SearchLayout, identity: str, *, min
 
 def _place(storage: str | None, layout: SearchLayout) -> BaseStorage:
     if storage is None:
-        return JournalStorage(JournalFileBackend(str(layout.record)))
+        return JournalStorage(JournalFileBackend(str(layout.record), cast(Any, _JournalLock(layout.record_turn))))
     from sqlalchemy.engine import make_url
     from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
@@ -63,6 +66,24 @@ def _place(storage: str | None, layout: SearchLayout) -> BaseStorage:
         raise BadInput(
             f"--storage {shown} cannot be used ({reason}). Is it running, and may this user create tables?"
         ) from None
+
+
+class _JournalLock:
+    """A turn at the journal that ends with the process. Optuna's own lock (5.0) is a link that a killed process leaves behind:
+    who comes next waits half a minute or, if the path is relative, for ever.
+    """
+
+    def __init__(self, folder: Path):
+        self._folder, self._held = folder, ExitStack()
+
+    def acquire(self) -> bool:
+        """Waits for the turn."""
+        self._held.enter_context(wait_for_turn(self._folder))
+        return True
+
+    def release(self) -> None:
+        """Ends it."""
+        self._held.close()
 
 
 @dataclass(frozen=True)
