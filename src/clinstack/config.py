@@ -17,7 +17,9 @@ class Options(BaseModel):
     """What every command's options share: complete, frozen, and no unknown name."""
 
     # Built when first used: a command needs one class of twenty, and `--help` none.
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, defer_build=True)
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", use_attribute_docstrings=True, defer_build=True, allow_inf_nan=False
+    )
 
 
 Chosen = TypeVar("Chosen", bound=Options)

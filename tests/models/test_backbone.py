@@ -6,9 +6,13 @@ import shutil
 import pytest
 import torch
 from model_families import make_family
+from safetensors.torch import load_file, save_file
 
+from clinstack.config import AdaptOptions, TrainOptions
 from clinstack.errors import BadInput
 from clinstack.models.backbone import check_max_tokens, find_base, load_backbone
+from clinstack.training.classification import train
+from clinstack.training.language import adapt
 
 
 def change(file, **values):
@@ -57,6 +61,38 @@ def test_a_tokenizer_without_a_maximum_is_held_to_the_models(family, tmp_path):
     )
     tokens = torch.full((1, longest), 5)
     assert backbone.encode(tokens, torch.ones_like(tokens)).isfinite().all()
+
+
+def save_without(folder, family, drop):
+    """A base as it is published without some of its weights."""
+    base = make_family(folder / family, family)
+    weights = {name: one for name, one in load_file(base / "model.safetensors").items() if not drop(name)}
+    save_file(weights, base / "model.safetensors", metadata={"format": "pt"})
+    return base
+
+
+@pytest.mark.parametrize(("family", "inside"), [("llama", "model."), ("bert", "bert.")])
+def test_a_base_without_its_head_is_read_by_step_2_and_refused_by_step_1(
+    family, inside, small_corpus, small_task, tmp_path
+):
+    base = save_without(tmp_path, family, lambda name: not name.startswith(inside))
+    change(base / "config.json", tie_word_embeddings=False)
+    assert load_backbone(str(base)).headless
+    shared = {"base": str(base), "device": "cpu", "max_tokens": 32}
+    assert refused(lambda: adapt(AdaptOptions(corpus=small_corpus, out=tmp_path / "run", **shared))) == (
+        f"Base {base} was published without the layer that foretells or restores words, so step 1 would begin with a random one. "
+        "Take a base that has it; step 2 reads this one."
+    )
+    assert not (tmp_path / "run").exists()
+    task = {"task": small_task("binary"), "task_adapter": "none", "epochs": 1, "resamples": 100}
+    assert train(TrainOptions(out=tmp_path / "two", **shared, **task))["variant"] == "head-only"
+
+
+def test_a_base_that_lacks_other_weights_is_refused(tmp_path):
+    base = save_without(tmp_path, "llama", lambda name: ".layers.1.mlp." in name)
+    assert refused(lambda: load_backbone(str(base))) == (
+        f"Base {base}: its files lack 3 of the model's weights, such as model.layers.1.mlp.down_proj.weight. Fetch it again, whole."
+    )
 
 
 def test_a_model_of_the_hubs_cache_is_found_offline_by_its_revision(tmp_path, monkeypatch):

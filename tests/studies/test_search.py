@@ -236,6 +236,38 @@ def test_a_database_that_is_not_there_is_one_sentence_without_its_password(optio
     )
 
 
+@pytest.mark.parametrize(
+    ("storage", "said"),
+    [
+        ("postgresql+psycopg://u:hush@127.0.0.1:notaport/x", "--storage is no database URL. Give one such as "),
+        (
+            "foo://u:hush@127.0.0.1/x",
+            "--storage foo://u:***@127.0.0.1/x is of no kind of database known here. Give one such as ",
+        ),
+        (
+            "mysql://u:hush@127.0.0.1/x",
+            "--storage mysql://u:***@127.0.0.1/x needs its driver, which is not installed. Install it; ",
+        ),
+    ],
+)
+def test_a_storage_that_cannot_be_is_told_in_a_sentence(options, storage, said):
+    with pytest.raises(BadInput) as caught:
+        search(options(storage=storage))
+    assert str(caught.value).startswith(said)
+    assert "hush" not in str(caught.value)
+
+
+def test_a_winner_that_ended_before_the_rung_is_compared_at_its_end(options, tmp_path):
+    """The rates are so large that training spoils at first: the best is a short trial, which never reaches the rung, until a
+    longer one that was stopped there is trained on.
+    """
+    steps = space(tmp_path, "train-tokens = [300, 3000]\nlearning-rate = [0.5, 0.6, 0.7, 0.8, 0.9]\n")
+    found = search(options(trials=14, prune_after=1500, space=steps, batch_size=2))
+    scores = [row["score"] for row in found["trials"] if row["score"] is not None]
+    assert found["best"]["result"]["validation"]["value"] == min(scores)
+    assert any(row["finished_after_all"] for row in found["trials"])
+
+
 def test_a_trial_that_diverges_is_on_record_and_stops_nothing(options, tmp_path):
     found = search(options(trials=4, space=space(tmp_path, "rank = [1, 2]\nlearning-rate = [1e-3, 1e30]\n")))
     failed = [row for row in found["trials"] if row["state"] == "fail"]

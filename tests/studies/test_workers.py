@@ -21,6 +21,18 @@ def test_an_error_comes_back_in_its_words(tmp_path):
     assert str(apart.value) == str(here.value)
 
 
+@pytest.mark.parametrize(("given", "expected"), [("1", 1), ("1000", None), ("nonsense", None), (None, None)])
+def test_a_worker_has_as_many_threads_as_there_are_processors_for_it_and_no_more_than_given(
+    given, expected, monkeypatch
+):
+    if given is None:
+        monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    else:
+        monkeypatch.setenv("OMP_NUM_THREADS", given)
+    assert int(run_apart(os.getenv, "OMP_NUM_THREADS")) == (expected or len(os.sched_getaffinity(0)))
+    assert os.environ.get("OMP_NUM_THREADS") == given
+
+
 def test_a_process_that_ends_early_is_said_to():
     with pytest.raises(ClinstackError) as ended:
         run_apart(os._exit, 9)

@@ -9,6 +9,7 @@ it by that hash. The model stays in evaluation mode with frozen weights: what tr
 import contextlib
 import hashlib
 import os
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import cached_property
 from importlib.resources import files
@@ -63,6 +64,7 @@ class Backbone:
 
     model:    the transformers model, evaluation mode, weights frozen.
     quantize: how its matrices are rounded, if they are.
+    headless: whether its files lack what makes logits of tokens, as a bare encoder's do; step 2 needs none.
     own:      the base's own weights by name (tied ones once), whatever adapters are attached later.
     occupied: names of the attached adapters.
     virtual:  prompts and prefixes.
@@ -76,6 +78,7 @@ class Backbone:
     model: Any
     tokenizer: NoteTokenizer
     quantize: Quantize | None = None
+    headless: bool = False
     own: dict[str, nn.Parameter] = field(init=False, repr=False)
     occupied: list[str] = field(default_factory=list, init=False)
     virtual: VirtualTokens = field(default_factory=VirtualTokens, init=False, repr=False)
@@ -218,7 +221,7 @@ def check_max_tokens(backbone: Backbone, max_tokens: int) -> None:
 def load_backbone(base: str, device: str = "cpu", quantize: Quantize | None = None) -> Backbone:
     """Loads a base by its name (`tiny-base`), local folder, or hub id. quantize: round its matrices, see `models.quantized`.
 
-    Raises BadInput if there is no such folder, or it holds no language model with a fast tokenizer.
+    Raises BadInput if there is no such folder, or it holds no language model with a fast tokenizer, or not all its weights.
     """
     path = find_base(base)
     quieten()
@@ -228,8 +231,13 @@ def load_backbone(base: str, device: str = "cpu", quantize: Quantize | None = No
     try:
         kind = _kind(AutoConfig.from_pretrained(path))
         rounded = loading(quantize, device)
-        model = kind.from_pretrained(
-            path, dtype=torch.float32, local_files_only=True, attn_implementation="sdpa", **rounded
+        model, told = kind.from_pretrained(
+            path,
+            dtype=torch.float32,
+            local_files_only=True,
+            attn_implementation="sdpa",
+            output_loading_info=True,
+            **rounded,
         )
         if not makes(model.config):
             model.set_attn_implementation(NAME)
@@ -242,9 +250,23 @@ def load_backbone(base: str, device: str = "cpu", quantize: Quantize | None = No
         multiply_exactly(network)
     network.eval().requires_grad_(False).to(device)
     read = NoteTokenizer(base, tokenizer, closed=_is_encoder(network.config))
-    found = Backbone(base_name(base), path, hash_base(path, quantize), network, read, quantize)
+    headless = _lacks_head(base, model, told["missing_keys"])
+    found = Backbone(base_name(base), path, hash_base(path, quantize), network, read, quantize, headless)
     _require_own_tokenizer(found)
     return found
+
+
+def _lacks_head(base: str, model: Any, missing: Iterable[str]) -> bool:
+    """Whether a base's files lack what makes logits of tokens. Raises BadInput if they lack anything else.
+
+    transformers fills what is missing with random numbers, and says so where nobody looks.
+    """
+    inside = [name for name in sorted(missing) if name.startswith(f"{model.base_model_prefix}.")]
+    if inside:
+        raise BadInput(
+            f"Base {base}: its files lack {len(inside)} of the model's weights, such as {inside[0]}. Fetch it again, whole."
+        )
+    return bool(missing)
 
 
 def _require_own_tokenizer(backbone: Backbone) -> None:

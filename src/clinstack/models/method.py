@@ -104,7 +104,8 @@ def make_method(name: str, options: dict[str, Any]) -> Method:
     chosen = discovery.member(_PACKAGE, Method, name, "method")  # type: ignore[type-abstract]
     unknown = sorted(set(options) - set(chosen.model_fields))
     if unknown:
-        raise BadInput(f"Method {name} has no option {unknown[0]!r}. It has: {', '.join(chosen.model_fields)}.")
+        has = f"It has: {', '.join(chosen.model_fields)}" if chosen.model_fields else "It has none"
+        raise BadInput(f"Method {name} has no option {unknown[0]!r}. {has}.")
     try:
         return chosen(**options)
     except ValidationError as error:

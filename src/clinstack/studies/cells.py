@@ -21,6 +21,7 @@ from clinstack.studies.grid import Cell, Grid
 from clinstack.studies.workers import Voice, work_together
 from clinstack.training.classification import train
 from clinstack.training.language import adapt
+from clinstack.training.machine import cores
 from clinstack.training.running import Silent, Witness
 
 _PATIENCE = 0.2
@@ -198,4 +199,4 @@ def fitting_workers(grid: Grid, peak_bytes: Callable[[Cell], float]) -> int:
         with suppress(BadInput):  # it will say so as a cell
             largest = max(largest, peak_bytes(cell))
     free = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    return max(1, min(os.cpu_count() or 1, len(grid.cells), int(0.8 * free / largest)))
+    return max(1, min(cores(), len(grid.cells), int(0.8 * free / largest)))

@@ -48,18 +48,22 @@ def _place(storage: str | None, layout: SearchLayout) -> BaseStorage:
     if storage is None:
         return JournalStorage(JournalFileBackend(str(layout.record), cast(Any, _JournalLock(layout.record_turn))))
     from sqlalchemy.engine import make_url
-    from sqlalchemy.exc import ArgumentError, SQLAlchemyError
+    from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
 
     try:
         shown = make_url(storage).render_as_string(hide_password=True)
-    except ArgumentError:
+    except (ArgumentError, ValueError):  # a port that is no number
         raise BadInput("--storage is no database URL. Give one such as postgresql+psycopg://user@host/name.") from None
     try:
         return RDBStorage(storage)
     except ImportError as error:
         driver = str(error.name or "its driver")
         raise BadInput(
-            f"--storage {shown} needs {driver}, which is not installed. Install clinstack[postgres]."
+            f"--storage {shown} needs {driver}, which is not installed. Install it; clinstack[postgres] brings psycopg."
+        ) from None
+    except NoSuchModuleError:
+        raise BadInput(
+            f"--storage {shown} is of no kind of database known here. Give one such as postgresql+psycopg://user@host/name."
         ) from None
     except SQLAlchemyError as error:
         reason = type(getattr(error, "orig", None) or error).__name__
@@ -216,7 +220,10 @@ class Record:
         )
 
     def wrongly_pruned(self) -> "Any":
-        """Pruned trials that were as good at the rung as the winner was there, one at a time, until there is none."""
+        """Pruned trials that were as good at the rung as the winner was there, one at a time, until there is none.
+
+        A winner that came to its end before the rung is taken at its end.
+        """
         while True:
             best = self.best()
             finished = {one.user_attrs.get("finishes") for one in self._trials()}
@@ -224,7 +231,9 @@ class Record:
                 one
                 for one in self._trials()
                 if one.state == TrialState.PRUNED and one.number not in finished and best is not None
-                if not self._worse(one.intermediate_values[self.rung], best.intermediate_values[self.rung])
+                if not self._worse(
+                    one.intermediate_values[self.rung], best.intermediate_values.get(self.rung, best.value or 0.0)
+                )
             ]
             if not waiting:
                 return

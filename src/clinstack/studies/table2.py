@@ -36,6 +36,8 @@ def table2(options: Table2Options, witness: Witness | None = None) -> dict[str, 
     """
     witness = witness or Silent()
     chosen = [name.strip() for name in options.methods.split(",") if name.strip()]
+    if not chosen:
+        raise BadInput(f"--methods names none. Known: {', '.join(methods())}.")
     for name in chosen:
         make_method(name, {})
     names = [base_name(base) for base in options.bases]

@@ -16,6 +16,7 @@ from tempfile import NamedTemporaryFile
 from typing import Any, TypeVar
 
 from clinstack.errors import BadInput, ClinstackError, Interrupted
+from clinstack.training.machine import cores
 from clinstack.training.running import Silent, Witness
 
 Found = TypeVar("Found")
@@ -40,7 +41,7 @@ def work_together(target: Callable[..., None], arguments: tuple[Any, ...], count
     Raises Interrupted if the workers, or the one who waits for them, were asked to stop.
     """
     spawn = get_context("spawn")
-    with _threads(max(1, (os.cpu_count() or 1) // count)):
+    with _threads(max(1, cores() // count)):
         running = {
             number: spawn.Process(target=_worker, args=(target, arguments, number)) for number in range(1, count + 1)
         }
@@ -113,9 +114,12 @@ def _worker(target: Callable[..., None], arguments: tuple[Any, ...], number: int
 
 @contextmanager
 def _threads(number: int) -> Iterator[None]:
-    """Gives new processes so many threads: busy threads of several on one core wait for each other."""
+    """Gives new processes so many threads, or as few as this one was given: busy threads of several on one core wait for each
+    other.
+    """
     before = os.environ.get("OMP_NUM_THREADS")
-    os.environ["OMP_NUM_THREADS"] = str(number)
+    given = int(before) if before and before.isdigit() and int(before) else number
+    os.environ["OMP_NUM_THREADS"] = str(min(number, given))
     try:
         yield
     finally:

@@ -78,6 +78,11 @@ def adapt(options: AdaptOptions, witness: Witness | None = None, *, only_train: 
     backbone = prepare_base(options, device, witness)
     if backbone.made_here:
         raise BadInput(f"Base {options.base} was trained for a task from nothing and cannot foretell or restore words.")
+    if backbone.headless:
+        raise BadInput(
+            f"Base {options.base} was published without the layer that foretells or restores words, so step 1 would begin with "
+            "a random one. Take a base that has it; step 2 reads this one."
+        )
     origin = {
         "base": base_origin(options.base, backbone),
         "data": {"name": corpus.name, "hash": hash_files(corpus.path(split) for split in SPLITS)},
@@ -93,6 +98,8 @@ def adapt(options: AdaptOptions, witness: Witness | None = None, *, only_train: 
 
 def read_general(file: Path) -> list[str]:
     """The texts of a file with a column `text`. Raises BadInput if there is none, or a row cannot be read."""
+    if not file.is_file():
+        raise BadInput(f"--general {file} does not exist. Give a table of general text with a column 'text'.")
     if "text" not in read_columns(file):
         raise BadInput(f"--general {file} has no column 'text'. It has: {', '.join(read_columns(file))}.")
     mistakes = Mistakes(file)

@@ -19,7 +19,7 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 from torch.nn import Parameter
-from torch.nn.utils import clip_grad_norm_
+from torch.nn.utils import clip_grad_norm_, get_total_norm
 
 from clinstack.errors import BadInput, Interrupted
 from clinstack.training.checkpoint import (
@@ -250,6 +250,8 @@ def fit(
                 norm = float(clip_grad_norm_(parameters.values(), recipe.clip_norm or math.inf))
                 _require_finite(norm, "gradient", micro_batches, batches, position, checkpoints)
                 optimizer.step()
+                size = float(get_total_norm(parameters.values()))
+                _require_finite(size, "weights' norm", micro_batches, batches, position, checkpoints)
             optimizer.zero_grad(set_to_none=True)
             took = time.perf_counter() - began
             position.step += 1

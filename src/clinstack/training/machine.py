@@ -1,5 +1,6 @@
 """What the machine offers and what a training cost on it: device, precision, seconds, memory, floating-point operations."""
 
+import os
 import re
 import resource
 import sys
@@ -15,6 +16,11 @@ from clinstack.errors import BadInput
 from clinstack.training.processes import launched
 
 Precision = Literal["auto", "float32", "bfloat16"]
+
+
+def cores() -> int:
+    """How many processors this process may use; a batch system or a container may give it fewer than there are."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def choose_device(device: str) -> str:
