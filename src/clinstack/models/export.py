@@ -189,9 +189,12 @@ def _card(classifier: NoteClassifier, form: Form, kind: str) -> str:
     base = json.dumps("model" if form == "merged" else backbone.name)
     states = "outputs.last_hidden_state[:, -len(ids):]" if kind == "AutoModel" else "outputs.hidden_states[-1]"
     asked = "" if kind == "AutoModel" else ", output_hidden_states=True"
-    pooled = {"last": "states[0, -1]", "mean": "states[0].mean(dim=0)", "first": "states[0, 0]"}[
-        classifier.head.form.pooling
-    ]
+    pooled = {
+        "last": "states[0, -1]",
+        "mean": "states[0].mean(dim=0)",
+        "first": "states[0, 0]",
+        "max": "states[0].amax(dim=0)",
+    }[classifier.head.form.pooling]
     kept = {
         "head": "ids[:room]",
         "tail": "ids[max(0, len(ids) - room):]",
