@@ -97,6 +97,15 @@ def test_every_pooling_exports_in_both_forms(pooling, form, stacked, small_base,
     check(stacked("lora", pooling=pooling), form, tmp_path / "export", small_base)
 
 
+@pytest.mark.parametrize(
+    ("clinical", "mode"),
+    [("lora", "frozen"), ("lora", "trainable"), ("dora", "frozen"), ("ia3", "frozen"), ("prefix", "frozen")],
+)
+def test_full_fine_tuning_beside_a_clinical_adapter_exports_merged(clinical, mode, stacked, small_base, tmp_path):
+    run = stacked(clinical, clinical_mode=mode, task_adapter="full", learning_rate=1e-3)
+    check(run, "merged", tmp_path / "export", small_base)
+
+
 @pytest.mark.parametrize("mode", ["merged", "trainable", "continued"])
 def test_every_way_of_using_a_clinical_adapter_exports(mode, stacked, small_base, tmp_path):
     options = {"clinical_mode": mode} if mode != "continued" else {"clinical_mode": mode, "task_adapter": "lora"}

@@ -143,6 +143,8 @@ def _write_merged(classifier: NoteClassifier, layout: ExportLayout, base: str | 
         for slot in slots
         if slot.adapter.method.mergeable and not slot.inert
     ]
+    # A full adapter replaces the base's weights, whatever was laid on them before; the others change what they find.
+    folded.sort(key=lambda slot: not slot.adapter.method.trains_base)
     Stack(backbone, tuple(folded))
     backbone.model.save_pretrained(layout.model)
     for pattern in _TOKENIZER:
