@@ -101,6 +101,13 @@ def damage(run, what: str) -> None:
 
 
 DAMAGES = {
+    "a changed weight": "adapters/task/adapter_model.safetensors has been changed since the run was finished",
+    "a missing parent": "adapters/clinical/adapter_config.json is missing",
+    "a changed head": "head.safetensors has been changed since the run was finished",
+    "half a file": "adapters/task/adapter_model.safetensors has been changed since the run was finished",
+    "no result": "result.json is missing",
+}
+UNSEALED = {
     "a changed weight": "adapters/task has been changed",
     "a missing parent": "lacks its adapter 'clinical'",
     "a changed head": "head.safetensors has been changed",
@@ -109,15 +116,84 @@ DAMAGES = {
 }
 
 
-@pytest.mark.parametrize("what", DAMAGES)
-def test_a_run_that_is_not_whole_is_refused_and_leaves_nothing(what, library, runs, tmp_path):
-    shutil.copytree(runs / "seed-1", tmp_path / "run")
-    damage(tmp_path / "run", what)
+def refused(library, run) -> str:
+    """Why a run is not added; nothing may be left of it."""
     with pytest.raises((BadInput, WrongParents)) as caught:
-        library.add(tmp_path / "run", "mortality")
-    assert DAMAGES[what] in str(caught.value)
+        library.add(run, "mortality")
     assert library.entries() == []
     assert not (library.layout.root / "tasks").exists()
+    return str(caught.value)
+
+
+@pytest.mark.parametrize("what", DAMAGES)
+def test_a_run_that_is_not_whole_is_refused_and_leaves_nothing(what, library, runs, tmp_path):
+    run = tmp_path / "run"
+    shutil.copytree(runs / "seed-1", run)
+    damage(run, what)
+    assert refused(library, run) == f"{run / DAMAGES[what]}. Restore it, or train again."
+    (run / "manifest.json").unlink()
+    assert UNSEALED[what] in refused(library, run)
+
+
+def edit(file, **changes) -> None:
+    file.write_text(json.dumps(json.loads(file.read_text()) | changes))
+
+
+EDITS = {
+    "figures": ("result.json", {"metrics": {"test": {"auroc": {"value": 1.0, "low": 1.0, "high": 1.0}}}}),
+    "the order of classes": ("result.json", {"classes": ["dead", "alive"]}),
+    "terms": ("lineage.json", {"terms": []}),
+    "an adapter's terms": ("adapters/clinical/lineage.json", {"terms": []}),
+}
+
+
+@pytest.mark.parametrize("what", EDITS)
+def test_a_run_that_was_edited_is_refused(what, library, runs, tmp_path):
+    shutil.copytree(runs / "seed-1", tmp_path / "run")
+    file, changes = EDITS[what]
+    edit(tmp_path / "run" / file, **changes)
+    assert refused(library, tmp_path / "run") == (
+        f"{tmp_path / 'run' / file} has been changed since the run was finished. Restore it, or train again."
+    )
+
+
+@pytest.mark.parametrize("file", ["predictions.parquet", "labels.csv", "config.toml", "README.md"])
+def test_every_file_that_says_what_a_run_is_is_sealed(file, library, runs, tmp_path):
+    shutil.copytree(runs / "majority", tmp_path / "run")
+    with (tmp_path / "run" / file).open("ab") as out:
+        out.write(b"\n")
+    assert refused(library, tmp_path / "run") == (
+        f"{tmp_path / 'run' / file} has been changed since the run was finished. Restore it, or train again."
+    )
+
+
+def test_files_of_ones_own_beside_a_run_are_no_matter_and_do_not_get_into_the_library(library, runs, tmp_path):
+    shutil.copytree(runs / "seed-1", tmp_path / "run")
+    (tmp_path / "run" / "answers.csv").write_text("note_id\n")
+    entry = library.add(tmp_path / "run", "mortality")
+    assert entry.about["sealed"] is True
+    assert not (library.run(entry) / "answers.csv").exists()
+
+
+def test_a_run_without_a_seal_is_taken_in_as_such_with_the_terms_of_its_adapters(library, runs, tmp_path):
+    shutil.copytree(runs / "seed-1", tmp_path / "run")
+    (tmp_path / "run" / "manifest.json").unlink()
+    edit(tmp_path / "run" / "lineage.json", terms=[])
+    entry = library.add(tmp_path / "run", "mortality")
+    assert entry.about["sealed"] is False
+    assert entry.about["terms"] == library.terms(entry) == ["for tests only"]
+    library.verify(entry)
+
+
+def test_a_file_that_was_put_into_a_version_is_noticed(library, runs):
+    entry = library.add(runs / "seed-1", "mortality")
+    file = library.run(entry) / "adapters" / "other.safetensors"
+    file.write_bytes(b"")
+    with pytest.raises(WrongParents) as caught:
+        library.verify(entry)
+    assert str(caught.value) == (
+        f"{file} was not there when the version was added. Remove it, or restore {library.run(entry) / 'manifest.json'}."
+    )
 
 
 @pytest.mark.parametrize("what", DAMAGES)

@@ -114,7 +114,7 @@ class RunLayout:
 
     @property
     def manifest(self) -> Path:
-        """In a library: the hash of every other file."""
+        """The seal: the hash of every other lasting file."""
         return self.root / "manifest.json"
 
     @property
@@ -185,6 +185,24 @@ class RunLayout:
     def card(self) -> Path:
         """What this is, from what, how good, within what limits."""
         return self.root / "README.md"
+
+    def lasting(self) -> list[Path]:
+        """The files that say what a finished run is, where they are: all but what only its training reads, and the seal."""
+        files = (
+            self.config,
+            self.result,
+            self.lineage,
+            self.card,
+            self.labels,
+            self.predictions,
+            self.head,
+            self.baseline,
+            self.baseline_arrays,
+            self.entry,
+            self.scores,
+        )
+        found = [*files, *self.adapters.rglob("*"), *self.base.rglob("*")]
+        return [file for file in found if file.is_file()]
 
 
 @dataclass(frozen=True)

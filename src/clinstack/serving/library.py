@@ -23,8 +23,9 @@ from clinstack.models.baseline import load_baseline
 from clinstack.models.note_classifier import base_of_run, finished_step_2, hash_of_head
 from clinstack.runs.atomic import atomic_file, atomic_folder, read_json, wait_for_turn, write_json
 from clinstack.runs.card import add_groups
-from clinstack.runs.layout import LibraryLayout, RunLayout
-from clinstack.runs.lineage import hash_files, short
+from clinstack.runs.layout import AdapterLayout, LibraryLayout, RunLayout
+from clinstack.runs.lineage import short
+from clinstack.runs.seal import check_seal, mend_version, seal
 
 _NAME = frozenset("abcdefghijklmnopqrstuvwxyz0123456789-_.")
 
@@ -63,9 +64,11 @@ class Library:
         with self._turn():
             version = 1 + max((one.version for one in self.entries(task)), default=0)
             with atomic_folder(self.layout.version(task, version)) as partial:
-                self._copy(RunLayout(run), RunLayout(partial))
-                add_groups(RunLayout(partial).card, groups)
-                write_json(RunLayout(partial).manifest, _manifest(partial))
+                copy = RunLayout(partial)
+                self._copy(RunLayout(run), copy)
+                add_groups(copy.card, groups)
+                seal(copy)
+                check_run(partial, base)
             return self.entry(task, version)
 
     def entries(self, task: str | None = None) -> list[Entry]:
@@ -96,19 +99,16 @@ class Library:
         """The run folder of a version."""
         return self.layout.version(entry.task, entry.version)
 
+    def terms(self, entry: Entry) -> list[str]:
+        """The terms of the data that a version was trained on."""
+        return terms_of(RunLayout(self.run(entry)))
+
     def verify(self, entry: Entry, base: str | None = None) -> None:
         """Raises WrongParents or BadInput, naming the file, if anything of a version is not what was added."""
-        root = self.run(entry)
-        noted = read_json(RunLayout(root).manifest)
-        now = _manifest(root)
-        for file in sorted({*noted, *now}):
-            if file not in now:
-                raise WrongParents(f"{entry.name}: {root / file} is missing. Restore it, or add the run again.")
-            if noted.get(file) != now[file]:
-                raise WrongParents(
-                    f"{entry.name}: {root / file} has been changed since it was added. Add the run again."
-                )
-        check_run(root, base)
+        layout = RunLayout(self.run(entry))
+        if not layout.manifest.is_file():
+            raise WrongParents(f"{layout.manifest} is missing. {mend_version(layout)}")
+        check_run(layout.root, base)
 
     def promote(self, entry: Entry) -> None:
         """Lets a version answer, once it is verified. The one that did so far is kept for `rollback`."""
@@ -170,7 +170,8 @@ class Library:
                 "added": datetime.now(UTC).isoformat(timespec="seconds"),
                 **{key: result[key] for key in ("task", "kind", "variant", "base", "seed", "metrics", "parameters")},
                 "classes": len(result["classes"]),
-                "terms": lineage["terms"],
+                "terms": terms_of(run),
+                "sealed": run.manifest.is_file(),
                 "lineage": {
                     "base": lineage["base"]["hash"],
                     "adapters": {one["name"]: one["hash"] for one in lineage["adapters"]},
@@ -195,12 +196,20 @@ class Library:
         write_json(self.layout.state, state)
 
 
+def terms_of(run: RunLayout) -> list[str]:
+    """The terms of the data behind a run: its own, and those of every adapter in it."""
+    lineage = read_json(run.lineage)
+    adapters = [read_json(AdapterLayout(run.adapter(one["name"])).lineage) for one in lineage["adapters"]]
+    return sorted({term for one in (lineage, *adapters) for term in one["terms"]})
+
+
 def check_run(run: Path, base: str | None = None) -> None:
     """Raises BadInput or WrongParents if a step-2 run is not finished, whole, unchanged, and of its base.
 
     base: where the base is now; where it was without it, and not looked at if it is no longer there.
     """
     layout, _, lineage = finished_step_2(run)
+    check_seal(layout)
     parents: list[str] = []
     for recorded in lineage["adapters"]:
         folder = layout.adapter(recorded["name"])
@@ -237,13 +246,6 @@ def _check_base(run: RunLayout, lineage: dict[str, Any], base: str | None) -> No
     if (found := hash_base(path, lineage["base"].get("quantize"))) != wanted:
         mend = "Restore it." if "own_base" in lineage else "Give the base it was made on with --base."
         raise WrongParents(f"{run.root} was made on the base {short(wanted)} and {where} is {short(found)}. {mend}")
-
-
-def _manifest(root: Path) -> dict[str, str]:
-    """Content hashes of a version's files but the manifest itself, by their place."""
-    own = RunLayout(root).manifest
-    files = sorted(file for file in root.rglob("*") if file.is_file() and file != own)
-    return {file.relative_to(root).as_posix(): hash_files([file]) for file in files}
 
 
 def is_task_name(name: str) -> bool:
