@@ -185,6 +185,21 @@ def test_a_run_without_a_seal_is_taken_in_as_such_with_the_terms_of_its_adapters
     library.verify(entry)
 
 
+def test_what_a_damaged_shared_adapter_spoils_is_mended_by_adding_the_run_again(library, runs):
+    first = library.add(runs / "seed-1", "mortality")
+    damage(library.run(first), "a changed weight")
+    second = library.add(runs / "seed-1", "mortality")
+    library.verify(second)
+    library.promote(second)
+    with pytest.raises(WrongParents) as caught:
+        library.verify(first)
+    folder = library.run(first)
+    assert str(caught.value) == (
+        f"{folder / 'adapters/task/adapter_model.safetensors'} has been changed since the version was added. Restore it, "
+        f"or add the run again and remove {folder}."
+    )
+
+
 def test_a_file_that_was_put_into_a_version_is_noticed(library, runs):
     entry = library.add(runs / "seed-1", "mortality")
     file = library.run(entry) / "adapters" / "other.safetensors"

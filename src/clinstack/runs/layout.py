@@ -226,6 +226,11 @@ class AdapterLayout:
         """Hash of the weights, of the base and of the adapters below."""
         return self.root / "lineage.json"
 
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """All of it."""
+        return self.config, self.weights, self.lineage
+
 
 @dataclass(frozen=True)
 class CheckpointLayout:

@@ -24,7 +24,7 @@ from clinstack.models.note_classifier import base_of_run, finished_step_2, hash_
 from clinstack.runs.atomic import atomic_file, atomic_folder, read_json, wait_for_turn, write_json
 from clinstack.runs.card import add_groups
 from clinstack.runs.layout import AdapterLayout, LibraryLayout, RunLayout
-from clinstack.runs.lineage import short
+from clinstack.runs.lineage import hash_files, short
 from clinstack.runs.seal import check_seal, mend_version, seal
 
 _NAME = frozenset("abcdefghijklmnopqrstuvwxyz0123456789-_.")
@@ -157,10 +157,11 @@ class Library:
             shutil.copytree(run.base, copy.base)
         for adapter in lineage["adapters"]:
             shared = self.layout.adapter(adapter["hash"])
-            if not shared.is_dir():
-                with atomic_folder(shared) as partial:
-                    shutil.copytree(run.adapter(adapter["name"]), partial, dirs_exist_ok=True)
-            shutil.copytree(shared, copy.adapter(adapter["name"]), copy_function=os.link)
+            place = copy.adapter(adapter["name"])
+            place.mkdir(parents=True)
+            for file in AdapterLayout(run.adapter(adapter["name"])).files:
+                _share(file, shared / file.name)
+                os.link(shared / file.name, place / file.name)
         scores = parquet.read_table(run.predictions, columns=["split", "labels", "logits"])
         with atomic_file(copy.scores) as partial:
             parquet.write_table(scores, partial, compression="zstd")
@@ -201,6 +202,13 @@ def terms_of(run: RunLayout) -> list[str]:
     lineage = read_json(run.lineage)
     adapters = [read_json(AdapterLayout(run.adapter(one["name"])).lineage) for one in lineage["adapters"]]
     return sorted({term for one in (lineage, *adapters) for term in one["terms"]})
+
+
+def _share(file: Path, shared: Path) -> None:
+    """Puts a file where versions share it, also in place of one that is not the same: it may have been damaged."""
+    if not shared.is_file() or hash_files([shared]) != hash_files([file]):
+        with atomic_file(shared) as partial:
+            shutil.copyfile(file, partial)
 
 
 def check_run(run: Path, base: str | None = None) -> None:
