@@ -466,8 +466,9 @@ def _library_list(options: config.LibraryListOptions) -> None:
     from clinstack.terminal import show_library
 
     entries = Library(options.library).entries()
-    rows = [{"version": one.name, "promoted": one.promoted, **one.about} for one in entries]
-    _print({"versions": rows}, lambda: show_library(rows))
+    rows = [{"version": one.name, "promoted": one.promoted, **one.about} for one in entries if not one.broken]
+    broken = [one.broken for one in entries if one.broken]
+    _print({"versions": rows, "broken": broken}, lambda: show_library(rows, broken))
 
 
 @_command(shelf, "show", config.LibraryShowOptions, ("version",))

@@ -18,6 +18,7 @@ from clinstack.config import TrainOptions
 from clinstack.errors import BadInput, WrongParents
 from clinstack.models.note_classifier import load
 from clinstack.serving.library import Library, check_run, parse_entry
+from clinstack.serving.service import Service
 from clinstack.training.classification import train
 
 
@@ -211,6 +212,72 @@ def test_a_file_that_was_put_into_a_version_is_noticed(library, runs):
     )
 
 
+def gone(library, entry, what: str) -> str:
+    """Takes something away from a version; returns what is said of it."""
+    folder = library.run(entry)
+    if what == "all of it":
+        shutil.rmtree(folder)
+        return f"{entry.name} is broken: {folder} is missing. Restore it, or promote another version."
+    (folder / what).unlink()
+    mend = f"Restore it, or add the run again and remove {folder}."
+    return f"{entry.name} is broken: {folder / what} is missing. {mend}"
+
+
+@pytest.mark.parametrize("what", ["entry.json", "manifest.json", "all of it"])
+def test_a_promoted_version_that_is_half_there_is_named_passed_over_and_mended_as_is_said(what, library, runs):
+    entry = library.add(runs / "seed-1", "mortality")
+    library.promote(entry)
+    said = gone(library, entry, what)
+    assert [(one.name, one.promoted, one.broken) for one in library.entries()] == [("mortality@1", True, said)]
+    for refuses in (lambda: library.entry("mortality"), lambda: library.verify(library.entries()[0])):
+        with pytest.raises(WrongParents) as caught:
+            refuses()
+        assert str(caught.value) == said
+    again = library.add(runs / "seed-1", "mortality")
+    assert again.name == "mortality@2"
+    library.promote(again)
+    shutil.rmtree(library.run(entry), ignore_errors=True)
+    assert [(one.name, one.promoted, one.broken) for one in library.entries()] == [("mortality@2", True, None)]
+
+
+def test_a_broken_version_is_rolled_back_from(library, runs):
+    first, second = library.add(runs / "seed-1", "mortality"), library.add(runs / "seed-2", "mortality")
+    library.promote(first)
+    library.promote(second)
+    gone(library, second, "entry.json")
+    assert library.rollback("mortality").name == "mortality@1"
+
+
+def test_an_entry_that_was_edited_says_nothing(library, runs):
+    entry = library.add(runs / "seed-1", "mortality")
+    edit(library.run(entry) / "entry.json", terms=[])
+    with pytest.raises(WrongParents) as caught:
+        library.entry("mortality", 1)
+    folder = library.run(entry)
+    assert str(caught.value) == (
+        f"mortality@1 is broken: {folder / 'entry.json'} has been changed since the version was added. Restore it, or add the "
+        f"run again and remove {folder}."
+    )
+
+
+def test_a_service_goes_on_with_what_it_has_where_a_version_breaks(library, runs):
+    for task in ("mortality", "other"):
+        library.promote(library.add(runs / "majority", task))
+    with Service(library.layout.root, every=3600) as service:
+        gone(library, library.entry("mortality"), "entry.json")
+        library.promote(library.add(runs / "seed-2", "other"))
+        service.refresh()
+        assert {task: one.entry.name for task, one in service.versions.items()} == {
+            "mortality": "mortality@1",
+            "other": "other@2",
+        }
+        library.promote(library.add(runs / "seed-1", "mortality"))
+        said = gone(library, library.entry("mortality"), "entry.json")
+        service.refresh()
+        assert service.failures == {"mortality@2": said}
+        assert sorted(service.versions) == ["mortality", "other"]
+
+
 @pytest.mark.parametrize("what", DAMAGES)
 def test_a_version_that_was_changed_later_is_noticed_and_never_promoted(what, library, runs):
     first, entry = library.add(runs / "seed-2", "mortality"), library.add(runs / "seed-1", "mortality")
@@ -318,6 +385,32 @@ def test_the_commands_add_list_promote_verify_and_refuse_to_export_against_terms
     assert (tmp_path / "export" / "README.md").is_file()
     code, _, error = says("rollback", "mortality", "--library", shelf)
     assert (code, "nothing to go back to" in error) == (2, True)
+
+
+def test_the_commands_name_a_broken_version_and_a_run_without_a_seal(runs, tmp_path, capsys):
+    def says(*words: str) -> tuple[int, str, str]:
+        with pytest.raises(SystemExit) as end:
+            cli.main(["library", *words, "--library", str(library.layout.root)])
+        out, err = capsys.readouterr()
+        return end.value.code, out, err.removeprefix("clinstack: ").removesuffix("\n")
+
+    library = Library(tmp_path / "library")
+    shutil.copytree(runs / "majority", tmp_path / "run")
+    (tmp_path / "run" / "manifest.json").unlink()
+    assert says("add", str(tmp_path / "run"), "--name", "mortality")[1] == (
+        "added mortality@1; it answers once it is promoted. The run has no seal, so nobody can tell whether it was edited\n"
+    )
+    says("promote", "mortality@1")
+    said = gone(library, library.entry("mortality"), "entry.json")
+    assert says("add", str(runs / "majority"), "--name", "mortality")[1] == (
+        "added mortality@2; it answers once it is promoted\n"
+    )
+    code, listed, _ = says("list")
+    assert (code, listed.splitlines()[-1]) == (0, said)
+    assert "mortality@2" in listed
+    assert json.loads(says("list", "--json")[1])["broken"] == [said]
+    for words in (["verify"], ["show", "mortality"], ["promote", "mortality@1"]):
+        assert says(*words) == (2, "", said)
 
 
 def test_a_card_says_how_groups_of_patients_fare_or_that_nobody_looked(runs, tmp_path):

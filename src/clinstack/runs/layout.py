@@ -448,9 +448,9 @@ class LibraryLayout:
         return self.root / "tasks" / task / f"{number:04d}"
 
     def versions(self) -> list[tuple[str, int]]:
-        """Every task and number that there is, in order."""
-        found = (self.root / "tasks").glob("*/[0-9][0-9][0-9][0-9]/entry.json")
-        return sorted((one.parent.parent.name, int(one.parent.name)) for one in found)
+        """Every task and number that has a folder, in order."""
+        found = (self.root / "tasks").glob("*/[0-9][0-9][0-9][0-9]")
+        return sorted((one.parent.name, int(one.name)) for one in found)
 
     @property
     def watch(self) -> Path:

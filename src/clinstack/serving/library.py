@@ -16,7 +16,7 @@ from typing import Any
 
 from pyarrow import parquet
 
-from clinstack.errors import BadInput, WrongParents, did_you_mean
+from clinstack.errors import BadInput, ClinstackError, WrongParents, did_you_mean
 from clinstack.models.adapter_files import load_adapter
 from clinstack.models.backbone import find_base, hash_base
 from clinstack.models.baseline import load_baseline
@@ -32,12 +32,16 @@ _NAME = frozenset("abcdefghijklmnopqrstuvwxyz0123456789-_.")
 
 @dataclass(frozen=True)
 class Entry:
-    """A version of a task. promoted: whether it is the one that answers."""
+    """A version of a task. promoted: whether it is the one that answers.   about: what it says of itself.
+
+    broken: why it cannot be used and what to do, if it does not even say what it is.
+    """
 
     task: str
     version: int
     promoted: bool
     about: dict[str, Any]
+    broken: str | None = None
 
     @property
     def name(self) -> str:
@@ -72,17 +76,21 @@ class Library:
             return self.entry(task, version)
 
     def entries(self, task: str | None = None) -> list[Entry]:
-        """Every version of every task, or of one, in order."""
+        """Every version of every task, or of one, in order, broken ones among them."""
         promoted = self._state()["promoted"]
-        found = []
-        for name, version in self.layout.versions():
-            if task in (None, name):
-                about = read_json(RunLayout(self.layout.version(name, version)).entry)
-                found.append(Entry(name, version, promoted.get(name) == version, about))
-        return found
+        there = sorted({*self.layout.versions(), *promoted.items()})
+        return [
+            self._read(name, number, promoted.get(name) == number) for name, number in there if task in (None, name)
+        ]
 
     def entry(self, task: str, version: int | None = None) -> Entry:
-        """One version; the promoted one if None. Raises BadInput if there is none."""
+        """One version; the promoted one if None. Raises BadInput if there is none, WrongParents if it is broken."""
+        found = self._find(task, version)
+        if found.broken:
+            raise WrongParents(found.broken)
+        return found
+
+    def _find(self, task: str, version: int | None = None) -> Entry:
         mine = self.entries(task)
         if not mine:
             known = sorted({one.task for one in self.entries()})
@@ -105,10 +113,9 @@ class Library:
 
     def verify(self, entry: Entry, base: str | None = None) -> None:
         """Raises WrongParents or BadInput, naming the file, if anything of a version is not what was added."""
-        layout = RunLayout(self.run(entry))
-        if not layout.manifest.is_file():
-            raise WrongParents(f"{layout.manifest} is missing. {mend_version(layout)}")
-        check_run(layout.root, base)
+        if entry.broken:
+            raise WrongParents(entry.broken)
+        check_run(self.run(entry), base)
 
     def promote(self, entry: Entry) -> None:
         """Lets a version answer, once it is verified. The one that did so far is kept for `rollback`."""
@@ -125,7 +132,7 @@ class Library:
 
     def rollback(self, task: str) -> Entry:
         """Lets the version answer that did before the promoted one. Raises BadInput if there was none."""
-        self.entry(task)
+        self._find(task)
         with self._turn():
             state = self._state()
             earlier = state["history"].get(task, [])
@@ -138,6 +145,18 @@ class Library:
             state["promoted"][task] = back.version
             self._write(state, "rollback", back.name)
         return self.entry(task)
+
+    def _read(self, task: str, version: int, promoted: bool) -> Entry:
+        """What a version says of itself, or why it does not."""
+        layout = RunLayout(self.layout.version(task, version))
+        try:
+            if not layout.root.is_dir():
+                raise WrongParents(f"{layout.root} is missing. Restore it, or promote another version.")
+            if not check_seal(layout, layout.entry):
+                raise WrongParents(f"{layout.manifest} is missing. {mend_version(layout)}")
+            return Entry(task, version, promoted, read_json(layout.entry))
+        except ClinstackError as error:
+            return Entry(task, version, promoted, {}, broken=f"{task}@{version} is broken: {error}")
 
     def _copy(self, run: RunLayout, copy: RunLayout) -> None:
         result, lineage = read_json(run.result), read_json(run.lineage)
