@@ -456,7 +456,8 @@ def _library_add(options: config.LibraryAddOptions) -> None:
         asked = {key: getattr(options, key) for key in ("run", "by", "attributes", "base", "device")}
         groups = evaluate(config.EvaluateOptions(**asked))["subgroups"]
     added = Library(options.library).add(options.run, options.name, options.base, groups)
-    _print({"version": added.name, **added.about}, f"added {added.name}; it answers once it is promoted")
+    unsealed = "" if added.about["sealed"] else ". The run has no seal, so nobody can tell whether it was edited"
+    _print({"version": added.name, **added.about}, f"added {added.name}; it answers once it is promoted{unsealed}")
 
 
 @_command(shelf, "list", config.LibraryListOptions)
@@ -465,8 +466,9 @@ def _library_list(options: config.LibraryListOptions) -> None:
     from clinstack.terminal import show_library
 
     entries = Library(options.library).entries()
-    rows = [{"version": one.name, "promoted": one.promoted, **one.about} for one in entries]
-    _print({"versions": rows}, lambda: show_library(rows))
+    rows = [{"version": one.name, "promoted": one.promoted, **one.about} for one in entries if not one.broken]
+    broken = [one.broken for one in entries if one.broken]
+    _print({"versions": rows, "broken": broken}, lambda: show_library(rows, broken))
 
 
 @_command(shelf, "show", config.LibraryShowOptions, ("version",))
@@ -519,13 +521,12 @@ def _library_export(options: config.LibraryExportOptions) -> None:
 
     library = Library(options.library)
     entry = library.entry(*parse_entry(options.version))
-    terms = entry.about["terms"]
-    if terms and not options.accept_terms:
+    library.verify(entry, options.base)
+    if (terms := library.terms(entry)) and not options.accept_terms:
         raise BadInput(
             f"{entry.name} was trained on data under these terms: {'; '.join(terms)}. If they allow its weights to be "
             "passed on, say so with --accept-terms."
         )
-    library.verify(entry, options.base)
     about = export_run(library.run(entry), options.out, options.form, options.base)
     _print(about, f"{options.out}: {entry.name}, {options.form}; README.md says how to use it")
 

@@ -229,8 +229,8 @@ def show_limited_data(found: dict[str, Any]) -> None:
     show_study(found)
 
 
-def show_library(rows: list[dict[str, Any]]) -> None:
-    """Prints the versions of a library on stdout, a line each."""
+def show_library(rows: list[dict[str, Any]], broken: list[str]) -> None:
+    """Prints the versions of a library on stdout, a line each, and what is wrong with those that are broken."""
     table = Table(box=None, pad_edge=False)
     for name in ("version", "answers", "variant", "test"):
         table.add_column(name, no_wrap=True)
@@ -240,7 +240,10 @@ def show_library(rows: list[dict[str, Any]]) -> None:
         figure = f"{metric} {interval_text(test)}" if test else "not tested"
         answers = "yes" if row["promoted"] else ""
         table.add_row(row["version"], answers, row["variant"], figure)
-    Console(highlight=False).print(table if rows else "The library is empty.")
+    console = Console(highlight=False)
+    console.print(table if rows or broken else "The library is empty.")
+    for sentence in broken:
+        console.print(sentence, markup=False, soft_wrap=True)
 
 
 def _size(number: float) -> str:

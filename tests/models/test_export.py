@@ -12,6 +12,7 @@ from clinstack.config import AdaptOptions, TrainOptions
 from clinstack.errors import BadInput
 from clinstack.models.export import export_run
 from clinstack.models.note_classifier import load
+from clinstack.models.pooling import POOLINGS
 from clinstack.training.classification import train
 from clinstack.training.language import adapt
 
@@ -75,7 +76,7 @@ def check(run, form, folder, base) -> dict:
     return about
 
 
-@pytest.mark.parametrize("options", [{}, {"method_options": {"top_layers": 1, "rank": 2}}, {"pooling": "mean"}])
+@pytest.mark.parametrize("options", [{}, {"method_options": {"top_layers": 1, "rank": 2}}])
 @pytest.mark.parametrize("clinical", ["lora", "rslora"])
 def test_a_fused_stack_is_one_lora(clinical, options, stacked, small_base, tmp_path):
     check(stacked(clinical, **options), "fused", tmp_path / "export", small_base)
@@ -88,6 +89,21 @@ def test_a_fused_stack_is_one_lora(clinical, options, stacked, small_base, tmp_p
 def test_a_merged_stack_is_a_base_with_at_most_one_adapter_beside_it(clinical, stacked, small_base, tmp_path):
     check(stacked(clinical), "merged", tmp_path / "export", small_base)
     assert (tmp_path / "export" / "adapter").exists() == (clinical in ("prefix", "adaption-prompt"))
+
+
+@pytest.mark.parametrize("form", ["fused", "merged"])
+@pytest.mark.parametrize("pooling", POOLINGS)
+def test_every_pooling_exports_in_both_forms(pooling, form, stacked, small_base, tmp_path):
+    check(stacked("lora", pooling=pooling), form, tmp_path / "export", small_base)
+
+
+@pytest.mark.parametrize(
+    ("clinical", "mode"),
+    [("lora", "frozen"), ("lora", "trainable"), ("dora", "frozen"), ("ia3", "frozen"), ("prefix", "frozen")],
+)
+def test_full_fine_tuning_beside_a_clinical_adapter_exports_merged(clinical, mode, stacked, small_base, tmp_path):
+    run = stacked(clinical, clinical_mode=mode, task_adapter="full", learning_rate=1e-3)
+    check(run, "merged", tmp_path / "export", small_base)
 
 
 @pytest.mark.parametrize("mode", ["merged", "trainable", "continued"])

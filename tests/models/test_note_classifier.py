@@ -58,7 +58,8 @@ def test_a_missing_parent_is_refused_with_its_hash(run):
     )
 
 
-def test_a_parent_left_out_of_the_lineage_is_refused_with_both_hashes(run):
+def test_a_parent_left_out_of_a_lineage_that_is_not_sealed_is_refused_with_both_hashes(run):
+    (run / "manifest.json").unlink()
     lineage = read_json(run / "lineage.json")
     lost = lineage["adapters"].pop(0)["hash"]
     (run / "lineage.json").write_text(json.dumps(lineage))
@@ -141,7 +142,17 @@ def test_what_is_no_finished_step_2_run_is_refused(run, clinical_run, tmp_path):
         f"{clinical_run} is a step-1 run, which has no head. Give it to `clinstack train --clinical`."
     )
     (run / "result.json").unlink()
+    assert refusal(WrongParents, run) == f"{run / 'result.json'} is missing. Restore it, or train again."
+    (run / "manifest.json").unlink()
     assert refusal(BadInput, run) == f"{run} is not finished: run its command again."
+
+
+def test_classes_in_another_order_are_refused(run):
+    result = read_json(run / "result.json")
+    (run / "result.json").write_text(json.dumps(result | {"classes": result["classes"][::-1]}))
+    assert refusal(WrongParents, run) == (
+        f"{run / 'result.json'} has been changed since the run was finished. Restore it, or train again."
+    )
 
 
 def test_a_frozen_parent_is_the_same_adapter_in_the_run_of_its_child(stacked_run, clinical_run):

@@ -18,6 +18,7 @@ from clinstack.config import TrainOptions
 from clinstack.errors import BadInput, WrongParents
 from clinstack.models.note_classifier import load
 from clinstack.serving.library import Library, check_run, parse_entry
+from clinstack.serving.service import Service
 from clinstack.training.classification import train
 
 
@@ -101,6 +102,13 @@ def damage(run, what: str) -> None:
 
 
 DAMAGES = {
+    "a changed weight": "adapters/task/adapter_model.safetensors has been changed since the run was finished",
+    "a missing parent": "adapters/clinical/adapter_config.json is missing",
+    "a changed head": "head.safetensors has been changed since the run was finished",
+    "half a file": "adapters/task/adapter_model.safetensors has been changed since the run was finished",
+    "no result": "result.json is missing",
+}
+UNSEALED = {
     "a changed weight": "adapters/task has been changed",
     "a missing parent": "lacks its adapter 'clinical'",
     "a changed head": "head.safetensors has been changed",
@@ -109,15 +117,165 @@ DAMAGES = {
 }
 
 
-@pytest.mark.parametrize("what", DAMAGES)
-def test_a_run_that_is_not_whole_is_refused_and_leaves_nothing(what, library, runs, tmp_path):
-    shutil.copytree(runs / "seed-1", tmp_path / "run")
-    damage(tmp_path / "run", what)
+def refused(library, run) -> str:
+    """Why a run is not added; nothing may be left of it."""
     with pytest.raises((BadInput, WrongParents)) as caught:
-        library.add(tmp_path / "run", "mortality")
-    assert DAMAGES[what] in str(caught.value)
+        library.add(run, "mortality")
     assert library.entries() == []
     assert not (library.layout.root / "tasks").exists()
+    return str(caught.value)
+
+
+@pytest.mark.parametrize("what", DAMAGES)
+def test_a_run_that_is_not_whole_is_refused_and_leaves_nothing(what, library, runs, tmp_path):
+    run = tmp_path / "run"
+    shutil.copytree(runs / "seed-1", run)
+    damage(run, what)
+    assert refused(library, run) == f"{run / DAMAGES[what]}. Restore it, or train again."
+    (run / "manifest.json").unlink()
+    assert UNSEALED[what] in refused(library, run)
+
+
+def edit(file, **changes) -> None:
+    file.write_text(json.dumps(json.loads(file.read_text()) | changes))
+
+
+EDITS = {
+    "figures": ("result.json", {"metrics": {"test": {"auroc": {"value": 1.0, "low": 1.0, "high": 1.0}}}}),
+    "the order of classes": ("result.json", {"classes": ["dead", "alive"]}),
+    "terms": ("lineage.json", {"terms": []}),
+    "an adapter's terms": ("adapters/clinical/lineage.json", {"terms": []}),
+}
+
+
+@pytest.mark.parametrize("what", EDITS)
+def test_a_run_that_was_edited_is_refused(what, library, runs, tmp_path):
+    shutil.copytree(runs / "seed-1", tmp_path / "run")
+    file, changes = EDITS[what]
+    edit(tmp_path / "run" / file, **changes)
+    assert refused(library, tmp_path / "run") == (
+        f"{tmp_path / 'run' / file} has been changed since the run was finished. Restore it, or train again."
+    )
+
+
+@pytest.mark.parametrize("file", ["predictions.parquet", "labels.csv", "config.toml", "README.md"])
+def test_every_file_that_says_what_a_run_is_is_sealed(file, library, runs, tmp_path):
+    shutil.copytree(runs / "majority", tmp_path / "run")
+    with (tmp_path / "run" / file).open("ab") as out:
+        out.write(b"\n")
+    assert refused(library, tmp_path / "run") == (
+        f"{tmp_path / 'run' / file} has been changed since the run was finished. Restore it, or train again."
+    )
+
+
+def test_files_of_ones_own_beside_a_run_are_no_matter_and_do_not_get_into_the_library(library, runs, tmp_path):
+    shutil.copytree(runs / "seed-1", tmp_path / "run")
+    (tmp_path / "run" / "answers.csv").write_text("note_id\n")
+    entry = library.add(tmp_path / "run", "mortality")
+    assert entry.about["sealed"] is True
+    assert not (library.run(entry) / "answers.csv").exists()
+
+
+def test_a_run_without_a_seal_is_taken_in_as_such_with_the_terms_of_its_adapters(library, runs, tmp_path):
+    shutil.copytree(runs / "seed-1", tmp_path / "run")
+    (tmp_path / "run" / "manifest.json").unlink()
+    edit(tmp_path / "run" / "lineage.json", terms=[])
+    entry = library.add(tmp_path / "run", "mortality")
+    assert entry.about["sealed"] is False
+    assert entry.about["terms"] == library.terms(entry) == ["for tests only"]
+    library.verify(entry)
+
+
+def test_what_a_damaged_shared_adapter_spoils_is_mended_by_adding_the_run_again(library, runs):
+    first = library.add(runs / "seed-1", "mortality")
+    damage(library.run(first), "a changed weight")
+    second = library.add(runs / "seed-1", "mortality")
+    library.verify(second)
+    library.promote(second)
+    with pytest.raises(WrongParents) as caught:
+        library.verify(first)
+    folder = library.run(first)
+    assert str(caught.value) == (
+        f"{folder / 'adapters/task/adapter_model.safetensors'} has been changed since the version was added. Restore it, "
+        f"or add the run again and remove {folder}."
+    )
+
+
+def test_a_file_that_was_put_into_a_version_is_noticed(library, runs):
+    entry = library.add(runs / "seed-1", "mortality")
+    file = library.run(entry) / "adapters" / "other.safetensors"
+    file.write_bytes(b"")
+    with pytest.raises(WrongParents) as caught:
+        library.verify(entry)
+    assert str(caught.value) == (
+        f"{file} was not there when the version was added. Remove it, or restore {library.run(entry) / 'manifest.json'}."
+    )
+
+
+def gone(library, entry, what: str) -> str:
+    """Takes something away from a version; returns what is said of it."""
+    folder = library.run(entry)
+    if what == "all of it":
+        shutil.rmtree(folder)
+        return f"{entry.name} is broken: {folder} is missing. Restore it, or promote another version."
+    (folder / what).unlink()
+    mend = f"Restore it, or add the run again and remove {folder}."
+    return f"{entry.name} is broken: {folder / what} is missing. {mend}"
+
+
+@pytest.mark.parametrize("what", ["entry.json", "manifest.json", "all of it"])
+def test_a_promoted_version_that_is_half_there_is_named_passed_over_and_mended_as_is_said(what, library, runs):
+    entry = library.add(runs / "seed-1", "mortality")
+    library.promote(entry)
+    said = gone(library, entry, what)
+    assert [(one.name, one.promoted, one.broken) for one in library.entries()] == [("mortality@1", True, said)]
+    for refuses in (lambda: library.entry("mortality"), lambda: library.verify(library.entries()[0])):
+        with pytest.raises(WrongParents) as caught:
+            refuses()
+        assert str(caught.value) == said
+    again = library.add(runs / "seed-1", "mortality")
+    assert again.name == "mortality@2"
+    library.promote(again)
+    shutil.rmtree(library.run(entry), ignore_errors=True)
+    assert [(one.name, one.promoted, one.broken) for one in library.entries()] == [("mortality@2", True, None)]
+
+
+def test_a_broken_version_is_rolled_back_from(library, runs):
+    first, second = library.add(runs / "seed-1", "mortality"), library.add(runs / "seed-2", "mortality")
+    library.promote(first)
+    library.promote(second)
+    gone(library, second, "entry.json")
+    assert library.rollback("mortality").name == "mortality@1"
+
+
+def test_an_entry_that_was_edited_says_nothing(library, runs):
+    entry = library.add(runs / "seed-1", "mortality")
+    edit(library.run(entry) / "entry.json", terms=[])
+    with pytest.raises(WrongParents) as caught:
+        library.entry("mortality", 1)
+    folder = library.run(entry)
+    assert str(caught.value) == (
+        f"mortality@1 is broken: {folder / 'entry.json'} has been changed since the version was added. Restore it, or add the "
+        f"run again and remove {folder}."
+    )
+
+
+def test_a_service_goes_on_with_what_it_has_where_a_version_breaks(library, runs):
+    for task in ("mortality", "other"):
+        library.promote(library.add(runs / "majority", task))
+    with Service(library.layout.root, every=3600) as service:
+        gone(library, library.entry("mortality"), "entry.json")
+        library.promote(library.add(runs / "seed-2", "other"))
+        service.refresh()
+        assert {task: one.entry.name for task, one in service.versions.items()} == {
+            "mortality": "mortality@1",
+            "other": "other@2",
+        }
+        library.promote(library.add(runs / "seed-1", "mortality"))
+        said = gone(library, library.entry("mortality"), "entry.json")
+        service.refresh()
+        assert service.failures == {"mortality@2": said}
+        assert sorted(service.versions) == ["mortality", "other"]
 
 
 @pytest.mark.parametrize("what", DAMAGES)
@@ -227,6 +385,32 @@ def test_the_commands_add_list_promote_verify_and_refuse_to_export_against_terms
     assert (tmp_path / "export" / "README.md").is_file()
     code, _, error = says("rollback", "mortality", "--library", shelf)
     assert (code, "nothing to go back to" in error) == (2, True)
+
+
+def test_the_commands_name_a_broken_version_and_a_run_without_a_seal(runs, tmp_path, capsys):
+    def says(*words: str) -> tuple[int, str, str]:
+        with pytest.raises(SystemExit) as end:
+            cli.main(["library", *words, "--library", str(library.layout.root)])
+        out, err = capsys.readouterr()
+        return end.value.code, out, err.removeprefix("clinstack: ").removesuffix("\n")
+
+    library = Library(tmp_path / "library")
+    shutil.copytree(runs / "majority", tmp_path / "run")
+    (tmp_path / "run" / "manifest.json").unlink()
+    assert says("add", str(tmp_path / "run"), "--name", "mortality")[1] == (
+        "added mortality@1; it answers once it is promoted. The run has no seal, so nobody can tell whether it was edited\n"
+    )
+    says("promote", "mortality@1")
+    said = gone(library, library.entry("mortality"), "entry.json")
+    assert says("add", str(runs / "majority"), "--name", "mortality")[1] == (
+        "added mortality@2; it answers once it is promoted\n"
+    )
+    code, listed, _ = says("list")
+    assert (code, listed.splitlines()[-1]) == (0, said)
+    assert "mortality@2" in listed
+    assert json.loads(says("list", "--json")[1])["broken"] == [said]
+    for words in (["verify"], ["show", "mortality"], ["promote", "mortality@1"]):
+        assert says(*words) == (2, "", said)
 
 
 def test_a_card_says_how_groups_of_patients_fare_or_that_nobody_looked(runs, tmp_path):

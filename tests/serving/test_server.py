@@ -256,7 +256,7 @@ def test_a_promoted_version_that_was_damaged_leaves_the_one_before_it_in_place(s
             time.sleep(0.1)
         assert health["failures"] == ["mortality@2"]
         assert "mortality@2 is promoted and cannot be loaded: " in "".join(log)
-        assert "has been changed since it was added" in "".join(log)
+        assert "has been changed since the version was added" in "".join(log)
         answer = httpx.post(f"{address}/v1/predict", json={"notes": NOTES}).json()
         assert answer["predictions"][0]["lineage"]["version"] == "mortality@1"
 

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import shutil
 
 import numpy as np
 import pyarrow.compute as pc
@@ -10,7 +11,7 @@ from pyarrow import parquet
 
 from clinstack.config import EvaluateOptions, TrainOptions, make_options
 from clinstack.data.task import TaskWriter, open_task
-from clinstack.errors import BadInput
+from clinstack.errors import BadInput, WrongParents
 from clinstack.evaluation.scoring import evaluate
 from clinstack.metrics.scorecard import KINDS
 from clinstack.models.note_classifier import load
@@ -31,6 +32,16 @@ VARIANTS = {
     "clinical-merged+task": {"clinical": True, "clinical_mode": "merged"},
     "clinical-continued": {"clinical": True, "clinical_mode": "continued"},
 }
+
+
+def test_terms_of_a_clinical_adapter_that_were_edited_are_refused(clinical_run, small_base, small_task, tmp_path):
+    shutil.copytree(clinical_run, tmp_path / "clinical")
+    file = tmp_path / "clinical" / "adapters" / "clinical" / "lineage.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | {"terms": []}))
+    options = {"base": str(small_base), "task": small_task("binary"), "out": tmp_path / "run", "device": "cpu"}
+    with pytest.raises(WrongParents) as caught:
+        train(TrainOptions(clinical=tmp_path / "clinical", **options))
+    assert str(caught.value) == f"{file} has been changed since the run was finished. Restore it, or train again."
 
 
 READINGS = {

@@ -69,7 +69,7 @@ def load_adapter(folder: Path, name: str | None = None) -> Adapter:
     Raises BadInput if it is not a whole adapter of clinstack; WrongParents if its content is not what its lineage says.
     """
     layout = AdapterLayout(folder)
-    for file in (layout.config, layout.weights, layout.lineage):
+    for file in layout.files:
         if not file.is_file():
             raise BadInput(f"{folder} is not an adapter made by clinstack: {file.name} is missing.")
     lineage = read_json(layout.lineage)

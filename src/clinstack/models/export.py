@@ -143,6 +143,8 @@ def _write_merged(classifier: NoteClassifier, layout: ExportLayout, base: str | 
         for slot in slots
         if slot.adapter.method.mergeable and not slot.inert
     ]
+    # A full adapter replaces the base's weights, whatever was laid on them before; the others change what they find.
+    folded.sort(key=lambda slot: not slot.adapter.method.trains_base)
     Stack(backbone, tuple(folded))
     backbone.model.save_pretrained(layout.model)
     for pattern in _TOKENIZER:
@@ -189,9 +191,12 @@ def _card(classifier: NoteClassifier, form: Form, kind: str) -> str:
     base = json.dumps("model" if form == "merged" else backbone.name)
     states = "outputs.last_hidden_state[:, -len(ids):]" if kind == "AutoModel" else "outputs.hidden_states[-1]"
     asked = "" if kind == "AutoModel" else ", output_hidden_states=True"
-    pooled = {"last": "states[0, -1]", "mean": "states[0].mean(dim=0)", "first": "states[0, 0]"}[
-        classifier.head.form.pooling
-    ]
+    pooled = {
+        "last": "states[0, -1]",
+        "mean": "states[0].mean(dim=0)",
+        "first": "states[0, 0]",
+        "max": "states[0].amax(dim=0)",
+    }[classifier.head.form.pooling]
     kept = {
         "head": "ids[:room]",
         "tail": "ids[max(0, len(ids) - room):]",

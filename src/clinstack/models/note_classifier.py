@@ -31,6 +31,7 @@ from clinstack.models.window import Encoded, Window
 from clinstack.runs.atomic import atomic_file, read_json
 from clinstack.runs.layout import RunLayout
 from clinstack.runs.lineage import hash_arrays
+from clinstack.runs.seal import check_seal
 
 
 @dataclass(frozen=True)
@@ -194,8 +195,12 @@ def base_of_run(layout: RunLayout, lineage: dict[str, Any], base: str | None) ->
 
 
 def finished_step_2(run: Path) -> tuple[RunLayout, dict[str, Any], dict[str, Any]]:
-    """Where the files of a finished step-2 run lie, its result and its lineage. Raises BadInput if the folder holds none."""
+    """Where the files of a finished step-2 run lie, its result and its lineage.
+
+    Raises BadInput if the folder holds none, WrongParents if one of the two is not what the run's seal says.
+    """
     layout = RunLayout(run)
+    check_seal(layout, layout.result, layout.lineage)
     if not layout.result.is_file():
         what = "is not finished: run its command again" if layout.config.is_file() else "is not a run folder"
         raise BadInput(f"{run} {what}.")

@@ -114,7 +114,7 @@ class RunLayout:
 
     @property
     def manifest(self) -> Path:
-        """In a library: the hash of every other file."""
+        """The seal: the hash of every other lasting file."""
         return self.root / "manifest.json"
 
     @property
@@ -186,6 +186,24 @@ class RunLayout:
         """What this is, from what, how good, within what limits."""
         return self.root / "README.md"
 
+    def lasting(self) -> list[Path]:
+        """The files that say what a finished run is, where they are: all but what only its training reads, and the seal."""
+        files = (
+            self.config,
+            self.result,
+            self.lineage,
+            self.card,
+            self.labels,
+            self.predictions,
+            self.head,
+            self.baseline,
+            self.baseline_arrays,
+            self.entry,
+            self.scores,
+        )
+        found = [*files, *self.adapters.rglob("*"), *self.base.rglob("*")]
+        return [file for file in found if file.is_file()]
+
 
 @dataclass(frozen=True)
 class AdapterLayout:
@@ -207,6 +225,11 @@ class AdapterLayout:
     def lineage(self) -> Path:
         """Hash of the weights, of the base and of the adapters below."""
         return self.root / "lineage.json"
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """All of it."""
+        return self.config, self.weights, self.lineage
 
 
 @dataclass(frozen=True)
@@ -430,9 +453,9 @@ class LibraryLayout:
         return self.root / "tasks" / task / f"{number:04d}"
 
     def versions(self) -> list[tuple[str, int]]:
-        """Every task and number that there is, in order."""
-        found = (self.root / "tasks").glob("*/[0-9][0-9][0-9][0-9]/entry.json")
-        return sorted((one.parent.parent.name, int(one.parent.name)) for one in found)
+        """Every task and number that has a folder, in order."""
+        found = (self.root / "tasks").glob("*/[0-9][0-9][0-9][0-9]")
+        return sorted((one.parent.name, int(one.name)) for one in found)
 
     @property
     def watch(self) -> Path:

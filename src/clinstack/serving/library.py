@@ -16,27 +16,32 @@ from typing import Any
 
 from pyarrow import parquet
 
-from clinstack.errors import BadInput, WrongParents, did_you_mean
+from clinstack.errors import BadInput, ClinstackError, WrongParents, did_you_mean
 from clinstack.models.adapter_files import load_adapter
 from clinstack.models.backbone import find_base, hash_base
 from clinstack.models.baseline import load_baseline
 from clinstack.models.note_classifier import base_of_run, finished_step_2, hash_of_head
 from clinstack.runs.atomic import atomic_file, atomic_folder, read_json, wait_for_turn, write_json
 from clinstack.runs.card import add_groups
-from clinstack.runs.layout import LibraryLayout, RunLayout
+from clinstack.runs.layout import AdapterLayout, LibraryLayout, RunLayout
 from clinstack.runs.lineage import hash_files, short
+from clinstack.runs.seal import check_seal, mend_version, seal
 
 _NAME = frozenset("abcdefghijklmnopqrstuvwxyz0123456789-_.")
 
 
 @dataclass(frozen=True)
 class Entry:
-    """A version of a task. promoted: whether it is the one that answers."""
+    """A version of a task. promoted: whether it is the one that answers.   about: what it says of itself.
+
+    broken: why it cannot be used and what to do, if it does not even say what it is.
+    """
 
     task: str
     version: int
     promoted: bool
     about: dict[str, Any]
+    broken: str | None = None
 
     @property
     def name(self) -> str:
@@ -63,23 +68,29 @@ class Library:
         with self._turn():
             version = 1 + max((one.version for one in self.entries(task)), default=0)
             with atomic_folder(self.layout.version(task, version)) as partial:
-                self._copy(RunLayout(run), RunLayout(partial))
-                add_groups(RunLayout(partial).card, groups)
-                write_json(RunLayout(partial).manifest, _manifest(partial))
+                copy = RunLayout(partial)
+                self._copy(RunLayout(run), copy)
+                add_groups(copy.card, groups)
+                seal(copy)
+                check_run(partial, base)
             return self.entry(task, version)
 
     def entries(self, task: str | None = None) -> list[Entry]:
-        """Every version of every task, or of one, in order."""
+        """Every version of every task, or of one, in order, broken ones among them."""
         promoted = self._state()["promoted"]
-        found = []
-        for name, version in self.layout.versions():
-            if task in (None, name):
-                about = read_json(RunLayout(self.layout.version(name, version)).entry)
-                found.append(Entry(name, version, promoted.get(name) == version, about))
-        return found
+        there = sorted({*self.layout.versions(), *promoted.items()})
+        return [
+            self._read(name, number, promoted.get(name) == number) for name, number in there if task in (None, name)
+        ]
 
     def entry(self, task: str, version: int | None = None) -> Entry:
-        """One version; the promoted one if None. Raises BadInput if there is none."""
+        """One version; the promoted one if None. Raises BadInput if there is none, WrongParents if it is broken."""
+        found = self._find(task, version)
+        if found.broken:
+            raise WrongParents(found.broken)
+        return found
+
+    def _find(self, task: str, version: int | None = None) -> Entry:
         mine = self.entries(task)
         if not mine:
             known = sorted({one.task for one in self.entries()})
@@ -96,19 +107,15 @@ class Library:
         """The run folder of a version."""
         return self.layout.version(entry.task, entry.version)
 
+    def terms(self, entry: Entry) -> list[str]:
+        """The terms of the data that a version was trained on."""
+        return terms_of(RunLayout(self.run(entry)))
+
     def verify(self, entry: Entry, base: str | None = None) -> None:
         """Raises WrongParents or BadInput, naming the file, if anything of a version is not what was added."""
-        root = self.run(entry)
-        noted = read_json(RunLayout(root).manifest)
-        now = _manifest(root)
-        for file in sorted({*noted, *now}):
-            if file not in now:
-                raise WrongParents(f"{entry.name}: {root / file} is missing. Restore it, or add the run again.")
-            if noted.get(file) != now[file]:
-                raise WrongParents(
-                    f"{entry.name}: {root / file} has been changed since it was added. Add the run again."
-                )
-        check_run(root, base)
+        if entry.broken:
+            raise WrongParents(entry.broken)
+        check_run(self.run(entry), base)
 
     def promote(self, entry: Entry) -> None:
         """Lets a version answer, once it is verified. The one that did so far is kept for `rollback`."""
@@ -125,7 +132,7 @@ class Library:
 
     def rollback(self, task: str) -> Entry:
         """Lets the version answer that did before the promoted one. Raises BadInput if there was none."""
-        self.entry(task)
+        self._find(task)
         with self._turn():
             state = self._state()
             earlier = state["history"].get(task, [])
@@ -138,6 +145,18 @@ class Library:
             state["promoted"][task] = back.version
             self._write(state, "rollback", back.name)
         return self.entry(task)
+
+    def _read(self, task: str, version: int, promoted: bool) -> Entry:
+        """What a version says of itself, or why it does not."""
+        layout = RunLayout(self.layout.version(task, version))
+        try:
+            if not layout.root.is_dir():
+                raise WrongParents(f"{layout.root} is missing. Restore it, or promote another version.")
+            if not check_seal(layout, layout.entry):
+                raise WrongParents(f"{layout.manifest} is missing. {mend_version(layout)}")
+            return Entry(task, version, promoted, read_json(layout.entry))
+        except ClinstackError as error:
+            return Entry(task, version, promoted, {}, broken=f"{task}@{version} is broken: {error}")
 
     def _copy(self, run: RunLayout, copy: RunLayout) -> None:
         result, lineage = read_json(run.result), read_json(run.lineage)
@@ -157,10 +176,11 @@ class Library:
             shutil.copytree(run.base, copy.base)
         for adapter in lineage["adapters"]:
             shared = self.layout.adapter(adapter["hash"])
-            if not shared.is_dir():
-                with atomic_folder(shared) as partial:
-                    shutil.copytree(run.adapter(adapter["name"]), partial, dirs_exist_ok=True)
-            shutil.copytree(shared, copy.adapter(adapter["name"]), copy_function=os.link)
+            place = copy.adapter(adapter["name"])
+            place.mkdir(parents=True)
+            for file in AdapterLayout(run.adapter(adapter["name"])).files:
+                _share(file, shared / file.name)
+                os.link(shared / file.name, place / file.name)
         scores = parquet.read_table(run.predictions, columns=["split", "labels", "logits"])
         with atomic_file(copy.scores) as partial:
             parquet.write_table(scores, partial, compression="zstd")
@@ -170,7 +190,8 @@ class Library:
                 "added": datetime.now(UTC).isoformat(timespec="seconds"),
                 **{key: result[key] for key in ("task", "kind", "variant", "base", "seed", "metrics", "parameters")},
                 "classes": len(result["classes"]),
-                "terms": lineage["terms"],
+                "terms": terms_of(run),
+                "sealed": run.manifest.is_file(),
                 "lineage": {
                     "base": lineage["base"]["hash"],
                     "adapters": {one["name"]: one["hash"] for one in lineage["adapters"]},
@@ -195,12 +216,27 @@ class Library:
         write_json(self.layout.state, state)
 
 
+def terms_of(run: RunLayout) -> list[str]:
+    """The terms of the data behind a run: its own, and those of every adapter in it."""
+    lineage = read_json(run.lineage)
+    adapters = [read_json(AdapterLayout(run.adapter(one["name"])).lineage) for one in lineage["adapters"]]
+    return sorted({term for one in (lineage, *adapters) for term in one["terms"]})
+
+
+def _share(file: Path, shared: Path) -> None:
+    """Puts a file where versions share it, also in place of one that is not the same: it may have been damaged."""
+    if not shared.is_file() or hash_files([shared]) != hash_files([file]):
+        with atomic_file(shared) as partial:
+            shutil.copyfile(file, partial)
+
+
 def check_run(run: Path, base: str | None = None) -> None:
     """Raises BadInput or WrongParents if a step-2 run is not finished, whole, unchanged, and of its base.
 
     base: where the base is now; where it was without it, and not looked at if it is no longer there.
     """
     layout, _, lineage = finished_step_2(run)
+    check_seal(layout)
     parents: list[str] = []
     for recorded in lineage["adapters"]:
         folder = layout.adapter(recorded["name"])
@@ -237,13 +273,6 @@ def _check_base(run: RunLayout, lineage: dict[str, Any], base: str | None) -> No
     if (found := hash_base(path, lineage["base"].get("quantize"))) != wanted:
         mend = "Restore it." if "own_base" in lineage else "Give the base it was made on with --base."
         raise WrongParents(f"{run.root} was made on the base {short(wanted)} and {where} is {short(found)}. {mend}")
-
-
-def _manifest(root: Path) -> dict[str, str]:
-    """Content hashes of a version's files but the manifest itself, by their place."""
-    own = RunLayout(root).manifest
-    files = sorted(file for file in root.rglob("*") if file.is_file() and file != own)
-    return {file.relative_to(root).as_posix(): hash_files([file]) for file in files}
 
 
 def is_task_name(name: str) -> bool:

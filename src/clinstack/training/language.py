@@ -26,6 +26,7 @@ from clinstack.runs.card import write_card
 from clinstack.runs.folder import RunFolder
 from clinstack.runs.layout import CorpusLayout
 from clinstack.runs.lineage import hash_files, versions
+from clinstack.runs.seal import finish_folder
 from clinstack.training.batches import PackedBlocks
 from clinstack.training.loop import Score, fit
 from clinstack.training.machine import choose_autocast, choose_device, measured
@@ -226,7 +227,7 @@ class _Adaptation:
         }
         write_json(self.run.layout.lineage, lineage)
         write_card(self.run.layout.card, result, lineage)
-        write_json(self.run.layout.result, result)
+        finish_folder(self.run.layout, result)
         return result
 
     def _score(self) -> Score:

@@ -22,6 +22,7 @@ from clinstack.runs.atomic import atomic_file, write_json, write_text
 from clinstack.runs.card import write_card
 from clinstack.runs.layout import RunLayout
 from clinstack.runs.lineage import versions
+from clinstack.runs.seal import finish_folder
 
 Logits = Mapping[str, NDArray[np.float32]]
 
@@ -85,7 +86,7 @@ def write_outcome(
     write_json(layout.lineage, lineage)
     write_text(layout.labels, _label_table(task, notes, cards.get("test")))
     write_card(layout.card, result, lineage)
-    write_json(layout.result, result)
+    finish_folder(layout, result)
     return result
 
 

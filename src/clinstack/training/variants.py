@@ -13,6 +13,7 @@ from clinstack.models.adapter_files import load_adapter
 from clinstack.models.method import make_method, method_name
 from clinstack.models.stack import Adapter, Slot
 from clinstack.runs.layout import AdapterLayout, RunLayout
+from clinstack.runs.seal import check_seal
 from clinstack.training.language import CLINICAL
 
 TASK = "task"
@@ -75,4 +76,6 @@ def find_clinical(run: Path) -> Path:
     if not layout.result.is_file():
         what = "is not finished: run its command again first" if layout.config.is_file() else "is not a run folder"
         raise BadInput(f"--clinical {run} {what}.")
-    return layout.adapter(CLINICAL)
+    folder = layout.adapter(CLINICAL)
+    check_seal(layout, AdapterLayout(folder).lineage)  # no hash of the weights covers the terms that it says
+    return folder
