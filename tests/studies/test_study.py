@@ -119,7 +119,7 @@ def test_several_workers_give_the_same_runs_as_one(grid, tmp_path):
 
 
 def test_a_cell_that_fails_is_shown_with_its_reason_and_stops_nothing(grid, tmp_path, small_task):
-    more = '[variants."too long"]\nmax-tokens = 5000\n'
+    more = '[variants."too long"]\ntask-adapter = "lora"\nmax-tokens = 5000\n'
     file = grid(variants=["head-only", "too long"], more=more)
     found = study(StudyOptions(grid=file, out=tmp_path / "study", workers=1))
     reason = "--max-tokens 5000 is more than base small can read (256). Choose at most that."
@@ -151,7 +151,10 @@ def test_every_cell_that_cannot_be_trained_says_why_and_none_spoils_another(
     parquet.write_table(
         table.set_column(table.schema.get_field_index("labels"), "labels", labels), odd / "test.parquet"
     )
-    more = '[variants."too fast"]\nlearning-rate = 1e30\nclip-norm = 0.0\n[variants."too deep"]\ntop-layers = 99\n'
+    more = (
+        '[variants."too fast"]\ntask-adapter = "lora"\nlearning-rate = 1e30\nclip-norm = 0.0\n'
+        '[variants."too deep"]\ntask-adapter = "lora"\ntop-layers = 99\n'
+    )
     file = grid(variants=["head-only", "too fast", "too deep"], seeds=[1], more=more)
     text = file.read_text()
     several = text.replace(f'base = ["{small_base}"]', f'base = ["{small_base}", "nobody/nothing", "here/nowhere/"]')
@@ -186,7 +189,7 @@ def test_two_commands_share_a_study(grid, tmp_path):
 
 
 def test_a_grid_whose_cells_failed_may_be_mended(grid, tmp_path):
-    more = '[variants."too long"]\nmax-tokens = {}\n'
+    more = '[variants."too long"]\ntask-adapter = "lora"\nmax-tokens = {}\n'
     out = tmp_path / "study"
     variants = ["head-only", "too long"]
     assert (
@@ -209,8 +212,12 @@ def test_several_grids_share_a_study_and_options_of_a_method_go_to_those_that_ha
     assert ranks == {"head-only": {}, "task": {"rank": 2}, "full": {}}
     assert study(StudyOptions(grid=file, out=tmp_path / "study", workers=1))["finished"] == 3
     file.write_text(file.read_text().replace('"full"', '"task"'))
-    with pytest.raises(BadInput, match="Two cells are the same run: task, small, binary, seed 1, and task, small"):
+    with pytest.raises(BadInput) as caught:
         read_grid(file, tmp_path / "runs")
+    assert str(caught.value) == (
+        f"{file}: Two cells are the same run: task, small, binary, seed 1 ([[grid]] 1), and task, small, binary, seed 1 ([[grid]] "
+        "2). Remove one of them."
+    )
 
 
 def test_where_the_clinical_adapter_fails_so_does_what_needs_it(grid, tmp_path):
@@ -322,16 +329,24 @@ def test_a_worker_that_is_killed_fails_its_cell_alone(first, grid, tmp_path):
     ("old", "new", "expected"),
     [
         ("[all]", "[al]", "Unknown table 'al'. Did you mean 'all'?"),
-        ("epochs = 1", "epoch = 1", "Unknown option 'epoch'. Did you mean 'epochs'?"),
+        ("epochs = 1", "epoch = 1", "Unknown option 'epoch' in [all]. Did you mean 'epochs'?"),
         ('"head-only"', '"head-onli"', "Unknown variant 'head-onli'. Did you mean 'head-only'?"),
-        ("epochs = 1", "epochs = 0", "--epochs: Input should be greater than or equal to 1."),
+        ("epochs = 1", "epochs = 0", "[all] epochs: Input should be greater than or equal to 1, not 0."),
         ("seed = [1, 2]", "seed = [1, 1]", "[grid] seed names a value twice."),
         ("seed = [1, 2]", "seed = 1", "[grid] seed must be a list with at least one value."),
-        ("[grid]", "[baselines]\nname = []\n[grid]", "Unknown option of [baselines] 'name'."),
-        ("[grid]", '[baselines]\nnames = ["tfidf"]\n[grid]', "Unknown baseline 'tfidf'. Did you mean 'tf-idf'?"),
+        (
+            "[grid]",
+            "[baselines]\nname = []\n[grid]",
+            "Unknown option 'name' in [baselines]. Did you mean 'names'? Known: names.",
+        ),
+        (
+            "[grid]",
+            '[baselines]\nnames = ["tfidf"]\n[grid]',
+            "Unknown baseline 'tfidf' in [baselines]. Did you mean 'tf-idf'?",
+        ),
         ("[grid]", "[grid", "is not valid TOML"),
         ("[all]", 'published = "table5"\n[all]', "Unknown table of published figures 'table5'. Did you mean 'table4'?"),
-        ("rank = 2", "rang = 2", "Unknown option 'rang'."),
+        ("rank = 2", "rang = 2", "Unknown option 'rang' in [clinical]. Did you mean 'rank'?"),
     ],
 )
 def test_a_mistake_in_a_grid_is_found_before_anything_is_trained(old, new, expected, grid, tmp_path):
