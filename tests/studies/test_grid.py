@@ -76,7 +76,7 @@ KNOWN = (
     "Known: clinical-continued, clinical-frozen, clinical-frozen+full, clinical-frozen+task, clinical-merged, "
     "clinical-merged+task, clinical-trainable, clinical-trainable+full, clinical-trainable+task, full, head-only, task."
 )
-BY_THESE = "by what clinical, clinical-mode and task-adapter are there. Name it"
+BY_THESE = "by its clinical, clinical-mode and task-adapter. Name it"
 
 
 @pytest.mark.parametrize(

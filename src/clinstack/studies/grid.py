@@ -197,7 +197,7 @@ def _variant(name: str, own: Mapping[str, Mapping[str, Any]], axes: Mapping[str,
 
 
 def _require_stack(name: str, options: Mapping[str, Any]) -> None:
-    """Raises BadInput for a variant of one's own that leaves open what its stack is: it might be a known one's name, misspelled."""
+    """Raises BadInput for a variant of one's own that leaves its stack open: it might be a known one, misspelled."""
     if name not in VARIANTS and not options.keys() & {"clinical_mode", "task_adapter"}:
         raise BadInput(
             f"[variants.{name}] is a new variant and does not say what its stack is. Give it task-adapter, clinical-mode or "
@@ -231,8 +231,8 @@ def _require_its_name(cell: Cell) -> None:
     made = variant_name(options.clinical, options.clinical_mode, options.task_adapter)
     if cell.variant in VARIANTS and made != cell.variant:
         raise BadInput(
-            f"Variant {cell.variant!r} on base {Path(options.base).name} would be {made!r}, by what clinical, clinical-mode and "
-            f"task-adapter are there. Name it {made!r} in [grid], or change those options."
+            f"Variant {cell.variant!r} on base {Path(options.base).name} would be {made!r}, by its clinical, clinical-mode and "
+            f"task-adapter. Name it {made!r} in [grid], or change those options."
         )
 
 

@@ -1,6 +1,6 @@
-"""What the tables of a grid's TOML file may hold. Every key and value is checked where it stands, so that a mistake names its table."""
+"""What the tables of a grid's file may hold: keys and values are checked where they stand, so a mistake names its table."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, get_args
@@ -154,9 +154,9 @@ def _mistake(value: Any, field: FieldInfo) -> str | None:
     of = field.annotation
     if of is Path or Path in get_args(of):
         return None if isinstance(value, str) else "Input should be a valid string"
-    check: Callable[..., Any] = TypeAdapter(Annotated[of, *field.metadata] if field.metadata else of).validate_python
+    allowed: Any = Annotated[of, *field.metadata] if field.metadata else of
     try:
-        check(value, strict=True)
+        TypeAdapter(allowed).validate_python(value, strict=True)
     except ValidationError as error:
         return str(error.errors()[0]["msg"])
     return None

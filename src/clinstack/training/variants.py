@@ -49,8 +49,8 @@ def variant_name(clinical: Path | None, clinical_mode: str, task_adapter: str) -
         if options == made:
             return name
     raise BadInput(
-        f"--clinical-mode {clinical_mode} and --task-adapter {task_adapter} both replace the base's weights. Leave the clinical "
-        "adapter frozen, or choose another task adapter."
+        f"--clinical-mode {clinical_mode} and --task-adapter {task_adapter} both replace the base's weights. Leave the "
+        "clinical adapter frozen, or choose another task adapter."
     )
 
 
