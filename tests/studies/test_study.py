@@ -17,8 +17,10 @@ from pyarrow import parquet
 
 from clinstack import cli
 from clinstack.config import StudyOptions
+from clinstack.data.task import Task
 from clinstack.errors import BadInput, CannotWrite
 from clinstack.runs.layout import RunLayout, StudyLayout
+from clinstack.runs.lineage import hash_files, short
 from clinstack.studies.grid import read_grid
 from clinstack.studies.study import study
 
@@ -128,7 +130,66 @@ def test_a_cell_that_fails_is_shown_with_its_reason_and_stops_nothing(grid, tmp_
     assert [row["reason"] for row in rows(tmp_path / "study") if row["status"] == "unfinished"] == [
         f"failed: {reason}"
     ] * 2
-    assert reason in (tmp_path / "study" / "report.html").read_text()
+    failed = [[row[key] for key in ("variant", "base_name", "task", "seed")] for row in rows(tmp_path / "study")[-2:]]
+    assert sorted(failed) == [["too long", "small", "binary", seed] for seed in (1, 2)]
+    page, markdown = ((tmp_path / "study" / name).read_text() for name in ("report.html", "table.md"))
+    results = page.partition('id="results"')[2].partition("</section>")[0].replace("\n", "")
+    for seed in (1, 2):
+        cells = ("too long", "small", "binary", str(seed))
+        assert f"| {' | '.join(cells)} | {reason} |" in markdown
+        row = "".join(f'<th scope="row">{cell}</th>' for cell in cells) + f"<td>{reason}</td>"
+        assert row in results
+
+
+@pytest.fixture
+def grown_over_other_notes(grid, small_corpus, small_task, tmp_path):
+    """Trains a study, exchanges its task or its corpus for another in the same place, and lets the grid grow."""
+
+    def grow(what: str):
+        places = {"task": tmp_path / "task", "corpus": tmp_path / "corpus"}
+        shutil.copytree(small_task("binary"), places["task"])
+        shutil.copytree(small_corpus, places["corpus"])
+        file, out = grid(seeds=[1], task=places["task"]), tmp_path / "study"
+        file.write_text(file.read_text().replace(str(small_corpus), str(places["corpus"])))
+        study(StudyOptions(grid=file, out=out, workers=1))
+        kept = tmp_path / "kept"
+        places[what].rename(kept)
+        shutil.copytree(kept, places[what])
+        notes = parquet.read_table(kept / "train.parquet")
+        parquet.write_table(notes.slice(1), places[what] / "train.parquet")
+        file.write_text(file.read_text().replace("seed = [1]", "seed = [1, 2]"))
+        return StudyOptions(grid=file, out=out, workers=1), kept, places[what]
+
+    return grow
+
+
+@pytest.mark.parametrize(("what", "cell"), [("task", "head-only, small, task, seed 1"), ("corpus", "step 1, small")])
+def test_a_study_does_not_grow_over_other_notes_than_it_was_trained_on(what, cell, grown_over_other_notes):
+    options, kept, place = grown_over_other_notes(what)
+    then, now = (
+        short(hash_files(folder / f"{split}.parquet" for split in ("train", "valid", "test")))
+        for folder in (kept, place)
+    )
+    with pytest.raises(CannotWrite) as caught:
+        study(options)
+    assert str(caught.value) == (
+        f"{place} is another {what} than finished cells of {options.out} were trained on, such as {cell}: {then} then, {now} now. "
+        f"Choose another --out, or put the {what} back."
+    )
+    assert caught.value.exit_code == 2
+    shutil.rmtree(place)
+    kept.rename(place)
+    assert study(options)["finished"] == 5
+
+
+def test_a_task_is_read_once_to_see_that_it_is_the_same(grid, tmp_path, monkeypatch):
+    file, out = grid(variants=["head-only"]), tmp_path / "study"
+    study(StudyOptions(grid=file, out=out, workers=1))
+    opened = []
+    hashed = Task.content_hash
+    monkeypatch.setattr(Task, "content_hash", lambda task: opened.append(task.folder) or hashed(task))
+    assert study(StudyOptions(grid=file, out=out, workers=1))["finished"] == 2
+    assert len(opened) == 1
 
 
 def test_a_known_variant_may_be_given_further_options(grid, tmp_path):
