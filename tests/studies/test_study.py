@@ -201,6 +201,13 @@ def test_a_known_variant_may_be_given_further_options(grid, tmp_path):
     assert chosen["task"].epochs == 1
 
 
+def test_a_run_is_the_variant_that_its_cell_is_called(grid, tmp_path):
+    names = ["clinical-continued", "clinical-merged", "clinical-trainable+full"]
+    file = grid(variants=names, seeds=[1], more="[variants.clinical-merged]\nhead-rate = 2.0\n")
+    assert study(StudyOptions(grid=file, out=tmp_path / "study", workers=1))["failed"] == {}
+    assert sorted(row["variant"] for row in rows(tmp_path / "study") if row["step"] == 2) == names
+
+
 def test_every_cell_that_cannot_be_trained_says_why_and_none_spoils_another(
     grid, small_task, small_base, tmp_path, monkeypatch
 ):

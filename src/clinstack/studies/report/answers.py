@@ -45,6 +45,8 @@ REFERENCES = {"task": "Against the task adapter alone", "head-only": "Against th
 
 Pair = tuple[str | None, frozenset[Setup]]
 """Two setups on one task, or in the mean over tasks."""
+Asked = tuple[str, TaskFindings, Cell, Cell]
+"""A question, and of which cells of a task."""
 
 
 @dataclass(frozen=True)
@@ -123,9 +125,6 @@ def judge(tasks: Sequence[TaskFindings], average: Average | None = None) -> Verd
         }
     adjusted = holm(found)
     return Verdicts(tuple(_answer(*one, adjusted) for one in asked), adjusted)
-
-
-Asked = tuple[str, TaskFindings, Cell, Cell]
 
 
 def _fixed(tasks: Sequence[TaskFindings]) -> Iterator[Asked]:
