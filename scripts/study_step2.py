@@ -71,12 +71,15 @@ variant = ["128", "512", "2,048"]
 seed = [1, 2, 3, 4, 5]
 
 [variants.128]
+task-adapter = "lora"
 max-tokens = 128
 
 [variants.512]
+task-adapter = "lora"
 max-tokens = 512
 
 [variants."2,048"]
+task-adapter = "lora"
 max-tokens = 512
 chunks = 4
 """

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.stats import norm
 
 from clinstack.metrics.many import holm, p_of_draws
 
@@ -41,6 +42,13 @@ def test_the_p_value_of_draws_is_small_where_they_lie_on_one_side_and_one_where_
     assert p_of_draws(np.array([-1.0, 1.0])) == 1.0
     assert p_of_draws(np.zeros(100)) == 1.0
     assert math.isnan(p_of_draws(np.array([math.nan])))
+
+
+def test_where_all_draws_lie_on_one_side_their_distance_from_0_says_how_sure_it_is():
+    draws = np.random.default_rng(2).normal(size=999)
+    near, far = (p_of_draws((draws - draws.mean()) / draws.std() + distance) for distance in (4, 6))
+    assert near == pytest.approx(2 * norm.sf(4))
+    assert far == pytest.approx(2 * norm.sf(6))
 
 
 def test_p_values_of_a_bootstrapped_mean_are_uniform_where_there_is_no_difference():

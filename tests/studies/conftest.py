@@ -48,15 +48,17 @@ class StudyFolder:
         once=False,
         base="tiny-base",
         trainable=24_576,
+        clinical="c11c",
+        data="da7a",
         **settings,
     ):
         """A finished step-2 run. strength: distance of the two classes' logits; by default that of the variant.
 
-        once: whether each patient has one note.
+        once: whether each patient has one note.   clinical, data: four digits of the hash of its clinical adapter and notes.
         """
         labels, patients, shared = self._notes_of(task, kind, notes)
         patients = [f"patient-{number}" for number in range(notes)] if once else patients
-        strength = STRENGTHS[variant] if strength is None else strength
+        strength = STRENGTHS.get(variant, 1.0) if strength is None else strength
         own = np.random.default_rng([seed, len(variant), int(strength * 100)]).normal(size=labels.shape)
         logits = (strength * labels + shared + 0.35 * own).astype(np.float32)
         card = scorecard(kind, logits, labels, patients, resamples=100)
@@ -94,7 +96,8 @@ class StudyFolder:
                 "evaluate": {"seconds": 4.4, "peak_bytes": 700 * 2**20},
             },
         }
-        lineage = self._lineage([(adapter, state == "frozen") for adapter, state in stack.items()], seed)
+        lineage = self._lineage([(adapter, state == "frozen") for adapter, state in stack.items()], seed, data=data)
+        lineage["clinical"] = f"sha256:{clinical * 16}" if variant.startswith("clinical") else None
         self._write(folder, result, lineage, {"seed": seed, "task": f"tasks/{task}", "learning_rate": 3e-4, **settings})
         self._events(folder, "auroc", 0.5, 0.2 * strength)
         if predictions:
@@ -109,8 +112,8 @@ class StudyFolder:
             parquet.write_table(pa.table(table), folder / "predictions.parquet")
         return folder
 
-    def adapt(self, name, *, method="lora", seed=1):
-        """A finished step-1 run."""
+    def adapt(self, name, *, method="lora", seed=1, clinical="c11c", **settings):
+        """A finished step-1 run. clinical: four digits of its adapter's hash."""
         folder = self.root / name
         folder.mkdir(parents=True)
         splits = ("train", "valid", "test")
@@ -127,9 +130,9 @@ class StudyFolder:
             "best_epoch": 1,
             "cost": {"train": {"seconds": 190.0, "peak_bytes": 2**30, "tokens": 1_200_000, "flops": 2.3e13}},
         }
-        self._write(
-            folder, result, self._lineage([("clinical", False)], seed, method), {"seed": seed, "method": method}
-        )
+        lineage = self._lineage([("clinical", False)], seed, method)
+        lineage["adapters"][0]["hash"] = f"sha256:{clinical * 16}"
+        self._write(folder, result, lineage, {"seed": seed, "method": method, **settings})
         self._events(folder, "bits_per_byte", 2.1, -0.7)
         return folder
 
@@ -159,14 +162,14 @@ class StudyFolder:
         patients = [f"patient-{number}" for number in random.integers(0, notes * 3 // 4, notes)]
         return labels, patients, random.normal(size=labels.shape)
 
-    def _lineage(self, adapters, seed, method="lora"):
+    def _lineage(self, adapters, seed, method="lora", data="da7a"):
         return {
             "base": {"name": "tiny-base", "hash": HASHES["base"]},
             "adapters": [
                 {"name": name, "method": method, "hash": HASHES[name], "parents": [HASHES["base"]], "frozen": frozen}
                 for name, frozen in adapters
             ],
-            "data": {"name": "mor", "hash": "sha256:" + "da7a" * 16},
+            "data": {"name": "mor", "hash": f"sha256:{data * 16}"},
             "versions": VERSIONS,
             "seed": seed,
             "terms": ["synthetic: free to share"],

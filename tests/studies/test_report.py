@@ -10,9 +10,12 @@ from pyarrow import parquet
 
 from clinstack.errors import BadInput
 from clinstack.metrics.intervals import delong_difference
+from clinstack.metrics.many import holm
 from clinstack.studies.report import write_report
-from clinstack.studies.report.findings import answers, compare_runs, setup_labels
+from clinstack.studies.report.answers import judge
+from clinstack.studies.report.findings import compare_runs
 from clinstack.studies.report.gather import gather
+from clinstack.studies.report.setups import setup_labels
 
 TWO_TASKS = (("mor", "binary"), ("diag", "multilabel"))
 
@@ -164,7 +167,7 @@ def test_delong_stands_beside_the_bootstrap_where_each_patient_has_one_note(stud
     for variant in ("head-only", "task"):
         study.train(f"once/{variant}", variant=variant, once=True)
         study.train(f"several/{variant}", task="los", variant=variant)
-    found = {one.task: one for one in answers(compare_runs(gather(study.root).classification))}
+    found = {one.task: one for one in judge(compare_runs(gather(study.root).classification)).answers}
     task, head = (
         parquet.read_table(study.root / "once" / name / "predictions.parquet") for name in ("task", "head-only")
     )
@@ -185,7 +188,7 @@ def test_a_difference_turned_round_is_its_negative(study):
     forward, back = task.difference(first, second), task.difference(second, first)
     assert (back.value, back.low, back.high) == (-forward.value, -forward.high, -forward.low)
     assert back.value > 0
-    assert len(answers([task])) == 6
+    assert len(judge([task]).answers) == 7  # six that are asked, and clinical-frozen against the task adapter
 
 
 def test_a_trainable_clinical_adapter_is_compared_with_a_fresh_one_of_its_size(study):
@@ -196,12 +199,13 @@ def test_a_trainable_clinical_adapter_is_compared_with_a_fresh_one_of_its_size(s
     study.train("trainable", variant="clinical-trainable", trainable=4_000)
     (task,) = compare_runs(gather(study.root).classification)
     names = setup_labels([cell.setup for cell in task.cells])
-    asked = {(names[one.first], names[one.second]) for one in answers([task])}
+    asked = {(names[one.first], names[one.second]) for one in judge([task]).answers}
     assert asked == {
         ("task (rank 4)", "head-only"),
         ("task (rank 16)", "head-only"),
         ("clinical-frozen+task (rank 4)", "task (rank 4)"),
         ("clinical-trainable", "task (rank 16)"),
+        ("task (rank 16)", "task (rank 4)"),
     }
 
 
@@ -384,3 +388,104 @@ def test_a_folder_without_a_finished_run_is_refused(study):
 def test_a_folder_that_is_not_there_is_refused(tmp_path):
     with pytest.raises(BadInput, match="is not a folder"):
         write_report(tmp_path / "nowhere")
+
+
+def verdicts(study):
+    found = gather(study.root)
+    tasks = compare_runs(found.classification, found.language)
+    names = setup_labels([cell.setup for task in tasks for cell in task.cells])
+    return tasks, names, judge(tasks)
+
+
+def test_runs_on_different_clinical_adapters_are_different_setups(study):
+    for clinical, strength in (("aaaa", 0.8), ("bbbb", 1.4)):
+        study.train(f"task-on-{clinical}", variant="clinical-frozen+task", clinical=clinical, strength=strength)
+        study.train(f"alone-{clinical}", variant="clinical-frozen", clinical=clinical, strength=strength)
+    study.train("task", variant="task")
+    page = Page(write_report(study.root))
+    assert [row[0] for row in page.rows("results")[1:]] == [
+        "task",
+        "clinical-frozen (clinical adapter aaaaaaaaaaaa)",
+        "clinical-frozen (clinical adapter bbbbbbbbbbbb)",
+        "clinical-frozen+task (clinical adapter aaaaaaaaaaaa)",
+        "clinical-frozen+task (clinical adapter bbbbbbbbbbbb)",
+    ]
+    assert "seeds:" not in page.text("results")
+
+
+def test_clinical_adapters_that_differ_in_the_seed_of_step_1_alone_are_averaged(study):
+    for seed, clinical in ((1, "aaaa"), (2, "bbbb")):
+        study.adapt(f"adapt/{seed}", seed=seed, clinical=clinical)
+    study.adapt("adapt/larger", seed=3, clinical="cccc", rank=64)
+    for seed, clinical in enumerate(("aaaa", "bbbb", "cccc"), 1):
+        study.train(f"run/{seed}", variant="clinical-frozen", clinical=clinical, seed=seed)
+    rows = Page(write_report(study.root)).rows("results")
+    assert [row[0] for row in rows[1:]] == [
+        "clinical-frozen (clinical adapter aaaaaaaaaaaa and 1 of other seeds)",
+        "clinical-frozen (clinical adapter cccccccccccc)",
+    ]
+    assert "2 seeds:" in rows[1][1]
+    assert "seeds:" not in rows[2][1]
+
+
+def test_runs_of_one_task_on_other_notes_are_of_another_task(study):
+    study.train("old", seed=1)
+    study.train("new", seed=2, data="beef")
+    page = Page(write_report(study.root))
+    header, *rows = page.rows("results")
+    assert header[:3] == ["Variant", "mor (notes beefbeefbeef), AUROC", "mor (notes da7ada7ada7a), AUROC"]
+    assert "seeds:" not in " ".join(rows[0])
+    assert "Runs of one task's name were trained on different notes" in page.text("limits")
+
+
+def test_every_setup_is_compared_with_the_plain_one_of_its_base_in_one_family(study):
+    variants = ("head-only", "task", "full", "clinical-continued", "clinical-merged+task")
+    for number, variant in enumerate(variants):
+        study.train(variant, variant=variant, strength=0.9 + number / 10)
+    study.train("encoder/head-only", variant="head-only", base="bert")
+    study.train("encoder/full", variant="full", base="bert", strength=2.5)
+    (task,), names, found = verdicts(study)
+    asked = {(one.question, names[one.first], names[one.second]): one for one in found.answers}
+    alone, head = "Against the task adapter alone", "Against the head alone"
+    assert set(asked) == {
+        ("Does a task adapter help without step 1?", "task (tiny-base)", "head-only (tiny-base)"),
+        (alone, "full (tiny-base)", "task (tiny-base)"),
+        (alone, "clinical-continued (tiny-base)", "task (tiny-base)"),
+        (alone, "clinical-merged+task (tiny-base)", "task (tiny-base)"),
+        (head, "full (bert)", "head-only (bert)"),
+    }
+    # The family: these, and the highest (the encoder in full) against the five others that it is not asked of already.
+    raw = {pair: task.p_value(*pair[1]) for pair in found.adjusted}
+    assert len(raw) == 4 + 6
+    assert found.adjusted == holm(raw)
+    for one in asked.values():
+        assert one.p_value == found.adjusted["mor", frozenset((one.first, one.second))]
+    assert asked[head, "full (bert)", "head-only (bert)"].verdict == "better"
+
+
+def test_what_is_better_alone_is_not_where_many_are_compared(study):
+    study.train("task", variant="task", strength=1.0)
+    study.train("full", variant="full", strength=1.2)
+    _, _, alone = verdicts(study)
+    assert [one.verdict for one in alone.answers] == ["better"]
+    assert "<strong>" in write_report(study.root).read_text()
+    for rank in range(12):
+        study.train(f"other-{rank}", variant="clinical-merged", rank=rank, strength=1.0 + rank / 100)
+    _, _, many = verdicts(study)
+    (one,) = (one for one in many.answers if one.first.variant == "full")
+    assert one.difference.excludes(0)
+    assert one.p_value > 0.05
+    assert one.verdict == "not distinguishable"
+    page = Page(write_report(study.root))
+    assert "<strong>" not in page.source
+    assert "better than each" not in page.text("summary")
+
+
+def test_the_table_for_a_document_says_what_its_marks_mean(full, study):
+    markdown = (study.root / "table.md").read_text()
+    legend = (
+        "Bold: better than every other variant in that column, also when the number of comparisons is allowed for. ≈: the "
+        "highest, and those that are not distinguishable from it; there nobody has won."
+    )
+    assert f"\nIn brackets: the 95 % interval. {legend}\n" in markdown
+    assert legend in full.text("results")

@@ -17,8 +17,10 @@ from pyarrow import parquet
 
 from clinstack import cli
 from clinstack.config import StudyOptions
+from clinstack.data.task import Task
 from clinstack.errors import BadInput, CannotWrite
 from clinstack.runs.layout import RunLayout, StudyLayout
+from clinstack.runs.lineage import hash_files, short
 from clinstack.studies.grid import read_grid
 from clinstack.studies.study import study
 
@@ -119,7 +121,7 @@ def test_several_workers_give_the_same_runs_as_one(grid, tmp_path):
 
 
 def test_a_cell_that_fails_is_shown_with_its_reason_and_stops_nothing(grid, tmp_path, small_task):
-    more = '[variants."too long"]\nmax-tokens = 5000\n'
+    more = '[variants."too long"]\ntask-adapter = "lora"\nmax-tokens = 5000\n'
     file = grid(variants=["head-only", "too long"], more=more)
     found = study(StudyOptions(grid=file, out=tmp_path / "study", workers=1))
     reason = "--max-tokens 5000 is more than base small can read (256). Choose at most that."
@@ -128,7 +130,66 @@ def test_a_cell_that_fails_is_shown_with_its_reason_and_stops_nothing(grid, tmp_
     assert [row["reason"] for row in rows(tmp_path / "study") if row["status"] == "unfinished"] == [
         f"failed: {reason}"
     ] * 2
-    assert reason in (tmp_path / "study" / "report.html").read_text()
+    failed = [[row[key] for key in ("variant", "base_name", "task", "seed")] for row in rows(tmp_path / "study")[-2:]]
+    assert sorted(failed) == [["too long", "small", "binary", seed] for seed in (1, 2)]
+    page, markdown = ((tmp_path / "study" / name).read_text() for name in ("report.html", "table.md"))
+    results = page.partition('id="results"')[2].partition("</section>")[0].replace("\n", "")
+    for seed in (1, 2):
+        cells = ("too long", "small", "binary", str(seed))
+        assert f"| {' | '.join(cells)} | {reason} |" in markdown
+        row = "".join(f'<th scope="row">{cell}</th>' for cell in cells) + f"<td>{reason}</td>"
+        assert row in results
+
+
+@pytest.fixture
+def grown_over_other_notes(grid, small_corpus, small_task, tmp_path):
+    """Trains a study, exchanges its task or its corpus for another in the same place, and lets the grid grow."""
+
+    def grow(what: str):
+        places = {"task": tmp_path / "task", "corpus": tmp_path / "corpus"}
+        shutil.copytree(small_task("binary"), places["task"])
+        shutil.copytree(small_corpus, places["corpus"])
+        file, out = grid(seeds=[1], task=places["task"]), tmp_path / "study"
+        file.write_text(file.read_text().replace(str(small_corpus), str(places["corpus"])))
+        study(StudyOptions(grid=file, out=out, workers=1))
+        kept = tmp_path / "kept"
+        places[what].rename(kept)
+        shutil.copytree(kept, places[what])
+        notes = parquet.read_table(kept / "train.parquet")
+        parquet.write_table(notes.slice(1), places[what] / "train.parquet")
+        file.write_text(file.read_text().replace("seed = [1]", "seed = [1, 2]"))
+        return StudyOptions(grid=file, out=out, workers=1), kept, places[what]
+
+    return grow
+
+
+@pytest.mark.parametrize(("what", "cell"), [("task", "head-only, small, task, seed 1"), ("corpus", "step 1, small")])
+def test_a_study_does_not_grow_over_other_notes_than_it_was_trained_on(what, cell, grown_over_other_notes):
+    options, kept, place = grown_over_other_notes(what)
+    then, now = (
+        short(hash_files(folder / f"{split}.parquet" for split in ("train", "valid", "test")))
+        for folder in (kept, place)
+    )
+    with pytest.raises(CannotWrite) as caught:
+        study(options)
+    assert str(caught.value) == (
+        f"{place} is another {what} than finished cells of {options.out} were trained on, such as {cell}: {then} then, {now} now. "
+        f"Choose another --out, or put the {what} back."
+    )
+    assert caught.value.exit_code == 2
+    shutil.rmtree(place)
+    kept.rename(place)
+    assert study(options)["finished"] == 5
+
+
+def test_a_task_is_read_once_to_see_that_it_is_the_same(grid, tmp_path, monkeypatch):
+    file, out = grid(variants=["head-only"]), tmp_path / "study"
+    study(StudyOptions(grid=file, out=out, workers=1))
+    opened = []
+    hashed = Task.content_hash
+    monkeypatch.setattr(Task, "content_hash", lambda task: opened.append(task.folder) or hashed(task))
+    assert study(StudyOptions(grid=file, out=out, workers=1))["finished"] == 2
+    assert len(opened) == 1
 
 
 def test_a_known_variant_may_be_given_further_options(grid, tmp_path):
@@ -138,6 +199,13 @@ def test_a_known_variant_may_be_given_further_options(grid, tmp_path):
     frozen = chosen["clinical-frozen"]
     assert (frozen.epochs, frozen.task_adapter, frozen.clinical_mode) == (9, "none", "frozen")
     assert chosen["task"].epochs == 1
+
+
+def test_a_run_is_the_variant_that_its_cell_is_called(grid, tmp_path):
+    names = ["clinical-continued", "clinical-merged", "clinical-trainable+full"]
+    file = grid(variants=names, seeds=[1], more="[variants.clinical-merged]\nhead-rate = 2.0\n")
+    assert study(StudyOptions(grid=file, out=tmp_path / "study", workers=1))["failed"] == {}
+    assert sorted(row["variant"] for row in rows(tmp_path / "study") if row["step"] == 2) == names
 
 
 def test_every_cell_that_cannot_be_trained_says_why_and_none_spoils_another(
@@ -151,7 +219,10 @@ def test_every_cell_that_cannot_be_trained_says_why_and_none_spoils_another(
     parquet.write_table(
         table.set_column(table.schema.get_field_index("labels"), "labels", labels), odd / "test.parquet"
     )
-    more = '[variants."too fast"]\nlearning-rate = 1e30\nclip-norm = 0.0\n[variants."too deep"]\ntop-layers = 99\n'
+    more = (
+        '[variants."too fast"]\ntask-adapter = "lora"\nlearning-rate = 1e30\nclip-norm = 0.0\n'
+        '[variants."too deep"]\ntask-adapter = "lora"\ntop-layers = 99\n'
+    )
     file = grid(variants=["head-only", "too fast", "too deep"], seeds=[1], more=more)
     text = file.read_text()
     several = text.replace(f'base = ["{small_base}"]', f'base = ["{small_base}", "nobody/nothing", "here/nowhere/"]')
@@ -186,7 +257,7 @@ def test_two_commands_share_a_study(grid, tmp_path):
 
 
 def test_a_grid_whose_cells_failed_may_be_mended(grid, tmp_path):
-    more = '[variants."too long"]\nmax-tokens = {}\n'
+    more = '[variants."too long"]\ntask-adapter = "lora"\nmax-tokens = {}\n'
     out = tmp_path / "study"
     variants = ["head-only", "too long"]
     assert (
@@ -209,8 +280,12 @@ def test_several_grids_share_a_study_and_options_of_a_method_go_to_those_that_ha
     assert ranks == {"head-only": {}, "task": {"rank": 2}, "full": {}}
     assert study(StudyOptions(grid=file, out=tmp_path / "study", workers=1))["finished"] == 3
     file.write_text(file.read_text().replace('"full"', '"task"'))
-    with pytest.raises(BadInput, match="Two cells are the same run: task, small, binary, seed 1, and task, small"):
+    with pytest.raises(BadInput) as caught:
         read_grid(file, tmp_path / "runs")
+    assert str(caught.value) == (
+        f"{file}: Two cells are the same run: task, small, binary, seed 1 ([[grid]] 1), and task, small, binary, seed 1 ([[grid]] "
+        "2). Remove one of them."
+    )
 
 
 def test_where_the_clinical_adapter_fails_so_does_what_needs_it(grid, tmp_path):
@@ -322,16 +397,24 @@ def test_a_worker_that_is_killed_fails_its_cell_alone(first, grid, tmp_path):
     ("old", "new", "expected"),
     [
         ("[all]", "[al]", "Unknown table 'al'. Did you mean 'all'?"),
-        ("epochs = 1", "epoch = 1", "Unknown option 'epoch'. Did you mean 'epochs'?"),
+        ("epochs = 1", "epoch = 1", "Unknown option 'epoch' in [all]. Did you mean 'epochs'?"),
         ('"head-only"', '"head-onli"', "Unknown variant 'head-onli'. Did you mean 'head-only'?"),
-        ("epochs = 1", "epochs = 0", "--epochs: Input should be greater than or equal to 1."),
+        ("epochs = 1", "epochs = 0", "[all] epochs: Input should be greater than or equal to 1, not 0."),
         ("seed = [1, 2]", "seed = [1, 1]", "[grid] seed names a value twice."),
         ("seed = [1, 2]", "seed = 1", "[grid] seed must be a list with at least one value."),
-        ("[grid]", "[baselines]\nname = []\n[grid]", "Unknown option of [baselines] 'name'."),
-        ("[grid]", '[baselines]\nnames = ["tfidf"]\n[grid]', "Unknown baseline 'tfidf'. Did you mean 'tf-idf'?"),
+        (
+            "[grid]",
+            "[baselines]\nname = []\n[grid]",
+            "Unknown option 'name' in [baselines]. Did you mean 'names'? Known: names.",
+        ),
+        (
+            "[grid]",
+            '[baselines]\nnames = ["tfidf"]\n[grid]',
+            "Unknown baseline 'tfidf' in [baselines]. Did you mean 'tf-idf'?",
+        ),
         ("[grid]", "[grid", "is not valid TOML"),
         ("[all]", 'published = "table5"\n[all]', "Unknown table of published figures 'table5'. Did you mean 'table4'?"),
-        ("rank = 2", "rang = 2", "Unknown option 'rang'."),
+        ("rank = 2", "rang = 2", "Unknown option 'rang' in [clinical]. Did you mean 'rank'?"),
     ],
 )
 def test_a_mistake_in_a_grid_is_found_before_anything_is_trained(old, new, expected, grid, tmp_path):

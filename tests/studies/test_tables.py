@@ -132,6 +132,24 @@ def test_settings_of_another_kind_are_refused(options, settings):
         grid_of(options())
 
 
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ('all = "x"', "[all] must be a table, not 'x'. Write [all], and its keys below."),
+        ("variants = [3]", "[variants] must be a table, not [3]. Write [variants], and its keys below."),
+        (
+            "[all]\nmax-tokens = 8\nmax_tokens = 9",
+            "[all] has max-tokens twice, once with an underscore. Remove one of them.",
+        ),
+    ],
+)
+def test_settings_of_another_shape_are_refused_by_their_table(text, expected, options, settings):
+    settings.write_text(text)
+    with pytest.raises(BadInput) as caught:
+        grid_of(options())
+    assert str(caught.value) == f"{settings}: {expected}"
+
+
 def test_table_4_trains_encoders_with_lora_and_in_full(options, encoder, settings, small_task, tmp_path, capsys):
     out = tmp_path / "table4"
     command = ["study", "table4", "--encoders", str(encoder), "--tasks", str(small_task("multiclass").parent)]

@@ -28,6 +28,7 @@ VARIANTS = {
     "clinical-trainable+task": {"clinical": True, "clinical_mode": "trainable"},
     "full": {"task_adapter": "full"},
     "clinical-frozen+full": {"clinical": True, "task_adapter": "full"},
+    "clinical-trainable+full": {"clinical": True, "clinical_mode": "trainable", "task_adapter": "full"},
     "clinical-merged": {"clinical": True, "clinical_mode": "merged", "task_adapter": "none"},
     "clinical-merged+task": {"clinical": True, "clinical_mode": "merged"},
     "clinical-continued": {"clinical": True, "clinical_mode": "continued"},

@@ -17,6 +17,7 @@ from clinstack.data.notes import SPLITS, SplitFiles, read_split
 from clinstack.errors import BadInput
 from clinstack.runs.atomic import atomic_folder, read_json, write_json
 from clinstack.runs.layout import CorpusLayout, TaskLayout
+from clinstack.runs.lineage import hash_files
 
 
 @dataclass(frozen=True)
@@ -35,6 +36,10 @@ class Corpus:
     def path(self, split: str) -> Path:
         """The parquet file of a split, for `notes.read_batches`."""
         return CorpusLayout(self.folder).split(split)
+
+    def content_hash(self) -> str:
+        """What the notes of all splits are, wherever they lie; all of them are read."""
+        return hash_files(self.path(split) for split in SPLITS)
 
     def read(self, split: str) -> pa.Table:
         """A split's notes: note_id, patient_id, text and the optional columns."""

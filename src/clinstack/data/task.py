@@ -25,6 +25,7 @@ from clinstack.data.notes import SPLITS, SplitFiles, read_split, shown
 from clinstack.errors import BadInput, did_you_mean
 from clinstack.runs.atomic import atomic_folder, read_json, write_json
 from clinstack.runs.layout import CorpusLayout, TaskLayout
+from clinstack.runs.lineage import hash_files
 
 KINDS = ("binary", "multiclass", "multilabel")
 
@@ -55,6 +56,10 @@ class Task:
     def path(self, split: str) -> Path:
         """The parquet file of a split, for `notes.read_batches`."""
         return TaskLayout(self.folder).split(split)
+
+    def content_hash(self) -> str:
+        """What the notes and labels of all splits are, wherever they lie; all of them are read."""
+        return hash_files(self.path(split) for split in SPLITS)
 
     def read(self, split: str) -> pa.Table:
         """A split's notes: note_id, patient_id, text, labels (lists of class names) and the optional columns."""

@@ -43,6 +43,10 @@ class Interval:
         """Whether `value` lies outside; False if there is no interval."""
         return bool(self.low > value or self.high < value)
 
+    def negative(self) -> "Interval":
+        """That of the difference turned round."""
+        return Interval(-self.value, -self.high, -self.low, self.dropped)
+
 
 @dataclass(frozen=True)
 class Draws:

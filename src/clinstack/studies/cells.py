@@ -12,11 +12,15 @@ import uuid
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict, dataclass
+from pathlib import Path
 
-from clinstack.config import AdaptOptions
+from clinstack.config import AdaptOptions, TrainOptions
+from clinstack.data.corpus import Corpus, open_corpus
+from clinstack.data.task import Task, open_task
 from clinstack.errors import BadInput, CannotWrite, ClinstackError, Interrupted
 from clinstack.runs.atomic import only_writer, read_json, write_json
 from clinstack.runs.layout import RunLayout, StudyLayout
+from clinstack.runs.lineage import short
 from clinstack.studies.grid import Cell, Grid
 from clinstack.studies.workers import Voice, work_together
 from clinstack.training.classification import train
@@ -48,6 +52,27 @@ class Work:
         """Whether a cell's run is whole."""
         return RunLayout(self.layout.run(key)).result.is_file()
 
+    def require_same_data(self) -> None:
+        """Raises CannotWrite if finished cells were trained on other notes than lie in their task or corpus now.
+
+        A cell is known by its folder of notes and not by what is in it; each folder is read once. Notes that are gone cannot be
+        mixed with others, and do no harm.
+        """
+        now: dict[Path, str | None] = {}
+        for cell in self.grid.cells:
+            if not self.finished(cell.key):
+                continue
+            what, folder, opened = _notes_of(cell)
+            if folder not in now:
+                now[folder] = _content_hash(folder, opened)
+            then = read_json(RunLayout(self.layout.run(cell.key)).lineage)["data"]["hash"]
+            if now[folder] not in (None, then):
+                raise CannotWrite(
+                    f"{folder} is another {what} than finished cells of {self.layout.root} were trained on, such as "
+                    f"{cell.name}: {short(then)} then, {short(str(now[folder]))} now. Choose another --out, or put "
+                    f"the {what} back."
+                )
+
     def reason(self, key: str) -> str | None:
         """Why a cell failed, if it did."""
         file = RunLayout(self.layout.run(key)).failure
@@ -61,16 +86,18 @@ class Work:
         """The cells that have not come to their end; those fail here whose clinical adapter did."""
         for cell in self.grid.cells:
             if cell.after is not None and self.reason(cell.after) is not None and not self.settled(cell):
-                self.fail(cell.key, "Its clinical adapter failed.")
+                self.fail(cell, "Its clinical adapter failed.")
         return [cell for cell in self.grid.cells if not self.settled(cell)]
 
     def blocked(self, cell: Cell) -> bool:
         """Whether a cell must wait for the one below it."""
         return cell.after is not None and not self.finished(cell.after)
 
-    def fail(self, key: str, reason: str) -> None:
-        """Notes why a cell failed."""
-        write_json(RunLayout(self.layout.run(key)).failure, {"reason": reason})
+    def fail(self, cell: Cell, reason: str) -> None:
+        """Notes why a cell failed, and which one it is: a run that never began says nothing else."""
+        task = cell.options.task.name if isinstance(cell.options, TrainOptions) else None
+        about = {"variant": cell.variant, "base": Path(cell.options.base).name, "task": task, "seed": cell.options.seed}
+        write_json(RunLayout(self.layout.run(cell.key)).failure, {"reason": reason, "cell": about})
 
     def worker(self, key: str) -> Worker | None:
         """Who trains a cell, or was killed while it did."""
@@ -84,10 +111,10 @@ class Work:
         yield
         self.layout.worker(key).unlink()
 
-    def fail_killed(self, key: str) -> None:
+    def fail_killed(self, cell: Cell) -> None:
         """Notes that whoever trained a cell was killed, unless its run is whole."""
-        if not self.finished(key):
-            self.fail(key, "Its process was killed, as where memory runs out. Use fewer --workers.")
+        if not self.finished(cell.key):
+            self.fail(cell, "Its process was killed, as where memory runs out. Use fewer --workers.")
 
     def forget_failures(self) -> None:
         """Lets what failed be tried again."""
@@ -99,6 +126,22 @@ class Work:
         RunLayout(self.layout.run(key)).failure.unlink(missing_ok=True)
         with suppress(OSError):
             self.layout.run(key).rmdir()
+
+
+def _notes_of(cell: Cell) -> tuple[str, Path, Callable[[Path], Task | Corpus]]:
+    """What a cell is trained on, where it lies, and how it is opened."""
+    options = cell.options
+    if isinstance(options, AdaptOptions):
+        return "corpus", options.corpus, open_corpus
+    return "task", options.task, open_task
+
+
+def _content_hash(folder: Path, opened: Callable[[Path], Task | Corpus]) -> str | None:
+    """The hash of the notes in a folder; None if they are not there."""
+    try:
+        return opened(folder).content_hash()
+    except (BadInput, FileNotFoundError):
+        return None
 
 
 def work_local(work: Work, workers: int, witness: Witness) -> None:
@@ -114,7 +157,7 @@ def work_local(work: Work, workers: int, witness: Witness) -> None:
         for cell in work.grid.cells:
             was = work.worker(cell.key)
             if was is not None and (was.command, was.number) == (command, number):
-                work.fail_killed(cell.key)
+                work.fail_killed(cell)
                 work.layout.worker(cell.key).unlink()
                 return True
         return False  # it never came to a cell, and neither would the next
@@ -144,7 +187,7 @@ def claim_cell(work: Work, cell: Cell, witness: Witness, worker: Worker | None =
         if worker is not None:
             was = work.worker(cell.key)
             if was is not None and was.command == worker.command:  # and yet the cell was free
-                work.fail_killed(cell.key)
+                work.fail_killed(cell)
         if not work.settled(cell):
             if worker is not None:
                 held.enter_context(work.trained_by(cell.key, worker))
@@ -165,11 +208,11 @@ def run_cell(work: Work, cell: Cell, witness: Witness) -> None:
     except Interrupted:
         raise
     except ClinstackError as error:
-        work.fail(cell.key, str(error))
+        work.fail(cell, str(error))
     except MemoryError:
-        work.fail(cell.key, "Memory ran out. Lower --batch-size or --max-tokens.")
+        work.fail(cell, "Memory ran out. Lower --batch-size or --max-tokens.")
     except Exception as error:  # its text may hold a note's
-        work.fail(cell.key, f"{type(error).__name__}; train it alone with --debug to see where.")
+        work.fail(cell, f"{type(error).__name__}; train it alone with --debug to see where.")
     reason = work.reason(cell.key)
     if reason is not None:
         witness.says(f"  failed: {reason}")

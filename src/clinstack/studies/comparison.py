@@ -13,6 +13,7 @@ from clinstack.config import ComparisonOptions, EngineOptions, StudyOptions, Tab
 from clinstack.errors import BadInput
 from clinstack.runs.layout import StudyLayout, TaskLayout
 from clinstack.studies.grid import Grid, make_grid, read_grid
+from clinstack.studies.grid_tables import as_table, by_option
 from clinstack.studies.published import VARIANTS as PUBLISHED_VARIANTS
 
 _SIMPLE = ["majority", "tf-idf"]
@@ -121,7 +122,11 @@ def _settings(options: ComparisonOptions, table: str) -> dict[str, Any]:
         raise BadInput(f"--settings {options.settings} is not valid TOML: {error}.") from None
     if other := sorted(set(found) - {"all", "clinical", "variants"}):
         raise BadInput(f"{options.settings}: {other[0]!r} is none of the tables all, clinical and variants.")
-    return {key.replace("-", "_") if table != "variants" else key: value for key, value in found.get(table, {}).items()}
+    try:
+        given = found.get(table, {})
+        return dict(as_table(given, table)) if table == "variants" else by_option(given, table)
+    except BadInput as error:
+        raise BadInput(f"{options.settings}: {error}") from error
 
 
 def task_folders(folders: list[Path]) -> list[str]:

@@ -15,19 +15,24 @@
     variant = ["task", "clinical-frozen+task", "top two layers"]
     seed = [1, 2, 3]
 
-    [variants."top two layers"]   # variants of one's own, or more options of a known one: options of step 2
+    [variants."top two layers"]   # a variant of one's own: options of step 2, among them what its stack is
+    task-adapter = "lora"
     top-layers = 2
+
+    [variants.task]               # more options of a known variant
+    rank = 4
 
     [baselines]                   # optional lines that have neither base nor seed
     names = ["majority", "tf-idf"]
 
 `published = "table3"` at the top sets published figures beside the results. Of several bases, `run` is a list in their order.
-Paths are relative to the file. What is not in `VARIANTS` or `[variants]`, and any key that no command knows, is refused.
+Paths are relative to the file. `grid_tables` says what its tables may hold. A variant is one of `training.variants` or of
+`[variants]`, and a cell whose options would make it another one of `training.variants` than it is called is refused.
 """
 
 import tomllib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -37,33 +42,22 @@ from clinstack.errors import BadInput, did_you_mean
 from clinstack.models.baseline import baselines
 from clinstack.models.method import gather_method_options, method_fields
 from clinstack.runs.folder import hash_config
+from clinstack.studies.grid_tables import Reader, as_names, as_table, as_text, spelled
 from clinstack.studies.published import TABLES
 from clinstack.training.running import run_config
-
-VARIANTS: dict[str, dict[str, Any]] = {
-    "head-only": {"task_adapter": "none"},
-    "task": {},
-    "clinical-frozen": {"clinical_mode": "frozen", "task_adapter": "none"},
-    "clinical-frozen+task": {"clinical_mode": "frozen"},
-    "clinical-trainable": {"clinical_mode": "trainable", "task_adapter": "none"},
-    "clinical-trainable+task": {"clinical_mode": "trainable"},
-    "full": {"task_adapter": "full"},
-    "clinical-merged+task": {"clinical_mode": "merged"},
-    "clinical-continued": {"clinical_mode": "continued"},
-}
-"""Every variant by name, as options of step 2; those that say what the clinical adapter does have one below them."""
+from clinstack.training.variants import VARIANTS, variant_name
 
 _TABLES = ("title", "published", "all", "clinical", "grid", "variants", "baselines")
-_PATHS = ("task", "corpus", "clinical", "general")
 
 
 @dataclass(frozen=True)
 class Cell:
-    """A run of the grid. after: the key of the cell that must be finished before, if any."""
+    """A run of the grid. variant: as the grid calls it. after: the key of the cell that must be finished before, if any."""
 
     options: AdaptOptions | TrainOptions
     key: str
     name: str
+    variant: str
     after: str | None = None
 
 
@@ -98,40 +92,75 @@ def read_grid(file: Path, runs: Path) -> Grid:
 
 def make_grid(given: Mapping[str, Any], text: str, where: Path, runs: Path) -> Grid:
     """The grid of what a TOML file says; see `read_grid`. where: what its paths are relative to."""
-    _require_known(given, _TABLES, "table")
-    published = given.get("published")
-    if published is not None:
-        _require_known([published], list(TABLES), "table of published figures")
-    grids = [_axes(one) for one in _several(given.get("grid", {}))]
-    own = given.get("variants", {})
-    variants = VARIANTS | {name: VARIANTS.get(name, {}) | _options(one, where) for name, one in own.items()}
-    shared = _options(given.get("all", {}), where)
-    bases = list(dict.fromkeys(_base(str(base), where) for axes in grids for base in axes["base"]))
-    clinical = _Clinical(given.get("clinical"), bases, where, runs)
-    cells: dict[str, Cell] = {}
-    for axes in grids:
-        for variant, point in _points(axes, variants, where):
-            options = {**_fitting({**shared, **point}, variants[variant]), **variants[variant]}
+    for key in given:
+        if key not in _TABLES:
+            raise BadInput(f"Unknown table {key!r}. {did_you_mean(key, _TABLES)}")
+    title, published = as_text(given.get("title", "Study"), "title"), given.get("published")
+    if published is not None and as_text(published, "published") not in TABLES:
+        raise BadInput(f"Unknown table of published figures {published!r}. {did_you_mean(published, TABLES)}")
+    read = Reader(where)
+    grids = [read.axes(one) for one in _several(given.get("grid", {}))]
+    own = {name: read.variant(one, name) for name, one in as_table(given.get("variants", {}), "variants").items()}
+    for name, more in own.items():
+        _require_stack(name, more)
+    shared = read.shared(given.get("all", {}))
+    bases = list(dict.fromkeys(read.point({"base": base})["base"] for axes in grids for base in axes["base"]))
+    clinical = _Clinical(read.clinical(given["clinical"]) if "clinical" in given else None, bases, runs)
+    found = _Cells()
+    for number, axes in enumerate(grids, 1):
+        variants = {name: _variant(name, own, axes) for name in axes["variant"]}
+        for point in _points(axes):
+            variant = str(point.pop("variant"))
+            _require_base(point["base"])
+            options = {**_fitting({**shared, **read.point(point)}, variants[variant]), **variants[variant]}
             after = None
             if "clinical_mode" in variants[variant] and "clinical" not in options:
                 below = clinical.of(str(options["base"]), variant)
                 if isinstance(below, Cell):
-                    cells.setdefault(below.key, below)
+                    found.cells.setdefault(below.key, below)
                     options["clinical"], after = below.options.out, below.key
                 else:
                     options["clinical"] = below
-            _add(cells, make_cell(TrainOptions, options, variant, runs, after))
-    tasks = list(dict.fromkeys(str(task) for axes in grids for task in axes["task"]))
-    for cell in _baseline_cells(given.get("baselines", {}), tasks, shared, where, runs):
-        _add(cells, cell)
-    return Grid(str(given.get("title", "Study")), tuple(cells.values()), text, published)
+            cell = make_cell(TrainOptions, options, variant, runs, after)
+            _require_its_name(cell)
+            found.add(cell, {"variant": variant, **point}, f"[[grid]] {number}")
+    tasks = list(dict.fromkeys(task for axes in grids for task in axes["task"]))
+    for name, task in product(_baselines(given.get("baselines", {})), tasks):
+        kept = {key: value for key, value in shared.items() if key in ("resamples", "profile")}
+        point = {"base": name, "task": task}
+        cell = make_cell(TrainOptions, {**kept, **read.point(point)}, name, runs)
+        found.add(cell, point, "[baselines]")
+    return Grid(title, tuple(found.cells.values()), text, published)
+
+
+@dataclass(frozen=True)
+class _Cells:
+    """The cells by key; of each the values of the axes that it stands for, and the table that has it."""
+
+    cells: dict[str, Cell] = field(default_factory=dict)
+    places: dict[str, tuple[dict[str, Any], str]] = field(default_factory=dict)
+
+    def add(self, cell: Cell, point: dict[str, Any], table: str) -> None:
+        """Takes a cell in. Raises BadInput, saying which values coincide, if it is there already."""
+        if cell.key in self.cells:
+            other, its_table = self.places[cell.key]
+            axes = [axis for axis in {**other, **point} if other.get(axis) != point.get(axis)]
+            first, second = (
+                ", ".join(f"{spelled(axis)} {one[axis]}" if axis in one else f"no {spelled(axis)}" for axis in axes)
+                for one in (other, point)
+            )
+            raise BadInput(
+                f"Two cells are the same run: {self.cells[cell.key].name} ({first or its_table}), and {cell.name} "
+                f"({second or table}). Remove one of them."
+            )
+        self.cells[cell.key], self.places[cell.key] = cell, (point, table)
 
 
 class _Clinical:
     """Where the clinical adapter of a base comes from: a cell of step 1, or a run that is there already."""
 
-    def __init__(self, given: Mapping[str, Any] | None, bases: Sequence[str], where: Path, runs: Path):
-        self._given, self._runs, self._bases = None if given is None else _options(given, where), runs, bases
+    def __init__(self, given: Mapping[str, Any] | None, bases: Sequence[str], runs: Path):
+        self._given, self._runs, self._bases = given, runs, bases
 
     def of(self, base: str, variant: str) -> "Cell | Path":
         if self._given is None:
@@ -140,7 +169,6 @@ class _Clinical:
                 "corpus, or with run, a finished step-1 run."
             )
         if "run" in self._given:
-            _require_known(self._given, ["run"], "option of [clinical] beside run")
             finished = self._given["run"]
             if len(finished) > 1 and len(finished) != len(self._bases):
                 raise BadInput(
@@ -149,38 +177,39 @@ class _Clinical:
                 )
             chosen: Path = finished[self._bases.index(base) if len(finished) > 1 else 0]
             return chosen
-        return make_cell(AdaptOptions, {**self._given, "base": base}, "step 1", self._runs, None)
+        return make_cell(AdaptOptions, {**self._given, "base": base}, "step 1", self._runs)
 
 
-def _several(given: Any) -> list[Mapping[str, Any]]:
+def _several(given: Any) -> list[Any]:
     """The grids of [grid] or of [[grid]]."""
     return given if isinstance(given, list) and given else [given or {}]
 
 
-def _axes(given: Mapping[str, Any]) -> dict[str, list[Any]]:
-    """The axes of one grid and their values."""
-    found = {key.replace("-", "_"): value for key, value in given.items()}
-    for axis in ("base", "task", "variant"):
-        if axis not in found:
-            raise BadInput(f"[grid] lacks {axis}. Give a list of what is to be compared, also if it is one.")
-    for axis, values in found.items():
-        if not isinstance(values, list) or not values:
-            raise BadInput(f"[grid] {axis} must be a list with at least one value.")
-        if len({str(value) for value in values}) < len(values):
-            raise BadInput(f"[grid] {axis} names a value twice.")
-    return {"seed": [1], **found}
+def _variant(name: str, own: Mapping[str, Mapping[str, Any]], axes: Mapping[str, Any]) -> dict[str, Any]:
+    """The options of a variant. Raises BadInput if it is none, or says what an axis says."""
+    if name not in VARIANTS and name not in own:
+        raise BadInput(f"Unknown variant {name!r}. {did_you_mean(name, {**VARIANTS, **own})}")
+    more = own.get(name, {})
+    for options, place in ((more, f"[variants.{name}]"), (VARIANTS.get(name, {}), f"the variant {name!r} itself")):
+        if twice := [key for key in axes if key in options]:
+            raise BadInput(f"{spelled(twice[0])} is given by [grid] and by {place}. Remove one of them.")
+    return {**VARIANTS.get(name, {}), **more}
 
 
-def _points(
-    axes: Mapping[str, Sequence[Any]], variants: Mapping[str, Any], where: Path
-) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Every combination of a grid: the variant and the options that the axes give."""
-    for name in axes["variant"]:
-        if name not in variants:
-            raise BadInput(f"Unknown variant {name!r}. {did_you_mean(str(name), variants)}")
-    order = [axis for axis in axes if axis != "variant"]
-    for variant, *values in product(axes["variant"], *(axes[axis] for axis in order)):
-        yield str(variant), _options(dict(zip(order, values, strict=True)), where)
+def _require_stack(name: str, options: Mapping[str, Any]) -> None:
+    """Raises BadInput for a variant of one's own that leaves its stack open: it might be a known one, misspelled."""
+    if name not in VARIANTS and not options.keys() & {"clinical_mode", "task_adapter"}:
+        raise BadInput(
+            f"[variants.{name}] is a new variant and does not say what its stack is. Give it task-adapter, clinical-mode or "
+            f"both, or the name of a known one. {did_you_mean(name, VARIANTS)}"
+        )
+
+
+def _points(axes: Mapping[str, Sequence[Any]]) -> Iterator[dict[str, Any]]:
+    """Every combination of a grid's axes, variants first."""
+    order = ["variant", *(axis for axis in axes if axis != "variant")]
+    for values in product(*(axes[axis] for axis in order)):
+        yield dict(zip(order, values, strict=True))
 
 
 def _fitting(options: Mapping[str, Any], variant: Mapping[str, Any]) -> dict[str, Any]:
@@ -190,63 +219,50 @@ def _fitting(options: Mapping[str, Any], variant: Mapping[str, Any]) -> dict[str
     return {key: value for key, value in options.items() if has_adapter or key not in method_fields()}
 
 
-def _baseline_cells(
-    given: Mapping[str, Any], tasks: Sequence[str], shared: Mapping[str, Any], where: Path, runs: Path
-) -> Iterator[Cell]:
-    _require_known(given, ["names"], "option of [baselines]")
+def _require_base(name: str) -> None:
+    if name in baselines():
+        raise BadInput(f"[grid] base: {name} is a baseline, which has no variants. Its place is [baselines] names.")
+
+
+def _require_its_name(cell: Cell) -> None:
+    """Raises BadInput if a cell is called by a known variant and its run would be another one."""
+    options = cell.options
+    assert isinstance(options, TrainOptions), "cells of step 1 have no variant"
+    made = variant_name(options.clinical, options.clinical_mode, options.task_adapter)
+    if cell.variant in VARIANTS and made != cell.variant:
+        raise BadInput(
+            f"Variant {cell.variant!r} on base {Path(options.base).name} would be {made!r}, by its clinical, clinical-mode and "
+            f"task-adapter. Name it {made!r} in [grid], or change those options."
+        )
+
+
+def _baselines(given: Any) -> list[str]:
+    """The names of [baselines]. Raises BadInput."""
+    if other := [key for key in as_table(given, "baselines") if key != "names"]:
+        raise BadInput(f"Unknown option {other[0]!r} in [baselines]. {did_you_mean(other[0], ['names'])}")
     table = baselines()
-    for name, task in product(given.get("names", []), tasks):
+    for name in (names := as_names(given.get("names", []), "[baselines] names")):
         if name not in table:
-            raise BadInput(f"Unknown baseline {name!r}. {did_you_mean(str(name), table)}")
-        kept = {key: value for key, value in shared.items() if key in ("resamples", "profile")}
-        yield make_cell(TrainOptions, {**kept, **_options({"base": name, "task": task}, where)}, name, runs, None)
+            raise BadInput(f"Unknown baseline {name!r} in [baselines]. {did_you_mean(name, table)}")
+    return names
 
 
 def make_cell(
     kind: type[AdaptOptions] | type[TrainOptions],
     given: Mapping[str, Any],
-    what: str,
+    variant: str,
     runs: Path,
     after: str | None = None,
 ) -> Cell:
     """A cell whose folder is named by its options; where it lies is no part of them.
 
-    given: its options but for `out`.   what: begins its name.   runs, after: see `read_grid` and `Cell`.
+    given: its options but for `out`.   variant: begins its name.   runs, after: see `read_grid` and `Cell`.
     Raises BadInput for options that cannot be.
     """
     nowhere = make_options(kind, gather_method_options({**given, "out": runs}))
     key = hash_config(run_config(nowhere))
     options = nowhere.model_copy(update={"out": runs / key})
-    told = [what, Path(nowhere.base).name]
+    told = [variant, Path(nowhere.base).name]
     if isinstance(nowhere, TrainOptions):
         told += [nowhere.task.name, f"seed {nowhere.seed}"]
-    return Cell(options, key, ", ".join(told), after)
-
-
-def _add(cells: dict[str, Cell], cell: Cell) -> None:
-    if cell.key in cells:
-        raise BadInput(f"Two cells are the same run: {cells[cell.key].name}, and {cell.name}. Remove one of them.")
-    cells[cell.key] = cell
-
-
-def _options(given: Mapping[str, Any], where: Path) -> dict[str, Any]:
-    """Options under Python's names, paths found from the file."""
-    found = {key.replace("-", "_"): value for key, value in given.items()}
-    found |= {key: where / str(found[key]) for key in _PATHS if key in found}
-    if "run" in found:
-        runs = found["run"] if isinstance(found["run"], list) else [found["run"]]
-        found["run"] = [where / str(run) for run in runs]
-    if "base" in found:
-        found["base"] = _base(str(found["base"]), where)
-    return found
-
-
-def _base(name: str, where: Path) -> str:
-    """A base's folder, found from the file, or its name."""
-    return str(where / name) if (where / name / "config.json").is_file() else name
-
-
-def _require_known(given: Iterable[str], known: Sequence[str], what: str) -> None:
-    for key in given:
-        if key not in known:
-            raise BadInput(f"Unknown {what} {key!r}. {did_you_mean(key, known)}")
+    return Cell(options, key, ", ".join(told), variant, after)

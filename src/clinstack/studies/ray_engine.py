@@ -82,7 +82,7 @@ def _settle(ray: Any, one: Any, cell: Cell, work: Work) -> None:
         ray.get(one)
     except ray.exceptions.RayError as error:
         if not work.settled(cell):
-            work.fail(cell.key, f"Its process was lost {_RETRIES + 1} times ({type(error).__name__}).")
+            work.fail(cell, f"Its process was lost {_RETRIES + 1} times ({type(error).__name__}).")
 
 
 def _train(work: Work, cell: Cell) -> None:

@@ -3,13 +3,11 @@
 from typing import Any
 
 from clinstack.config import TrainOptions
-from clinstack.data.notes import SPLITS
 from clinstack.data.task import Task
 from clinstack.errors import BadInput
 from clinstack.metrics.scorecard import selection_score
 from clinstack.models.baseline import Baseline, LabelledTexts, baselines, save_baseline
 from clinstack.runs.folder import RunFolder
-from clinstack.runs.lineage import hash_files
 from clinstack.training.machine import measured
 from clinstack.training.outcome import SplitNotes, write_outcome
 from clinstack.training.running import Witness, finish_run
@@ -24,7 +22,7 @@ def train_baseline(options: TrainOptions, task: Task, witness: Witness, *, only_
         raise BadInput(f"Baseline {options.base} has no layers to adapt. Leave out --clinical and options of methods.")
     origin = {
         "base": {"name": options.base, "hash": f"{BASELINE}:{options.base}", "path": options.base},
-        "data": {"name": task.name, "hash": hash_files(task.path(split) for split in SPLITS)},
+        "data": {"name": task.name, "hash": task.content_hash()},
         "clinical": None,
     }
     return finish_run(options, origin, witness, lambda run: _work(options, task, run, origin, witness, only_train))

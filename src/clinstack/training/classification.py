@@ -18,7 +18,6 @@ import torch
 from numpy.typing import NDArray
 
 from clinstack.config import TrainOptions
-from clinstack.data.notes import SPLITS
 from clinstack.data.task import Task, open_task
 from clinstack.errors import BadInput
 from clinstack.metrics.scorecard import selection_name, selection_score
@@ -30,7 +29,6 @@ from clinstack.models.note_classifier import NoteClassifier, Pooled, save_head
 from clinstack.models.window import Encoded, Window
 from clinstack.runs.array_store import ArrayStore
 from clinstack.runs.folder import RunFolder
-from clinstack.runs.lineage import hash_files
 from clinstack.training.baseline_run import train_baseline
 from clinstack.training.batches import LabelledNotes, NoteBatch, PooledBatch, PooledNotes
 from clinstack.training.label_loss import class_weights, frequencies, label_loss
@@ -101,7 +99,7 @@ def _train_stack(
         base = base_origin(options.base, backbone)
     origin = {
         "base": base,
-        "data": {"name": task.name, "hash": hash_files(task.path(split) for split in SPLITS)},
+        "data": {"name": task.name, "hash": task.content_hash()},
         "clinical": slots[0].adapter.hash if options.clinical else None,
     }
     stack = prepare_stack(options, backbone, slots)

@@ -86,7 +86,7 @@ def adapt(options: AdaptOptions, witness: Witness | None = None, *, only_train: 
         )
     origin = {
         "base": base_origin(options.base, backbone),
-        "data": {"name": corpus.name, "hash": hash_files(corpus.path(split) for split in SPLITS)},
+        "data": {"name": corpus.name, "hash": corpus.content_hash()},
     }
 
     def work(run: RunFolder, only_train: bool = only_train) -> dict[str, Any]:

@@ -19,14 +19,40 @@ from clinstack.training.language import CLINICAL
 TASK = "task"
 """The name of the task adapter in every stack."""
 
+VARIANTS: dict[str, dict[str, str]] = {
+    "head-only": {"task_adapter": "none"},
+    "task": {},
+    "clinical-frozen": {"clinical_mode": "frozen", "task_adapter": "none"},
+    "clinical-frozen+task": {"clinical_mode": "frozen"},
+    "clinical-trainable": {"clinical_mode": "trainable", "task_adapter": "none"},
+    "clinical-trainable+task": {"clinical_mode": "trainable"},
+    "clinical-merged": {"clinical_mode": "merged", "task_adapter": "none"},
+    "clinical-merged+task": {"clinical_mode": "merged"},
+    "clinical-continued": {"clinical_mode": "continued", "task_adapter": "none"},
+    "full": {"task_adapter": "full"},
+    "clinical-frozen+full": {"clinical_mode": "frozen", "task_adapter": "full"},
+    "clinical-trainable+full": {"clinical_mode": "trainable", "task_adapter": "full"},
+}
+"""Every variant by name: the options of step 2 that make it one. A run is named by this table, and a grid's variant made by it.
+
+Those with a clinical mode have a clinical adapter; where no task adapter is said it is a PEFT method, whichever.
+"""
+
 
 def variant_name(clinical: Path | None, clinical_mode: str, task_adapter: str) -> str:
-    """The name of a variant, as every table shows it."""
-    if clinical and clinical_mode == "continued":
-        return "clinical-continued"
-    parts = [f"clinical-{clinical_mode}"] if clinical else []
-    parts += {"none": [], "full": ["full"]}.get(task_adapter, [TASK])
-    return "+".join(parts) or "head-only"
+    """The name of a variant, as every table shows it. Raises BadInput for a stack that cannot be."""
+    made = {"clinical_mode": clinical_mode} if clinical else {}
+    if made.get("clinical_mode") == "continued":
+        made["task_adapter"] = "none"  # the clinical adapter is the task's own
+    elif task_adapter in ("none", "full"):
+        made["task_adapter"] = task_adapter
+    for name, options in VARIANTS.items():
+        if options == made:
+            return name
+    raise BadInput(
+        f"--clinical-mode {clinical_mode} and --task-adapter {task_adapter} both replace the base's weights. Leave the "
+        "clinical adapter frozen, or choose another task adapter."
+    )
 
 
 def make_slots(options: TrainOptions, clinical: Adapter | None = None) -> tuple[Slot, ...]:

@@ -19,7 +19,7 @@ from clinstack.data.subsets import draw_split, nested_order, strata, take_subset
 from clinstack.data.task import Task, TaskWriter, open_task
 from clinstack.errors import BadInput
 from clinstack.runs.layout import StudyLayout, TaskLayout
-from clinstack.runs.lineage import hash_files, short
+from clinstack.runs.lineage import short
 
 SplitBy = Literal["patient", "line"]
 
@@ -136,7 +136,7 @@ def _fitting(labels: NDArray[np.bool_], seed: int) -> list[int]:
 
 def _read(task: Task) -> _Notes:
     table = task.read_all()
-    content = hash_files(task.path(split) for split in SPLITS)
+    content = task.content_hash()
     return _Notes(content, table, task.label_matrix(table), table.column("patient_id").to_pylist())
 
 

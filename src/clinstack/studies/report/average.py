@@ -12,9 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from clinstack.metrics.intervals import RESAMPLES, Draws, Interval, bootstrap_draws, over_seeds, shared_weights
+from clinstack.metrics.many import p_of_draws
 from clinstack.metrics.scorecard import headline_statistic
-from clinstack.studies.report.findings import Setup, TaskFindings
+from clinstack.studies.report.findings import TaskFindings
 from clinstack.studies.report.gather import Run, read_predictions
+from clinstack.studies.report.setups import Setup
 
 _MOST_CELLS = 3_000_000_000
 """Notes x classes x runs x resamples, about 15 s on one core."""
@@ -27,6 +29,22 @@ class Average:
     tasks: tuple[str, ...]
     intervals: Mapping[Setup, Interval]
     differences: Mapping[tuple[Setup, Setup], Interval]
+    p_values: Mapping[tuple[Setup, Setup], float]
+
+    @property
+    def highest(self) -> Setup:
+        """The setup with the highest mean."""
+        return max(self.intervals, key=lambda one: self.intervals[one].value)
+
+    def difference(self, first: Setup, second: Setup) -> Interval:
+        """`first` minus `second`."""
+        if (first, second) in self.differences:
+            return self.differences[first, second]
+        return self.differences[second, first].negative()
+
+    def p_value(self, first: Setup, second: Setup) -> float:
+        """Of no difference between the two, not adjusted."""
+        return self.p_values.get((first, second), self.p_values.get((second, first), float("nan")))
 
 
 def average_over_tasks(tasks: Sequence[TaskFindings]) -> Average | None:
@@ -46,12 +64,12 @@ def average_over_tasks(tasks: Sequence[TaskFindings]) -> Average | None:
     )
     resamples = int(np.clip(_MOST_CELLS * len(tasks) // max(1, cells), 200, RESAMPLES))
     means = _means([_draws(task, complete, resamples) for task in tasks])
+    apart = {(first, second): means[first].minus(means[second]) for first, second in combinations(means, 2)}
     return Average(
         tasks=tuple(task.task for task in tasks),
         intervals={setup: draws.interval() for setup, draws in means.items()},
-        differences={
-            (first, second): means[first].minus(means[second]).interval() for first, second in combinations(means, 2)
-        },
+        differences={pair: draws.interval() for pair, draws in apart.items()},
+        p_values={pair: p_of_draws(draws.draws) for pair, draws in apart.items()},
     )
 
 

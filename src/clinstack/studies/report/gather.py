@@ -59,11 +59,22 @@ class Run:
 
 
 @dataclass(frozen=True)
+class FailedCell:
+    """Which cell of a study a failed run is; a cell of step 1 has no task."""
+
+    variant: str
+    base: str
+    task: str | None
+    seed: int
+
+
+@dataclass(frozen=True)
 class Unfinished:
-    """A run without a readable result, and what is known about it."""
+    """A run without a readable result, and what is known about it. cell: which one it is, if a study says that it failed."""
 
     name: str
     reason: str
+    cell: FailedCell | None = None
 
 
 @dataclass(frozen=True)
@@ -162,7 +173,9 @@ def _run_folders(folder: Path) -> Iterator[Path]:
 
 def _read(name: str, layout: RunLayout) -> Run | Unfinished:
     if not layout.result.is_file() and layout.failure.is_file():
-        return Unfinished(name, f"failed: {read_json(layout.failure).get('reason')}")
+        failure = read_json(layout.failure)
+        cell = FailedCell(**failure["cell"]) if "cell" in failure else None
+        return Unfinished(name, f"failed: {failure.get('reason')}", cell)
     if not layout.result.is_file():
         events = read_events(layout.events)
         reached = f"reached step {events[-1].get('step', 0)}" if events else "wrote no event"

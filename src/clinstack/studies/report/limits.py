@@ -48,10 +48,15 @@ def _of_comparing(found: Gathered, tasks: Sequence[TaskFindings]) -> list[str]:
     said = []
     if any(len(task.cells) > 1 for task in tasks):
         said.append(
-            "“Better” means that the 95 % interval of the paired difference excludes 0: among twenty that are nothing, one is "
-            "expected to look like something. The p-values are corrected for their number (Holm): where one is below 0.05, "
-            "the chance that any such difference of this report is none is at most 1 in 20. The highest of several values is "
-            "on average somewhat too high."
+            "“Better” means that the 95 % interval of the paired difference excludes 0 and that its p-value, corrected for the "
+            "number of all differences that this report speaks of (Holm), is below 0.05. The intervals themselves are not "
+            "corrected: among twenty differences that are nothing, one is expected to look like something. The highest of "
+            "several values is on average somewhat too high."
+        )
+    if len({run.result["task"] for run in found.classification}) < len(tasks):
+        said.append(
+            "Runs of one task's name were trained on different notes; they are shown as tasks of their own, with the first "
+            "digits of the notes' hash, and are not compared."
         )
     if any(task.delong for task in tasks):
         said.append(

@@ -4,27 +4,35 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from clinstack.studies.report import figures, panels, tables, words
+from clinstack.studies.report.answers import judge
 from clinstack.studies.report.average import average_over_tasks
-from clinstack.studies.report.findings import TaskFindings, answers, setup_labels
+from clinstack.studies.report.findings import TaskFindings
 from clinstack.studies.report.gather import Gathered
 from clinstack.studies.report.limits import limits
 from clinstack.studies.report.plain_page import as_markdown, environment
+from clinstack.studies.report.setups import setup_labels
+
+_TOLD = ("headline", "failed", "published", "answers")
+"""The tables of a page that are written for a document too."""
 
 
 def compose(found: Gathered, tasks: Sequence[TaskFindings], title: str, published: str | None) -> dict[str, Any]:
     """Everything that the page shows, by its name in the template."""
     names = setup_labels([cell.setup for task in tasks for cell in task.cells])
     looks = {setup: figures.style(number) for number, setup in enumerate(names)}
-    answered = answers(tasks)
+    average = average_over_tasks(tasks)
+    verdicts = judge(tasks, average)
     adapting, adapting_lines = panels.step_one_figures(found.language)
     return {
         "title": title,
-        "summary": words.summary(found, tasks, answered, names),
-        "headline": tables.headline_table(tasks, names, average_over_tasks(tasks)) if tasks else None,
+        "summary": words.summary(found, tasks, verdicts, names),
+        "headline": tables.headline_table(tasks, names, average, verdicts) if tasks else None,
+        "marks": words.MARKS,
+        "failed": tables.failed_table(found),
         "published": tables.published_table(published) if published else None,
         "legend": [(figures.swatch(looks[setup]), names[setup]) for setup in panels.drawn_setups(tasks)],
         "intervals": [panels.interval_figure(task, names, looks) for task in tasks],
-        "answers": tables.answer_table(answered, names) if answered else None,
+        "answers": tables.answer_table(verdicts.answers, names) if verdicts.answers else None,
         "metrics": [tables.metric_table(task, names) for task in tasks],
         "step_one": tables.step_one_table(found.language) if found.language else None,
         "roc": [figure for task in tasks for figure in panels.roc_figure(task, names, looks)],
@@ -53,5 +61,7 @@ def render(view: Mapping[str, Any]) -> str:
 
 def render_markdown(view: Mapping[str, Any]) -> str:
     """The tables of results for a document."""
-    shown = [view["headline"], view["published"], view["answers"]]
-    return "\n".join([f"# {view['title']}\n", *(f"{one.caption}:\n\n{as_markdown(one)}" for one in shown if one)])
+    tables_of = {name: f"{view[name].caption}:\n\n{as_markdown(view[name])}" for name in _TOLD if view[name]}
+    if "headline" in tables_of:
+        tables_of["headline"] += f"\nIn brackets: the 95 % interval. {view['marks']}\n"
+    return "\n".join([f"# {view['title']}\n", *tables_of.values()])

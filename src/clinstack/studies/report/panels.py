@@ -18,8 +18,9 @@ from clinstack.metrics.ranking import roc_curve
 from clinstack.metrics.scorecard import KINDS, foretold, probabilities
 from clinstack.studies.report import figures, words
 from clinstack.studies.report.figures import Axis, Series, Style
-from clinstack.studies.report.findings import Cell, Setup, TaskFindings
+from clinstack.studies.report.findings import Cell, TaskFindings
 from clinstack.studies.report.gather import Predictions, Run
+from clinstack.studies.report.setups import Setup
 
 MOST_LINES = 6
 MOST_POINTS = 60

@@ -9,15 +9,27 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from clinstack.studies.report.gather import Gathered, Run, flatten
+from clinstack.studies.report.gather import Gathered, Run, Unfinished, flatten
 
 _OWN_NAMES = ("metrics", "cost", "classes")
 
 
 def flat_rows(found: Gathered) -> list[dict[str, Any]]:
-    """A row per finished run, step 1 first, then one per unfinished run with its reason."""
-    rows = [_row(run) for run in found.finished]
-    return rows + [{"run": one.name, "status": "unfinished", "reason": one.reason} for one in found.unfinished]
+    """A row per finished run, step 1 first, then one per unfinished run with its reason and, if it is known, its cell."""
+    return [*(_row(run) for run in found.finished), *(_unfinished_row(one) for one in found.unfinished)]
+
+
+def _unfinished_row(one: Unfinished) -> dict[str, Any]:
+    row = {"run": one.name, "status": "unfinished", "reason": one.reason}
+    if one.cell is None:
+        return row
+    return {
+        **row,
+        "variant": one.cell.variant,
+        "base_name": one.cell.base,
+        "task": one.cell.task,
+        "seed": one.cell.seed,
+    }
 
 
 def _row(run: Run) -> dict[str, Any]:

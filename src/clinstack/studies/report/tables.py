@@ -12,9 +12,11 @@ from clinstack.runs.lineage import short
 from clinstack.studies.published import TABLES
 from clinstack.studies.published import TASKS as PUBLISHED_TASKS
 from clinstack.studies.report import words
+from clinstack.studies.report.answers import Answer, Verdicts
 from clinstack.studies.report.average import Average
-from clinstack.studies.report.findings import Answer, Cell, Setup, TaskFindings
+from clinstack.studies.report.findings import Cell, TaskFindings
 from clinstack.studies.report.gather import Gathered, Run
+from clinstack.studies.report.setups import Setup
 
 MOST_CHAINS = 24
 
@@ -56,7 +58,9 @@ class Table:
     numbers: bool = True
 
 
-def headline_table(tasks: Sequence[TaskFindings], names: Mapping[Setup, str], average: Average | None) -> Table:
+def headline_table(
+    tasks: Sequence[TaskFindings], names: Mapping[Setup, str], average: Average | None, verdicts: Verdicts
+) -> Table:
     """Setups by tasks, and their mean: the headline metric, its interval and its range over seeds."""
     cells = {(task.task, task.classes, cell.setup): (task, cell) for task in tasks for cell in task.cells}
     rows = []
@@ -64,18 +68,18 @@ def headline_table(tasks: Sequence[TaskFindings], names: Mapping[Setup, str], av
         row: list[Any] = [name]
         for task in tasks:
             at = cells.get((task.task, task.classes, setup))
-            row.append(_headline_cell(*at) if at else words.NONE)
+            row.append(_headline_cell(*at, verdicts) if at else words.NONE)
         if average:
-            row.append(_average_cell(average, setup))
+            row.append(_average_cell(average, setup, verdicts))
         rows.append(row)
     columns = ["Variant", *(f"{task.task}, {words.metric_name(task.metric)}" for task in tasks)]
     columns += ["mean over tasks"] if average else []
     return Table("Test performance by variant and task, with 95 % intervals over patients and seeds", columns, rows)
 
 
-def _headline_cell(task: TaskFindings, cell: Cell) -> Measured:
+def _headline_cell(task: TaskFindings, cell: Cell, verdicts: Verdicts) -> Measured:
     highest = task.highest
-    alike = task.not_distinguishable_from_highest()
+    alike = verdicts.like_highest(task)
     seeds = [value for _, value in cell.by_seed if np.isfinite(value)]
     return Measured(
         value=words.figure(cell.interval.value),
@@ -86,21 +90,37 @@ def _headline_cell(task: TaskFindings, cell: Cell) -> Measured:
     )
 
 
-def _average_cell(average: Average, setup: Setup) -> Any:
+def _average_cell(average: Average, setup: Setup, verdicts: Verdicts) -> Any:
     """The mean over tasks; none where a setup was not trained on all."""
     if setup not in average.intervals:
         return words.NONE
     own = average.intervals[setup]
-    highest = max(average.intervals, key=lambda one: average.intervals[one].value)
-    alike = {
-        other for pair in average.differences if highest in pair for other in pair
-        if other != highest and not average.differences[pair].excludes(0)
-    }  # fmt: skip
+    highest, alike = average.highest, verdicts.like_highest_mean(average)
     return Measured(
         words.figure(own.value),
         words.limits(own.low, own.high),
         best=setup == highest and not alike and len(average.intervals) > 1,
         near=bool(alike) and (setup == highest or setup in alike),
+    )
+
+
+def failed_table(found: Gathered) -> Table | None:
+    """A row per cell of a study that failed; None if none did."""
+    cells = sorted(
+        (
+            one.cell.variant,
+            one.cell.base,
+            one.cell.task or words.NONE,
+            one.cell.seed,
+            one.reason.removeprefix("failed: "),
+        )
+        for one in found.unfinished
+        if one.cell
+    )
+    rows = [[str(part) for part in cell] for cell in cells]
+    columns = ["Variant", "Base", "Task", "Seed", "Reason"]
+    return (
+        Table("Cells that failed, which no figure counts", columns, rows, headings=4, numbers=False) if rows else None
     )
 
 

@@ -5,10 +5,16 @@ from math import isfinite
 from typing import Any
 
 from clinstack.metrics.intervals import Interval
-from clinstack.studies.report.findings import Answer, Cell, Setup, TaskFindings
+from clinstack.studies.report.answers import QUESTIONS, Answer, Verdicts
+from clinstack.studies.report.findings import Cell, TaskFindings
 from clinstack.studies.report.gather import Gathered
+from clinstack.studies.report.setups import Setup
 
 NONE = "–"
+MARKS = (
+    "Bold: better than every other variant in that column, also when the number of comparisons is allowed for. ≈: the highest, "
+    "and those that are not distinguishable from it; there nobody has won."
+)
 
 METRICS = {
     "auroc": "AUROC",
@@ -108,14 +114,12 @@ def listed(words: Sequence[str]) -> str:
     return " and ".join([", ".join(words[:-1]), words[-1]]) if len(words) > 1 else "".join(words)
 
 
-def summary(
-    found: Gathered, tasks: Sequence[TaskFindings], answered: Sequence[Answer], names: dict[Setup, str]
-) -> list[str]:
+def summary(found: Gathered, tasks: Sequence[TaskFindings], verdicts: Verdicts, names: dict[Setup, str]) -> list[str]:
     """The report in a few sentences: what was run, what is best where, whether stacking helped, what step 1 did."""
     return [
         _what_was_run(found, tasks, names),
-        *(_best_of(task, names) for task in tasks),
-        *_stacking(answered, names),
+        *(_best_of(task, verdicts, names) for task in tasks),
+        *_stacking(verdicts.answers, names),
         *_step_one(found),
     ]
 
@@ -140,7 +144,7 @@ def _what_was_run(found: Gathered, tasks: Sequence[TaskFindings], names: dict[Se
     return text
 
 
-def _best_of(task: TaskFindings, names: dict[Setup, str]) -> str:
+def _best_of(task: TaskFindings, verdicts: Verdicts, names: dict[Setup, str]) -> str:
     metric = metric_name(task.metric)
     best = task.highest
     if best is None:
@@ -149,7 +153,7 @@ def _best_of(task: TaskFindings, names: dict[Setup, str]) -> str:
     name = names[best.setup]
     if len(task.cells) == 1:
         return f"On {task.task}, {name} reaches a test {metric} of {value}."
-    alike = task.not_distinguishable_from_highest()
+    alike = verdicts.like_highest(task)
     beaten = [cell for cell in task.cells if cell is not best and cell not in alike]
     text = f"On {task.task}, {name} has the highest test {metric}, {value}"
     if not alike:
@@ -165,7 +169,10 @@ def _stacking(answered: Sequence[Answer], names: dict[Setup, str]) -> list[str]:
     sentences = []
     for mode in ("frozen", "trainable"):
         about = [
-            one for one in answered if one.first.variant == f"clinical-{mode}+task" and one.second.variant == "task"
+            one
+            for one in answered
+            if (one.question, one.first.variant, one.second.variant) in QUESTIONS
+            and (one.first.variant, one.second.variant) == (f"clinical-{mode}+task", "task")
         ]
         if not about:
             continue

@@ -28,7 +28,7 @@ def write_report(folder: Path, out: Path | None = None, title: str | None = None
             "Give the folder in which `adapt`, `train` or `study` wrote its runs."
         )
     page = StudyLayout(folder).report if out is None else out
-    tasks = compare_runs(found.classification)
+    tasks = compare_runs(found.classification, found.language)
     view = compose(found, tasks, title or f"Report on {folder.resolve().name}", published)
     write_text(page, render(view))
     write_json(StudyLayout(page.parent).table, flat_rows(found))
