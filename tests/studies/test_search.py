@@ -15,7 +15,7 @@ import optuna
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from optuna.distributions import IntDistribution
+from optuna.distributions import CategoricalDistribution, IntDistribution
 from postgres_server import postgres
 
 from clinstack.config import SearchAdaptOptions, SearchTrainOptions
@@ -257,15 +257,32 @@ def test_a_storage_that_cannot_be_is_told_in_a_sentence(options, storage, said):
     assert "hush" not in str(caught.value)
 
 
-def test_a_winner_that_ended_before_the_rung_is_compared_at_its_end(options, tmp_path):
-    """The rates are so large that training spoils at first: the best is a short trial, which never reaches the rung, until a
-    longer one that was stopped there is trained on.
-    """
-    steps = space(tmp_path, "train-tokens = [300, 3000]\nlearning-rate = [0.5, 0.6, 0.7, 0.8, 0.9]\n")
-    found = search(options(trials=14, prune_after=1500, space=steps, batch_size=2))
-    scores = [row["score"] for row in found["trials"] if row["score"] is not None]
-    assert found["best"]["result"]["validation"]["value"] == min(scores)
-    assert any(row["finished_after_all"] for row in found["trials"])
+def test_a_winner_that_ended_before_the_rung_is_compared_at_its_end(tmp_path):
+    """Of those stopped at the rung, as good as the winner at its end is trained on, and worse is not."""
+    record = open_record(None, SearchLayout(tmp_path / "search"), "x", minimise=True, rung=100)
+    told = {
+        "parameters": {"trainable": 1},
+        "best_epoch": 1.0,
+        "cost": {"train": dict.fromkeys(("seconds", "tokens", "flops"), 1)},
+    }
+    drawn = {"rank": CategoricalDistribution(list(range(1, 9)))}
+
+    def tried(rung_score: float | None, end: float | None) -> int:
+        trial = record.ask(drawn, seed=1)
+        if rung_score is not None:
+            record.at_rung(trial, rung_score, 100)
+        if end is None:
+            record.prune(trial, 1.0)
+        else:
+            record.complete(trial, {**told, "validation": {"value": end}})
+        return trial.number
+
+    tried(6.0, 5.5)
+    tried(None, 2.0)
+    good, _bad = tried(1.9, None), tried(2.1, None)
+    assert next(iter(record.wrongly_pruned())).number == good
+    record.finish_pruned(next(iter(record.wrongly_pruned())), {**told, "validation": {"value": 3.0}})
+    assert list(record.wrongly_pruned()) == []
 
 
 def test_a_trial_that_diverges_is_on_record_and_stops_nothing(options, tmp_path):
