@@ -259,7 +259,7 @@ def test_a_storage_that_cannot_be_is_told_in_a_sentence(options, storage, said):
 
 def test_a_winner_that_ended_before_the_rung_is_compared_at_its_end(tmp_path):
     """Of those stopped at the rung, as good as the winner at its end is trained on, and worse is not."""
-    record = open_record(None, SearchLayout(tmp_path / "search"), "x", minimise=True, rung=100)
+    record = open_record(None, SearchLayout(tmp_path), "x", minimise=True, rung=100)
     told = {
         "parameters": {"trainable": 1},
         "best_epoch": 1.0,
