@@ -50,7 +50,8 @@ class Share(_Message):
 class ClassAnswer(_Message):
     """What is said of a class. title: what it stands for, if known.
 
-    decided: null where the interval holds the threshold, or there is no threshold.
+    threshold: of the highest F1 on validation, null if there is none.   open_low, open_high: where it may lie.
+    decided: true from `open_high` on, false below `open_low`, else null; of several classes whether it is the chosen one.
     """
 
     name: str
@@ -59,6 +60,8 @@ class ClassAnswer(_Message):
     alike: Share
     base_rate: float
     threshold: float | None
+    open_low: float | None
+    open_high: float | None
     decided: bool | None
 
 

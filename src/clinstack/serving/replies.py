@@ -57,6 +57,8 @@ def _prediction(answer: Answer, top: int | None) -> messages.Prediction:
                 ),
                 base_rate=one.base_rate,
                 threshold=one.threshold,
+                open_low=one.open_low,
+                open_high=one.open_high,
                 decided=one.decided,
             )
             for one in detailed
