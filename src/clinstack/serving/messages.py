@@ -75,6 +75,13 @@ class Lineage(_Message):
     data: str
 
 
+class Read(_Message):
+    """How much of a note a version read: so many characters in all, and start and end of each piece that was read."""
+
+    characters: int
+    pieces: list[tuple[int, int]]
+
+
 class Prediction(_Message):
     """What a task's version says of a note. probabilities: calibrated, of every class or the `top` likeliest.
 
@@ -88,6 +95,7 @@ class Prediction(_Message):
     probabilities: dict[str, float]
     classes: list[ClassAnswer]
     abstained: bool
+    read: Read
     lineage: Lineage
 
 

@@ -64,6 +64,7 @@ def _prediction(answer: Answer, top: int | None) -> messages.Prediction:
             for one in detailed
         ],
         abstained=answer.abstained,
+        read=messages.Read(characters=answer.characters, pieces=list(answer.read)),
         lineage=messages.Lineage(**chosen.lineage),
     )
 
