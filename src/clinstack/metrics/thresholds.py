@@ -29,9 +29,9 @@ def best_f1_band(probabilities: ArrayLike, labels: ArrayLike, resamples: int = R
     """Where the threshold of the highest F1 may lie: it, and the 95 % interval of those that resampled notes choose.
 
     The threshold itself always lies within; a resample without a positive label is dropped. Arguments as above.
-    How often a note is drawn is Poisson with mean 1 (Hanley and MacGibbon 2006, "Creating non-parametric bootstrap samples using
-    Poisson frequencies"), so the notes between two positive ones are drawn at once and a rare label costs little. The interval
-    does not reach beyond the positive notes that there are: with few of them it is too narrow, as every bootstrap is.
+    How often a note is drawn is Poisson with mean 1 (Hanley and MacGibbon 2006, "Creating non-parametric bootstrap samples
+    using Poisson frequencies"), so the notes between two positive ones are drawn at once and a rare label costs little. The
+    interval does not reach beyond the positive notes that there are: with few of them it is too narrow, as every bootstrap is.
     """
     if not np.any(labels):
         return None

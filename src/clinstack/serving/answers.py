@@ -3,9 +3,9 @@
 All of it is read off the version's own validation notes: the temperature that calibrates, the threshold of each class (highest
 F1), how often a class was true of the notes that scored most alike (with an interval), and how frequent it is.
 
-Other validation notes would have put a threshold elsewhere. Within the interval of where they would (the bootstrap's) no decision
-is taken; below it the answer is no and above it yes, so a higher probability never takes a decision back. Of several classes the
-likeliest is decided, unless the runner-up may be as likely by the validation notes that scored like the likeliest.
+Other validation notes would have put a threshold elsewhere. Within the interval of where they would (the bootstrap's) no
+decision is taken; below it the answer is no and above it yes, so a higher probability never takes a decision back. Of several
+classes the likeliest is decided, unless the runner-up may be as likely by the validation notes that scored like the likeliest.
 """
 
 from collections.abc import Mapping
@@ -88,7 +88,9 @@ class Interpreter:
     def thresholds(self) -> list[float | None]:
         """Of each class; None where too few validation notes have it, and where the likeliest of several classes is decided."""
         found = [
-            best_f1_threshold(self.validation[:, column], self._labels[:, column]) if self._has_threshold(column) else None
+            best_f1_threshold(self.validation[:, column], self._labels[:, column])
+            if self._has_threshold(column)
+            else None
             for column in range(len(self.classes))
         ]
         if self.kind == "binary":  # one decision, not two

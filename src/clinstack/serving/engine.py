@@ -106,7 +106,8 @@ class Engine:
         answers = self.answer([Question(text, tuple(tasks)) for text in texts])
         return [
             np.stack([answer[place].logits for answer in answers])
-            if answers else np.zeros((0, len(task.classes)), np.float32)
+            if answers
+            else np.zeros((0, len(task.classes)), np.float32)
             for place, task in enumerate(tasks)
         ]
 

@@ -180,10 +180,11 @@ class Figure(_Message):
 
 
 class TaskSummary(_Message):
-    """A promoted version."""
+    """A promoted version. since: when it was promoted, as ISO 8601."""
 
     task: str
     version: str
+    since: str | None
     kind: Literal["binary", "multiclass", "multilabel"]
     classes: int
     base: str

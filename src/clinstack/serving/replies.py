@@ -93,6 +93,7 @@ def summary_of(chosen: Version) -> dict[str, Any]:
     return {
         "task": chosen.entry.task,
         "version": chosen.entry.name,
+        "since": chosen.entry.since,
         "kind": about["kind"],
         "classes": about["classes"],
         "base": about["base"]["name"],
