@@ -44,7 +44,7 @@ class Window:
         return [kept[at : at + room] for at in range(0, max(1, len(kept)), room)]
 
     def spans(self, tokenizer: NoteTokenizer, text: str, ids: list[int]) -> list[tuple[int, int]]:
-        """Which characters of a text, whose plain ids are given, are read: start and end of its head, tail or both, or of all."""
+        """Which characters of a text, whose plain ids are given, are read: start and end of its head, tail or both, or all."""
         most = tokenizer.room(self.max_tokens) * self.chunks
         if len(ids) <= most:
             return [(0, len(text))]
