@@ -197,7 +197,7 @@ def branch(work: Path, notes: list[str], rounds: int) -> dict:
     }
     ours = engine.answer(asked["late"])
     theirs = [rival.logits(texts, name).numpy() for name in late]
-    largest = max(float(np.abs(ours[n][t] - theirs[t][n]).max()) for n in range(32) for t in range(LATE))
+    largest = max(float(np.abs(ours[n][t].logits - theirs[t][n]).max()) for n in range(32) for t in range(LATE))
     took = turns(
         rounds,
         peft=lambda: [rival.logits(texts, name) for name in late],

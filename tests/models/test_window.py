@@ -1,9 +1,10 @@
 """How much of a note is read: nothing twice, nothing invented, and what is asked for."""
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from clinstack.models.tokenizer import NoteTokenizer
 from clinstack.models.window import Window
 
 
@@ -45,6 +46,34 @@ def test_chunks_are_opened_no_longer_than_allowed_and_hold_the_kept_text_in_orde
         truncation
     ]
     assert read == text[:from_head] + text[len(text) - (len(read) - from_head) :]
+
+
+@pytest.fixture(scope="module")
+def fast(small_base):
+    from transformers import AutoTokenizer
+
+    return AutoTokenizer.from_pretrained(small_base)
+
+
+@given(
+    st.text(st.sampled_from("abé ß🩺\n.1"), max_size=400),
+    st.integers(3, 20),
+    st.sampled_from(["head", "tail", "head+tail"]),
+)
+@settings(deadline=None)
+def test_the_characters_that_are_read_are_those_of_the_kept_tokens(fast, text, max_tokens, truncation):
+    tokenizer = NoteTokenizer("small", fast)
+    window = Window(max_tokens, truncation)
+    (ids,) = tokenizer.plain([text])
+    found = window.spans(tokenizer, text, ids)
+    offsets = fast.backend_tokenizer.encode(text, add_special_tokens=False).offsets
+    kept = [offsets[place] for part in window.parts(tokenizer, len(ids)) for place in part]
+    if len(kept) == len(offsets):
+        assert found == [(0, len(text))]
+    else:
+        assert all(any(low <= start and end <= high for low, high in found) for start, end in kept)
+        ends = {0, len(text)} | {one for place in kept for one in place}
+        assert all({low, high} <= ends for low, high in found)
 
 
 @pytest.mark.parametrize("truncation", ["head", "tail", "head+tail"])

@@ -4,6 +4,8 @@ import json
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from clinstack.config import TrainOptions
 from clinstack.metrics.scorecard import probabilities
@@ -38,17 +40,38 @@ def test_the_share_of_notes_alike_is_near_the_probability_where_that_is_calibrat
     assert np.mean(inside) >= 0.85
 
 
-def test_a_note_far_from_the_threshold_is_decided_and_one_near_it_is_not(binary):
-    threshold = binary.thresholds[1]
-    edge = 2 * np.log(threshold / (1 - threshold))
-    decisions = [
-        of(binary.read(np.array([0, z], np.float32)), "yes").decided for z in (-9, edge - 0.05, edge + 0.05, 9)
-    ]
-    assert decisions == [False, None, None, True]
-    for logits in ([0, -9], [0, edge], [0, 9]):
-        answers = binary.read(np.array(logits, np.float32))
-        yes, no = of(answers, "yes"), of(answers, "no")
-        assert (yes.decided, no.decided) in [(True, False), (False, True), (None, None)]
+def test_a_note_outside_of_the_band_is_decided_and_one_within_is_not(binary):
+    band = of(binary.read(np.array([0, 0], np.float32)), "yes")
+    assert band.open_low < band.threshold < band.open_high
+    assert band.threshold == binary.thresholds[1]
+    edges = [2 * np.log(one / (1 - one)) for one in (band.open_low, band.threshold, band.open_high)]
+    beyond = [-9, edges[0] - 0.01, edges[0] + 0.01, edges[1], edges[2] - 0.01, edges[2] + 0.01, 9]
+    decisions = []
+    for z in beyond:
+        answers = binary.read(np.array([0, z], np.float32))
+        decisions.append(of(answers, "yes").decided)
+        assert (of(answers, "yes").decided, of(answers, "no").decided) in [(True, False), (False, True), (None, None)]
+    assert decisions == [False, False, None, None, None, True, True]
+    no = of(binary.read(np.array([0, 0], np.float32)), "no")
+    mirrored = (1 - band.open_high, 1 - band.threshold, 1 - band.open_low)
+    assert (no.open_low, no.threshold, no.open_high) == pytest.approx(mirrored)
+
+
+NOTES = st.lists(st.tuples(st.floats(-5, 5), st.booleans()), min_size=5, max_size=40)
+
+
+@given(NOTES, st.sampled_from(["binary", "multilabel"]))
+@settings(deadline=None, max_examples=60)
+def test_a_higher_probability_never_takes_a_decision_back(notes, kind):
+    odds, truths = np.array([one[0] for one in notes]), np.array([one[1] for one in notes])
+    logits = np.stack([np.zeros(len(odds)), odds], axis=1).astype(np.float32)
+    interpreter = Interpreter(kind, ("no", "yes"), 1.0, logits, np.stack([~truths, truths], axis=1))
+    asked = np.sort(np.concatenate([odds, np.linspace(-7, 7, 60)])).astype(np.float32)
+    decided = [of(interpreter.read(np.array([0, one], np.float32)), "yes").decided for one in asked]
+    place = {False: 0, None: 1, True: 2}
+    assert decided == sorted(decided, key=place.__getitem__)
+    if truths.sum() < 5:
+        assert set(decided) == {None}
 
 
 def test_the_likeliest_come_first_and_no_more_than_asked(binary):

@@ -58,9 +58,16 @@ def test_a_call_is_answered_with_a_card_of_the_newest_document(client, form):
     answer = client.post(
         "/v1/predict", json={"notes": [{"id": "2", "text": texts["new"]}], "tasks": ["mortality"]}
     ).json()["predictions"][0]
+    dead = next(one for one in answer["classes"] if one["name"] == "dead")
+    decision = {
+        True: f"counts as such (from {dead['open_high']:.1%} on)",
+        False: f"does not count as such (below {dead['open_low']:.1%})",
+        None: f"left open ({dead['open_low']:.1%} to {dead['open_high']:.1%})",
+    }[dead["decided"]]
     assert card["summary"].startswith(
-        f"mortality: dead (died in this stay) {answer['probabilities']['dead']:.0%}, decision "
+        f"mortality: dead (died in this stay) {dead['probability']:.1%}, {decision}; usual "
     )
+    assert decision in card["detail"]
     assert len(card["summary"]) <= 140
     assert card["indicator"] in ("info", "warning")
     assert card["source"] == {"label": "clinstack, mortality@1"}

@@ -90,8 +90,8 @@ def test_an_answer_does_not_depend_on_what_else_is_asked(engine, served, alone, 
         expected.append([alone[name][place] for name in names])
     for answer, wanted in zip(engine.answer(questions), expected, strict=True):
         assert len(answer) == len(wanted)
-        for logits, one in zip(answer, wanted, strict=True):
-            np.testing.assert_allclose(logits, one, atol=1e-5, rtol=0)
+        for found, one in zip(answer, wanted, strict=True):
+            np.testing.assert_allclose(found.logits, one, atol=1e-5, rtol=0)
 
 
 def test_one_copy_of_the_base_serves_every_stack_that_leaves_its_weights_alone(served):
@@ -155,6 +155,25 @@ def test_hundreds_of_labels_and_two_share_a_pass(small_base, small_task, runs, t
     wide, narrow = engine.score(TEXTS, [engine.prepare(tmp_path / "run"), engine.prepare(runs / "stacked")])
     assert (wide.shape, narrow.shape) == ((len(TEXTS), 1266), (len(TEXTS), 4))
     np.testing.assert_allclose(wide, load(tmp_path / "run").score_texts(TEXTS), atol=1e-5, rtol=0)
+
+
+def test_what_was_read_of_a_note_is_told(engine, served):
+    names = ["stacked", "chunks", "tf-idf"]
+    long = "the man has shock and édéma 🩺 on day 3. " * 30
+    short, cut = engine.answer([Question(text, tuple(served[name] for name in names)) for text in ("pain", long)])
+    assert [one.read for one in short] == [((0, 4),)] * 3
+    stacked, chunks, whole = cut
+    assert whole.read == ((0, len(long)),)
+    ((start, end),) = stacked.read
+    assert start == 0 < end < len(long)
+    (first, head_ends), (tail_begins, last) = chunks.read
+    assert first == 0 < head_ends < tail_begins < last == len(long)
+    # Only what was read has a part in the answer.
+    (same,) = engine.answer([Question(long[:end] + " edema" * 60, (served["stacked"],))])
+    np.testing.assert_allclose(same[0].logits, stacked.logits, atol=1e-5)
+    swapped = long[:head_ends] + " comfort stable" * 40 + " " + long[tail_begins:].lstrip()
+    (same,) = engine.answer([Question(swapped, (served["chunks"],))])
+    np.testing.assert_allclose(same[0].logits, chunks.logits, atol=1e-5)
 
 
 def test_no_text_and_no_task_are_answered_with_nothing(engine, served):

@@ -54,11 +54,9 @@ def test_versions_are_counted_promoted_and_rolled_back(library, runs):
     assert str(caught.value) == (
         "There is nothing to go back to: no other version of mortality was promoted before this one."
     )
-    assert [one["what"] for one in json.loads(library.layout.state.read_text())["log"]] == [
-        "promote",
-        "promote",
-        "rollback",
-    ]
+    log = json.loads(library.layout.state.read_text())["log"]
+    assert [one["what"] for one in log] == ["promote", "promote", "rollback"]
+    assert [one.since for one in library.entries()] == [log[2]["time"], log[1]["time"]]
     assert [(one.name, one.promoted) for one in library.entries()] == [("mortality@1", True), ("mortality@2", False)]
 
 

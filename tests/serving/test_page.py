@@ -10,6 +10,7 @@ from chromium import CHROMIUM, QUIET
 from serving_process import server
 
 from clinstack.serving.keys import add_key
+from clinstack.serving.messages import MOST_CHARACTERS
 
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="needs Debian's chromium at hand")
 
@@ -39,6 +40,19 @@ def ask(page, text):
 TEXT = "CHIEF COMPLAINT: pain. HPI: the man has shock and was intubated on pressors with a rising lactate on day 3"
 
 
+def assert_decision_is_told(article):
+    """In words that are no prognosis, with where the threshold lies and where it is left open, also drawn."""
+    p = r"(<\s)?\d+(\.\d)?\s%"
+    sides = (
+        rf"Counts as dead, died in this stay \({p}, from {p} on\)\.",
+        rf"Does not count as dead, died in this stay \({p}, below {p}\)\.",
+        rf"Left open whether it counts as dead, died in this stay \({p}, between {p} and {p}\)\.",
+    )
+    assert re.fullmatch("|".join(sides), article.locator(".decision").inner_text())
+    assert re.search(rf": threshold {p}(, open between {p} and {p})?; usual\s{p}", article.inner_text())
+    assert article.locator(".bar .threshold").count() == article.locator(".bar .open").count() == 1
+
+
 @pytest.mark.parametrize("width", [360, 1280])
 def test_a_note_is_asked_explained_and_compared(running, width):
     with opened(running[0], width) as page:
@@ -48,9 +62,16 @@ def test_a_note_is_asked_explained_and_compared(running, width):
         assert cards.locator("h3").all_inner_texts() == ["labels", "mortality", "unit"]
         assert "heart a failing heart & its <signs>" in page.get_by_role("article", name="labels").inner_text()
         mortality = page.get_by_role("article", name="mortality")
-        assert re.search(r"\d+(\.\d)? %", mortality.inner_text())
+        assert re.search(r"\d+(\.\d)?\s%", mortality.inner_text())
         said = mortality.get_by_role("img").get_attribute("aria-label")
-        assert re.match(r".*; of \d+ validation notes that scored alike .* interval .* to .*; usual .*", said)
+        assert re.match(
+            r".*; of \d+ validation notes that scored alike .* interval .* to .*; usual .*; (counts|does not count|left open): threshold .*",
+            said,
+        )
+        assert_decision_is_told(mortality)
+        labels = page.get_by_role("article", name="labels").locator(".decision").inner_text()
+        assert re.match(r"Of the 4 likeliest labels \d count, \d do not, \d are left open", labels)
+        assert page.get_by_role("article", name="unit").get_by_text("Read: the whole note.").count() == 1
         assert "does not replace" in page.inner_text("header") or "do not replace" in page.inner_text("header")
 
         mortality.get_by_role("button", name="why dead in mortality").click()
@@ -62,12 +83,16 @@ def test_a_note_is_asked_explained_and_compared(running, width):
 
         page.get_by_role("button", name="Keep these answers").click()
         ask(page, TEXT.replace("shock", "comfort"))
-        assert re.search(r"[+−±]\d+\.\d points", mortality.inner_text())
+        assert re.search(r"change [+−±]\d+\.\d\spoints", mortality.inner_text())
         page.get_by_role("button", name="Compare no longer").click()
         assert "points" not in mortality.inner_text()
 
         mortality.get_by_role("button", name="card of mortality@1").click()
         page.get_by_role("dialog").get_by_role("heading", name="Limits").wait_for()
+        assert page.evaluate("[document.activeElement.id, document.getElementById('card').scrollTop]") == [
+            "card-title",
+            0,
+        ]
         page.keyboard.press("Escape")
         assert page.evaluate("document.documentElement.scrollWidth") <= width
         assert {url.split("/")[2] for url in page.asked} == {running[0].split("/")[2]}
@@ -96,14 +121,131 @@ def test_everything_works_by_keyboard_alone(running):
 
 
 def test_an_example_fills_the_note_and_a_file_too(running, tmp_path):
+    (tmp_path / "note.txt").write_text("woman with edema 🩺")
+    with opened(running[0]) as page:
+        page.locator("#example option").nth(1).wait_for(state="attached")
+        page.select_option("#example", index=1)
+        assert page.input_value("#note") == ""  # arrow keys choose, and choosing loads nothing
+        page.get_by_role("button", name="Load").click()
+        assert page.input_value("#note").startswith("CHIEF COMPLAINT: ")
+        page.set_input_files("#file", tmp_path / "note.txt")
+        page.wait_for_function("document.getElementById('note').value === 'woman with edema 🩺'")
+        assert page.inner_text("#count") == "18 characters."
+
+
+def test_what_was_typed_is_replaced_only_if_the_reader_says_so(running, tmp_path):
     (tmp_path / "note.txt").write_text("woman with edema")
     with opened(running[0]) as page:
         page.locator("#example option").nth(1).wait_for(state="attached")
         page.select_option("#example", index=1)
-        assert page.input_value("#note").startswith("CHIEF COMPLAINT: ")
+        page.get_by_role("button", name="Load").click()
+        page.get_by_label("Text of the note").press_sequentially(" and more")
+        typed = page.input_value("#note")
+        asked = []
+        page.on("dialog", lambda dialog: (asked.append(dialog.message), dialog.dismiss()))
+        page.get_by_role("button", name="Load").click()
         page.set_input_files("#file", tmp_path / "note.txt")
-        page.wait_for_function("document.getElementById('note').value === 'woman with edema'")
-        assert page.inner_text("#count") == "16 characters"
+        page.wait_for_function("document.getElementById('file').value === ''")
+        page.wait_for_timeout(100)
+        assert page.input_value("#note") == typed
+        assert asked == ["Replace the text of the note? It is kept nowhere else."] * 2
+
+
+@pytest.mark.parametrize("content", ["Fièvre à 39".encode("latin-1"), b"PK\x03\x04\x00\x00", "pain".encode("utf-16")])
+def test_a_file_that_is_no_text_in_utf_8_is_refused(running, tmp_path, content):
+    (tmp_path / "note.txt").write_bytes(content)
+    with opened(running[0]) as page:
+        page.locator("#tasks input").first.wait_for()
+        page.set_input_files("#file", tmp_path / "note.txt")
+        page.get_by_text("note.txt is not text in UTF-8. Save it as a text file in UTF-8, and open that.").wait_for()
+        assert page.input_value("#note") == ""
+
+
+def test_a_note_that_is_too_long_is_kept_whole_and_not_asked(running):
+    with opened(running[0]) as page:
+        page.locator("#tasks input").first.wait_for()
+        page.get_by_label("Text of the note").fill("🩺" * (MOST_CHARACTERS + 1))
+        assert page.inner_text("#count") == "200,001 characters."
+        assert page.inner_text("#too-long") == "That is 1 more than a note may have. Shorten it before you ask."
+        page.get_by_role("button", name="Ask").click()
+        assert page.inner_text("#status").startswith("The note has 200,001 characters. That is 1 more")
+        assert not [url for url in page.asked if url.endswith("/predict")]
+        page.get_by_label("Text of the note").fill("a" * MOST_CHARACTERS)
+        assert page.inner_text("#too-long") == ""
+        ask(page, "a" * MOST_CHARACTERS)
+
+
+def test_how_much_of_a_note_was_read_stands_above_its_answers(running):
+    long = "the man has shock 🩺 on day 3. " * 60
+    with opened(running[0]) as page:
+        ask(page, long)
+        mortality = page.get_by_role("article", name="mortality")
+        told = mortality.get_by_text(
+            re.compile(rf"Read: only the first \d+ of {len(long):,} characters\.")
+        ).inner_text()
+        read = int(re.search(r"first (\d+)", told)[1])
+        assert page.get_by_role("article", name="unit").get_by_text("Read: the whole note.").count() == 1
+        mortality.get_by_role("button", name="why dead").click()
+        page.get_by_text("not read: no part in the answer").wait_for()
+        unread = page.inner_text("#marked .unread").strip()
+        assert long.strip().endswith(unread)
+        assert 0 <= len(long.strip()) - len(unread) - read < 8  # a word that is read in part counts as read
+        ask(page, "pain and a shock")
+        mortality.get_by_role("button", name="why dead").click()
+        page.locator("#why").wait_for()
+        assert not page.get_by_text("not read: no part in the answer").is_visible()
+
+
+def test_answers_of_an_earlier_text_are_marked_and_those_of_a_failed_question_cleared(running):
+    earlier = "The note has changed: these answers are of the text before. Ask again."
+    with opened(running[0]) as page:
+        ask(page, TEXT)
+        page.get_by_role("button", name="why dead in mortality").click()
+        page.locator("#why").wait_for()
+        page.get_by_label("Text of the note").fill(TEXT + " and more")
+        assert page.inner_text("#earlier") == earlier
+        assert page.locator("#results.earlier").count() == 1
+        assert page.locator("#why").is_hidden()
+        page.get_by_label("Text of the note").fill(TEXT)
+        assert page.inner_text("#earlier") == ""
+        page.route("**/v1/predict", lambda route: route.abort())
+        page.get_by_role("button", name="Ask").click()
+        page.get_by_text("The server cannot be reached.").wait_for()
+        assert page.locator("article").count() == 0
+        assert page.get_by_role("button", name="Keep these answers").is_disabled()
+
+
+def test_an_explanation_that_fails_says_so_beside_its_button(running):
+    with opened(running[0]) as page:
+        ask(page, TEXT)
+        refusal = {"error": {"code": "busy", "message": "Ask again in 2 seconds.", "request_id": "r"}}
+        page.route("**/v1/explain", lambda route: route.fulfill(status=503, json=refusal))
+        line = page.get_by_role("article", name="mortality").locator("li")
+        line.get_by_role("button", name="why dead").click()
+        line.get_by_text("Ask again in 2 seconds.").wait_for()
+        assert line.get_by_role("status").inner_text() == "Ask again in 2 seconds."
+        assert "tasks have answered" in page.inner_text("#status")
+        assert page.locator("#why").is_hidden()
+
+
+def test_on_a_phone_no_word_of_an_answer_is_broken_and_nothing_is_cut_off(running):
+    with opened(running[0], 360) as page:
+        ask(page, TEXT)
+        page.get_by_role("button", name="Keep these answers").click()
+        ask(page, TEXT + " and more")
+        for part in page.locator("article li, article .bar, article button").all():
+            box = part.bounding_box()
+            assert box["x"] >= 0
+            assert box["x"] + box["width"] <= 360
+        # A word that is broken lies on more lines than one.
+        broken = """() => [...document.querySelectorAll("article li span")].flatMap((node) => [...node.childNodes])
+            .filter((node) => node.nodeType === Node.TEXT_NODE).flatMap((node) => [...node.data.matchAll(/\\S+/g)].filter((word) => {
+                const range = document.createRange();
+                range.setStart(node, word.index);
+                range.setEnd(node, word.index + word[0].length);
+                return new Set([...range.getClientRects()].map((box) => box.top)).size > 1;
+            }).map((word) => word[0]))"""
+        assert page.evaluate(broken) == []
 
 
 def test_mistakes_are_told_where_the_reader_is(running):
@@ -184,6 +326,7 @@ def test_drift_and_outcomes_have_a_page(filled, tmp_path, width):
         labels = page.get_by_role("article", name="labels").inner_text()
         assert "heart a failing heart & its <signs>" in labels
         assert "0 outcomes came back. Figures are made of 20 or more." in labels
+        assert re.search(r"labels@1, promoted \w{3} \d+, 20\d\d, ", labels)
         page.get_by_label("The last").select_option("7 days")
         page.get_by_text("3 tasks.").wait_for()
         assert page.evaluate("document.documentElement.scrollWidth") <= width

@@ -57,6 +57,8 @@ def test_without_tasks_every_promoted_one_answers_and_top_bounds_the_classes(cli
         about = one["classes"][0]
         assert about["alike"]["low"] <= about["alike"]["value"] <= about["alike"]["high"]
         assert 0 <= about["base_rate"] <= 1
+        if about["threshold"] is not None:
+            assert 0 <= about["open_low"] <= about["threshold"] <= about["open_high"] <= 1
 
 
 def test_tasks_and_cards_tell_what_answers(client, filled):

@@ -73,9 +73,33 @@ class NoteTokenizer:
             text_bytes += len(text[: one.offsets[len(ids) - 1][1]].encode("utf-8")) if ids else 0
         return kept, text_bytes
 
+    def head_ends(self, text: str, ids: list[int], of: int) -> int:
+        """The character that a text's first tokens `ids`, out of so many, end at.
+
+        Offsets cost as much again as tokens, so they are taken of the part that is about as long; of the whole if need be.
+        """
+        for part in (text[: _about(text, ids, of)], text):
+            found = self._rust.encode(part, add_special_tokens=False)
+            if found.ids[: len(ids)] == ids:
+                break
+        return int(found.token_to_chars(len(ids) - 1)[1])
+
+    def tail_begins(self, text: str, ids: list[int], of: int) -> int:
+        """The character that a text's last tokens `ids`, out of so many, begin at; computed as `head_ends`."""
+        for start in (max(0, len(text) - _about(text, ids, of)), 0):
+            found = self._rust.encode(text[start:], add_special_tokens=False)
+            if found.ids[-len(ids) :] == ids:
+                break
+        return start + int(found.token_to_chars(len(found.ids) - len(ids))[0])
+
     def places(self, texts: list[str]) -> list[list[int]]:
         """The character that each token of each text begins at, the start token left out."""
         return [[start for start, _ in one.offsets] for one in self._rust.encode_batch(texts, add_special_tokens=False)]
+
+
+def _about(text: str, ids: list[int], of: int) -> int:
+    """Characters that hold these tokens out of so many, with some to spare."""
+    return int(1.25 * len(text) * len(ids) / of) + 64
 
 
 def _first(*ids: int | None) -> int | None:

@@ -43,8 +43,26 @@ class Window:
         kept = self._kept(tokens, room * self.chunks)
         return [kept[at : at + room] for at in range(0, max(1, len(kept)), room)]
 
+    def spans(self, tokenizer: NoteTokenizer, text: str, ids: list[int]) -> list[tuple[int, int]]:
+        """Which characters of a text, whose plain ids are given, are read: start and end of its head, tail or both, or all."""
+        most = tokenizer.room(self.max_tokens) * self.chunks
+        if len(ids) <= most:
+            return [(0, len(text))]
+        head, tail = self._of_longer(most)
+        found = []
+        if head:
+            found.append((0, tokenizer.head_ends(text, ids[:head], len(ids))))
+        if tail:
+            found.append((tokenizer.tail_begins(text, ids[-tail:], len(ids)), len(text)))
+        return found
+
     def _kept(self, tokens: int, most: int) -> list[int]:
         if tokens <= most:
             return list(range(tokens))
-        from_head = {"head": most, "tail": 0, "head+tail": most // _HEAD_SHARE}[self.truncation]
-        return [*range(from_head), *range(tokens - (most - from_head), tokens)]
+        head, tail = self._of_longer(most)
+        return [*range(head), *range(tokens - tail, tokens)]
+
+    def _of_longer(self, most: int) -> tuple[int, int]:
+        """Of a note of more tokens than can be read: how many from its head, and how many from its tail."""
+        head = {"head": most, "tail": 0, "head+tail": most // _HEAD_SHARE}[self.truncation]
+        return head, most - head

@@ -1,8 +1,11 @@
 """Logits -> what a person is told: probabilities that mean what they say, how sure they are, and what follows from them.
 
 All of it is read off the version's own validation notes: the temperature that calibrates, the threshold of each class (highest
-F1), how often a class was true of the notes that scored most alike (with an interval), and how frequent it is. Where that
-interval holds the threshold the validation notes cannot tell on which side a note lies, and no decision is taken.
+F1), how often a class was true of the notes that scored most alike (with an interval), and how frequent it is.
+
+Other validation notes would have put a threshold elsewhere. Within the interval of where they would (the bootstrap's) no
+decision is taken; below it the answer is no and above it yes, so a higher probability never takes a decision back. Of several
+classes the likeliest is decided, unless the runner-up may be as likely by the validation notes that scored like the likeliest.
 """
 
 from collections.abc import Mapping
@@ -17,7 +20,7 @@ from pyarrow import parquet
 
 from clinstack.metrics.intervals import Interval
 from clinstack.metrics.scorecard import probabilities
-from clinstack.metrics.thresholds import Neighbours, best_f1_threshold
+from clinstack.metrics.thresholds import Neighbours, best_f1_band, best_f1_threshold
 from clinstack.runs.atomic import read_json
 from clinstack.runs.layout import RunLayout
 
@@ -33,7 +36,8 @@ class ClassAnswer:
     title: what the class stands for, if its task said so.
     probability: calibrated, 0-1.   alike: how many of the validation notes that scored most alike had the class: a share with
     its 95 % interval, of `notes_alike` notes.   base_rate: of the class among all validation notes.
-    threshold: from which on the class is decided; None if there is none.   decided: None where that is left open.
+    threshold: of the highest F1; None if there is none.   open_low, open_high: where that threshold may lie.
+    decided: yes from `open_high` on, no below `open_low`, None where it is left open.
     """
 
     name: str
@@ -43,6 +47,8 @@ class ClassAnswer:
     notes_alike: int
     base_rate: float
     threshold: float | None
+    open_low: float | None
+    open_high: float | None
     decided: bool | None
 
 
@@ -67,6 +73,7 @@ class Interpreter:
         self.validation = self.probabilities(logits)
         self._labels = labels
         self._neighbours: dict[int, Neighbours] = {}
+        self._bands: dict[int, Interval | None] = {}
 
     def probabilities(self, logits: NDArray[np.float32]) -> NDArray[np.float64]:
         """Calibrated probabilities (N, C) of logits (N, C)."""
@@ -80,11 +87,9 @@ class Interpreter:
     @cached_property
     def thresholds(self) -> list[float | None]:
         """Of each class; None where too few validation notes have it, and where the likeliest of several classes is decided."""
-        if self.kind == "multiclass":
-            return [None] * len(self.classes)
         found = [
             best_f1_threshold(self.validation[:, column], self._labels[:, column])
-            if self._labels[:, column].sum() >= _FEWEST_POSITIVES
+            if self._has_threshold(column)
             else None
             for column in range(len(self.classes))
         ]
@@ -96,15 +101,12 @@ class Interpreter:
         """What the logits (C,) of a note say of its classes, the likeliest first. most: of so many classes at most."""
         likely = self.probabilities(logits[None])[0]
         order = np.argsort(-likely, kind="stable")
-        decided = self._decide(likely, order)
-        return [self._of_class(int(column), likely, decided) for column in order[:most]]
+        chosen = self._choose(likely, order) if self.kind == "multiclass" else None
+        return [self._of_class(int(column), likely, chosen) for column in order[:most]]
 
-    def _of_class(self, column: int, likely: NDArray[np.float64], decided: Mapping[int, bool | None]) -> ClassAnswer:
+    def _of_class(self, column: int, likely: NDArray[np.float64], chosen: int | None) -> ClassAnswer:
         share, notes = self._alike(column, likely[column])
-        answer = decided.get(column)
-        threshold = self.thresholds[column]
-        if self.kind != "multiclass" and threshold is not None:
-            answer = None if share.low < threshold < share.high else bool(likely[column] >= threshold)
+        band = self._band(column)
         return ClassAnswer(
             self.classes[column],
             self.titles[column],
@@ -112,19 +114,43 @@ class Interpreter:
             share,
             notes,
             self.base_rates[column],
-            threshold,
-            answer,
+            None if band is None else band.value,
+            None if band is None else band.low,
+            None if band is None else band.high,
+            self._decide(column, likely, chosen),
         )
 
-    def _decide(self, likely: NDArray[np.float64], order: NDArray[np.intp]) -> dict[int, bool | None]:
-        """Of several classes: the likeliest, unless the runner-up is as likely as that may be."""
-        if self.kind != "multiclass":
-            return {}
+    def _decide(self, column: int, likely: NDArray[np.float64], chosen: int | None) -> bool | None:
+        if self.kind == "multiclass":
+            return None if chosen is None else column == chosen
+        if self.kind == "binary" and column == 0:
+            positive = self._decide(1, likely, chosen)
+            return None if positive is None else not positive
+        band = self._band(column)
+        if band is None or band.low <= likely[column] < band.high:
+            return None
+        return bool(likely[column] >= band.high)
+
+    def _has_threshold(self, column: int) -> bool:
+        return self.kind != "multiclass" and int(self._labels[:, column].sum()) >= _FEWEST_POSITIVES
+
+    def _band(self, column: int) -> Interval | None:
+        """Where the threshold of a class may lie."""
+        if column not in self._bands:
+            found = None
+            if self.kind == "binary" and column == 0:
+                other = self._band(1)
+                found = None if other is None else Interval(1 - other.value, 1 - other.high, 1 - other.low)
+            elif self._has_threshold(column):
+                found = best_f1_band(self.validation[:, column], self._labels[:, column])
+            self._bands[column] = found
+        return self._bands[column]
+
+    def _choose(self, likely: NDArray[np.float64], order: NDArray[np.intp]) -> int | None:
+        """Of several classes the likeliest, unless the runner-up is as likely as that may be."""
         first, second = int(order[0]), int(order[1])
         share, _ = self._alike(first, likely[first])
-        if share.low <= likely[second]:
-            return {}
-        return {column: column == first for column in range(len(likely))}
+        return None if share.low <= likely[second] else first
 
     def _alike(self, column: int, probability: float) -> tuple[Interval, int]:
         if column not in self._neighbours:

@@ -13,13 +13,10 @@ from dataclasses import dataclass, field
 from threading import Condition, Thread
 from typing import Protocol
 
-import numpy as np
-from numpy.typing import NDArray
+from clinstack.serving.engine import Question, Scored
 
-from clinstack.serving.engine import Question
-
-Logits = list[NDArray[np.float32]]
-"""Of one question: (C,) for each of its tasks."""
+Found = list[Scored]
+"""Of one question: what each of its tasks says."""
 
 _FIRST_GUESS_SECONDS = 0.05
 """What a question may take, before any was measured."""
@@ -42,15 +39,15 @@ class TooLate(Exception):
 class Answers(Protocol):
     """What a batcher stands in front of: `engine.Engine`."""
 
-    def answer(self, questions: Sequence[Question]) -> list[Logits]:
-        """Of each question the logits for each of its tasks."""
+    def answer(self, questions: Sequence[Question]) -> list[Found]:
+        """Of each question what each of its tasks says."""
 
 
 @dataclass(frozen=True)
 class _Waiting:
     question: Question
     deadline: float
-    answer: "Future[Logits]" = field(default_factory=Future)
+    answer: "Future[Found]" = field(default_factory=Future)
 
 
 class Batcher:
@@ -96,7 +93,7 @@ class Batcher:
         """Has every batch told: its questions and its seconds."""
         self._observers.append(observer)
 
-    def ask(self, questions: Sequence[Question], timeout: float) -> "list[Future[Logits]]":
+    def ask(self, questions: Sequence[Question], timeout: float) -> "list[Future[Found]]":
         """Puts all of these questions into the queue or none; each answer comes, or TooLate after `timeout` seconds.
 
         Raises Turned if they do not fit, or would not be reached in time, or the batcher closes.

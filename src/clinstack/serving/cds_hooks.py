@@ -112,11 +112,11 @@ def card_of(answer: messages.Prediction) -> Card:
     if answer.kind == "binary":
         positive = list(answer.probabilities)[1]
         lead = next(one for one in shown if one.name == positive)
-    decided = {True: "yes", False: "no", None: "left open"}[lead.decided]
-    summary = f"{answer.task}: {_words(lead)} {lead.probability:.0%}, decision {decided}; usual {lead.base_rate:.0%}"
+    summary = f"{answer.task}: {_words(lead)} {lead.probability:.1%}, {_decision(lead)}; usual {lead.base_rate:.1%}"
     lines = [
         f"* {_words(one)}: {one.probability:.1%}; of {one.alike.notes} validation notes that scored alike "
-        f"{one.alike.value:.0%} (95 % interval {one.alike.low:.0%} to {one.alike.high:.0%}); usual {one.base_rate:.1%}"
+        f"{one.alike.value:.0%} (95 % interval {one.alike.low:.0%} to {one.alike.high:.0%}); usual {one.base_rate:.1%}; "
+        f"{_decision(one)}"
         for one in shown
     ]
     return Card(
@@ -131,6 +131,17 @@ def card_of(answer: messages.Prediction) -> Card:
 
 def _words(one: messages.ClassAnswer) -> str:
     return f"{one.name} ({one.title})" if one.title else one.name
+
+
+def _decision(one: messages.ClassAnswer) -> str:
+    """Which side of the threshold it lies on; not what will come true."""
+    if one.open_low is None or one.open_high is None:
+        return {True: "the likeliest", False: "not the likeliest", None: "left open"}[one.decided]
+    return {
+        True: f"counts as such (from {one.open_high:.1%} on)",
+        False: f"does not count as such (below {one.open_low:.1%})",
+        None: f"left open ({one.open_low:.1%} to {one.open_high:.1%})",
+    }[one.decided]
 
 
 def _documents(given: Any) -> Iterator[dict[str, Any]]:

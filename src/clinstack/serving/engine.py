@@ -1,4 +1,4 @@
-"""Many tasks' answers from one copy of each base: notes in, logits of every task that is asked for out.
+"""Many tasks' answers from one copy of each base: notes in, logits of every task that is asked for out, and how much was read.
 
 Every distinct base is loaded once, whatever number of stacks lies on it. A note is cut into tokens once for each tokenizer;
 notes of all tasks share a pass, and what their stacks have in common is computed once (`models.shared_backbone`). A task's
@@ -28,6 +28,9 @@ from clinstack.models.window import Window
 PASS_TOKENS = 4096
 """Most tokens in one pass: more take memory and gain no speed."""
 
+Tokens = dict[tuple[str, str], list[int]]
+"""Plain token ids by a tokenizer's hash and a text."""
+
 
 @dataclass(frozen=True, eq=False)
 class ServedStack:
@@ -54,6 +57,14 @@ class Question:
 
     text: str
     tasks: tuple[Served, ...]
+
+
+@dataclass(frozen=True)
+class Scored:
+    """What a task says of a text: its logits (C,), and which characters it read, as start and end of one piece or two."""
+
+    logits: NDArray[np.float32]
+    read: tuple[tuple[int, int], ...]
 
 
 class Engine:
@@ -94,19 +105,23 @@ class Engine:
         """Logits (N, C) of texts for each task."""
         answers = self.answer([Question(text, tuple(tasks)) for text in texts])
         return [
-            np.stack([answer[place] for answer in answers]) if answers else np.zeros((0, len(task.classes)), np.float32)
+            np.stack([answer[place].logits for answer in answers])
+            if answers
+            else np.zeros((0, len(task.classes)), np.float32)
             for place, task in enumerate(tasks)
         ]
 
-    def answer(self, questions: Sequence[Question]) -> list[list[NDArray[np.float32]]]:
-        """Of each question the logits (C,) for each of its tasks."""
+    def answer(self, questions: Sequence[Question]) -> list[list[Scored]]:
+        """Of each question what each of its tasks says."""
         with self._passing, torch.inference_mode():
             asked: dict[Served, list[int]] = {}
             for number, question in enumerate(questions):
                 for task in question.tasks:
                     asked.setdefault(task, []).append(number)
-            pooled = self._pooled(questions, asked)
-            found: dict[tuple[int, Served], NDArray[np.float32]] = {}
+            tokens = self._tokens(questions, asked)
+            pooled = self._pooled(questions, asked, tokens)
+            found: dict[tuple[int, Served], Scored] = {}
+            spans: dict[tuple[str, Window, str], tuple[tuple[int, int], ...]] = {}
             for task, numbers in asked.items():
                 model = task.model
                 if isinstance(model, ServedStack):
@@ -114,7 +129,8 @@ class Engine:
                     logits = model.head(read.chunks, read.note, read.notes).cpu().numpy()
                 else:
                     logits = model.score_texts([questions[number].text for number in numbers])
-                found |= {(number, task): row for number, row in zip(numbers, logits, strict=True)}
+                for number, row in zip(numbers, logits, strict=True):
+                    found[number, task] = Scored(row, _read_of(questions[number].text, task.model, tokens, spans))
         return [[found[number, task] for task in question.tasks] for number, question in enumerate(questions)]
 
     def explain(self, text: str, task: Served, column: int) -> Explanation:
@@ -158,9 +174,10 @@ class Engine:
             self._grounds[key] = shared
         return shared
 
-    def _pooled(self, questions: Sequence[Question], asked: Mapping[Served, Sequence[int]]) -> dict[Served, Pooled]:
+    def _pooled(
+        self, questions: Sequence[Question], asked: Mapping[Served, Sequence[int]], tokens: Tokens
+    ) -> dict[Served, Pooled]:
         """What the heads read: of each task's notes, in the order asked."""
-        tokens = self._tokens(questions, asked)
         rows: dict[SharedBackbone, list[tuple[Served, Row]]] = {}
         note: dict[Served, list[int]] = {}
         for task, numbers in asked.items():
@@ -184,9 +201,7 @@ class Engine:
             for task, mine in vectors.items()
         }
 
-    def _tokens(
-        self, questions: Sequence[Question], asked: Mapping[Served, Sequence[int]]
-    ) -> dict[tuple[str, str], list[int]]:
+    def _tokens(self, questions: Sequence[Question], asked: Mapping[Served, Sequence[int]]) -> Tokens:
         """Plain token ids by tokenizer and text, each computed once."""
         wanted: dict[str, dict[str, None]] = {}
         tokenizers = {}
@@ -200,6 +215,22 @@ class Engine:
             for key, texts in wanted.items()
             for text, ids in zip(texts, tokenizers[key].plain(list(texts)), strict=True)
         }
+
+
+def _read_of(
+    text: str,
+    model: ServedStack | BaselineClassifier,
+    tokens: Tokens,
+    known: dict[tuple[str, Window, str], tuple[tuple[int, int], ...]],
+) -> tuple[tuple[int, int], ...]:
+    """Which characters of a text a model reads. known: what was found before, to which this is added."""
+    if not isinstance(model, ServedStack):
+        return ((0, len(text)),)
+    tokenizer = model.shared.backbone.tokenizer
+    key = (tokenizer.hash, model.window, text)
+    if key not in known:
+        known[key] = tuple(model.window.spans(tokenizer, text, tokens[tokenizer.hash, text]))
+    return known[key]
 
 
 def _read(shared: SharedBackbone, rows: Sequence[Row]) -> list[torch.Tensor]:

@@ -34,6 +34,7 @@ _NAME = frozenset("abcdefghijklmnopqrstuvwxyz0123456789-_.")
 class Entry:
     """A version of a task. promoted: whether it is the one that answers.   about: what it says of itself.
 
+    since: when it was last promoted or rolled back to, as ISO 8601; None if never.
     broken: why it cannot be used and what to do, if it does not even say what it is.
     """
 
@@ -41,6 +42,7 @@ class Entry:
     version: int
     promoted: bool
     about: dict[str, Any]
+    since: str | None = None
     broken: str | None = None
 
     @property
@@ -77,10 +79,14 @@ class Library:
 
     def entries(self, task: str | None = None) -> list[Entry]:
         """Every version of every task, or of one, in order, broken ones among them."""
-        promoted = self._state()["promoted"]
+        state = self._state()
+        promoted = state["promoted"]
+        since = {one["version"]: one["time"] for one in state["log"]}
         there = sorted({*self.layout.versions(), *promoted.items()})
         return [
-            self._read(name, number, promoted.get(name) == number) for name, number in there if task in (None, name)
+            self._read(name, number, promoted.get(name) == number, since.get(f"{name}@{number}"))
+            for name, number in there
+            if task in (None, name)
         ]
 
     def entry(self, task: str, version: int | None = None) -> Entry:
@@ -146,7 +152,7 @@ class Library:
             self._write(state, "rollback", back.name)
         return self.entry(task)
 
-    def _read(self, task: str, version: int, promoted: bool) -> Entry:
+    def _read(self, task: str, version: int, promoted: bool, since: str | None) -> Entry:
         """What a version says of itself, or why it does not."""
         layout = RunLayout(self.layout.version(task, version))
         try:
@@ -154,9 +160,9 @@ class Library:
                 raise WrongParents(f"{layout.root} is missing. Restore it, or promote another version.")
             if not check_seal(layout, layout.entry):
                 raise WrongParents(f"{layout.manifest} is missing. {mend_version(layout)}")
-            return Entry(task, version, promoted, read_json(layout.entry))
+            return Entry(task, version, promoted, read_json(layout.entry), since)
         except ClinstackError as error:
-            return Entry(task, version, promoted, {}, broken=f"{task}@{version} is broken: {error}")
+            return Entry(task, version, promoted, {}, since, broken=f"{task}@{version} is broken: {error}")
 
     def _copy(self, run: RunLayout, copy: RunLayout) -> None:
         result, lineage = read_json(run.result), read_json(run.lineage)

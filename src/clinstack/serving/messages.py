@@ -50,7 +50,8 @@ class Share(_Message):
 class ClassAnswer(_Message):
     """What is said of a class. title: what it stands for, if known.
 
-    decided: null where the interval holds the threshold, or there is no threshold.
+    threshold: of the highest F1 on validation, null if there is none.   open_low, open_high: where it may lie.
+    decided: true from `open_high` on, false below `open_low`, else null; of several classes whether it is the chosen one.
     """
 
     name: str
@@ -59,6 +60,8 @@ class ClassAnswer(_Message):
     alike: Share
     base_rate: float
     threshold: float | None
+    open_low: float | None
+    open_high: float | None
     decided: bool | None
 
 
@@ -70,6 +73,13 @@ class Lineage(_Message):
     adapters: dict[str, str]
     head: str
     data: str
+
+
+class Read(_Message):
+    """How much of a note a version read: so many characters in all, and start and end of each piece that was read."""
+
+    characters: int
+    pieces: list[tuple[int, int]]
 
 
 class Prediction(_Message):
@@ -85,6 +95,7 @@ class Prediction(_Message):
     probabilities: dict[str, float]
     classes: list[ClassAnswer]
     abstained: bool
+    read: Read
     lineage: Lineage
 
 
@@ -169,10 +180,11 @@ class Figure(_Message):
 
 
 class TaskSummary(_Message):
-    """A promoted version."""
+    """A promoted version. since: when it was promoted, as ISO 8601."""
 
     task: str
     version: str
+    since: str | None
     kind: Literal["binary", "multiclass", "multilabel"]
     classes: int
     base: str

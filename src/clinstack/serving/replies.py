@@ -57,11 +57,14 @@ def _prediction(answer: Answer, top: int | None) -> messages.Prediction:
                 ),
                 base_rate=one.base_rate,
                 threshold=one.threshold,
+                open_low=one.open_low,
+                open_high=one.open_high,
                 decided=one.decided,
             )
             for one in detailed
         ],
         abstained=answer.abstained,
+        read=messages.Read(characters=answer.characters, pieces=list(answer.read)),
         lineage=messages.Lineage(**chosen.lineage),
     )
 
@@ -90,6 +93,7 @@ def summary_of(chosen: Version) -> dict[str, Any]:
     return {
         "task": chosen.entry.task,
         "version": chosen.entry.name,
+        "since": chosen.entry.since,
         "kind": about["kind"],
         "classes": about["classes"],
         "base": about["base"]["name"],

@@ -21,7 +21,7 @@ from clinstack.evaluation.explanation import Explanation
 from clinstack.runs.atomic import read_json
 from clinstack.runs.layout import RunLayout
 from clinstack.serving.answers import ClassAnswer, Interpreter, interpreter_of
-from clinstack.serving.batching import Batcher, Logits
+from clinstack.serving.batching import Batcher, Found
 from clinstack.serving.engine import Engine, Question, Served
 from clinstack.serving.library import Entry, Library, is_task_name
 from clinstack.serving.limits import LOG
@@ -50,11 +50,16 @@ class Version:
 
 @dataclass(frozen=True)
 class Answer:
-    """What one version says of one note: every class, the likeliest first."""
+    """What one version says of one note: every class, the likeliest first.
+
+    characters: of the note's text.   read: start and end of what the version read of it, of one piece or two.
+    """
 
     note_id: str
     version: Version
     logits: Any
+    characters: int
+    read: tuple[tuple[int, int], ...]
 
     def classes(self, most: int | None = None) -> list[ClassAnswer]:
         """What is said of the likeliest classes."""
@@ -186,7 +191,7 @@ class Service:
 
     def _ask(
         self, notes: Sequence[tuple[str, str]], versions: Sequence[Version], timeout: float
-    ) -> "list[Future[Logits]]":
+    ) -> "list[Future[Found]]":
         served = tuple(version.served for version in versions)
         return self.batcher.ask([Question(text, served) for _, text in notes], timeout)
 
@@ -221,9 +226,9 @@ class Service:
         return found.st_ino, found.st_mtime_ns, found.st_size
 
 
-def _answers(notes: Sequence[tuple[str, str]], versions: Sequence[Version], logits: Sequence[Logits]) -> list[Answer]:
+def _answers(notes: Sequence[tuple[str, str]], versions: Sequence[Version], found: Sequence[Found]) -> list[Answer]:
     return [
-        Answer(note_id, version, one)
-        for (note_id, _), row in zip(notes, logits, strict=True)
+        Answer(note_id, version, one.logits, len(text), one.read)
+        for (note_id, text), row in zip(notes, found, strict=True)
         for version, one in zip(versions, row, strict=True)
     ]

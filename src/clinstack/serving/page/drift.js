@@ -29,7 +29,7 @@ function article(task, drift, detail) {
   // Of two classes one says it all.
   const scores = task.kind === "binary" ? drift.scores.slice(1) : drift.scores;
   const parts = [
-    make("header", {}, make("h2", {}, task.task), make("span", { class: "small" }, task.version)),
+    make("header", {}, make("h2", {}, task.task), make("span", { class: "small" }, answering(task))),
     make("p", { class: "decision" }, verdict(drift, scores)),
   ];
   if (drift.notes) {
@@ -38,6 +38,11 @@ function article(task, drift, detail) {
   }
   parts.push(outcomes(drift, task.metrics));
   return make("article", { "aria-label": task.task }, ...parts);
+}
+
+// What the version before it was asked is not shown, so it is said since when this one answers.
+function answering({ version, since }) {
+  return since ? `${version}, promoted ${new Date(since).toLocaleString("en", { dateStyle: "medium", timeStyle: "short" })}` : version;
 }
 
 const known = (one) => one.psi !== null && one.chance !== null;

@@ -2,7 +2,11 @@
 
 import { ask, at, make, named, percent, say } from "./server.js";
 
-const state = { tasks: [], asked: null, kept: null, running: null };
+const MOST_CHARACTERS = 200000; // of one note, as the server has it
+const MOST_BYTES = 4 * MOST_CHARACTERS; // of a file: a character of UTF-8 has four at most
+
+// loaded: the text that an example or a file gave, which may be replaced without asking.
+const state = { tasks: [], asked: null, kept: null, running: null, loaded: "" };
 
 // ---- the question
 
@@ -23,15 +27,43 @@ async function showTasks() {
 async function showExamples() {
   const examples = await (await fetch("/page/examples.json")).json();
   for (const [number, { title }] of examples.entries()) at("example").append(make("option", { value: number }, title));
-  at("example").addEventListener("change", () => {
+  at("load").addEventListener("click", () => {
     const chosen = at("example").value;
-    at("note").value = chosen === "" ? "" : examples[chosen].text;
-    count();
+    load(chosen === "" ? "" : examples[chosen].text);
   });
 }
 
-function count() {
-  at("count").textContent = `${at("note").value.length.toLocaleString("en")} characters`;
+// Puts a text into the note; what was typed there is nowhere else, so it is asked for first.
+function load(text) {
+  const there = at("note").value;
+  if (there.trim() && there !== state.loaded && !confirm("Replace the text of the note? It is kept nowhere else.")) return;
+  at("note").value = text;
+  state.loaded = at("note").value;
+  edited();
+}
+
+// Characters as the server counts them, and not as browsers do, to whom an emoji is two.
+const lengthOf = (text) => [...text].length;
+const counted = (number) => number.toLocaleString("en");
+
+function tooLong(length) {
+  return length > MOST_CHARACTERS ? `That is ${counted(length - MOST_CHARACTERS)} more than a note may have. Shorten it before you ask.` : "";
+}
+
+function edited() {
+  const length = lengthOf(at("note").value);
+  at("count").textContent = `${counted(length)} characters.`;
+  at("too-long").textContent = tooLong(length);
+  showAge();
+}
+
+// Answers of another text than the one that stands there now are marked, and their explanation is closed.
+function showAge() {
+  const earlier = state.asked !== null && state.asked.text !== at("note").value;
+  at("results").classList.toggle("earlier", earlier);
+  const told = earlier ? "The note has changed: these answers are of the text before. Ask again." : "";
+  if (at("earlier").textContent !== told) at("earlier").textContent = told;
+  if (earlier) at("why").hidden = true;
 }
 
 async function submit(event) {
@@ -40,6 +72,8 @@ async function submit(event) {
   if (!state.tasks.length) await showTasks();
   const tasks = [...document.querySelectorAll("#tasks input:checked")].map((box) => box.value);
   if (!text.trim()) return say("There is no text. Paste a note, open a file, or begin with an example.", true);
+  const length = lengthOf(text);
+  if (length > MOST_CHARACTERS) return say(`The note has ${counted(length)} characters. ${tooLong(length)}`, true);
   if (!tasks.length) return say("No task is chosen. Choose one or more.", true);
   state.running?.abort();
   const running = (state.running = new AbortController());
@@ -52,9 +86,11 @@ async function submit(event) {
     state.asked = { text, predictions };
     show();
     say(`${predictions.length} ${predictions.length === 1 ? "task has" : "tasks have"} answered.`);
-    at("keep").disabled = false;
   } catch (error) {
-    if (error.name !== "AbortError") say(error.message, true);
+    if (error.name === "AbortError") return; // a newer question is on its way
+    state.asked = null;
+    show();
+    say(error.message, true);
   } finally {
     clearTimeout(slow);
     at("ask").disabled = false;
@@ -65,42 +101,67 @@ async function submit(event) {
 
 function show() {
   at("why").hidden = true;
-  at("results").replaceChildren(...state.asked.predictions.map(card));
+  at("keep").disabled = state.asked === null;
+  at("results").replaceChildren(...(state.asked?.predictions ?? []).map(card));
+  showAge();
 }
 
 function card(found) {
   const before = state.kept?.predictions.find((one) => one.task === found.task);
   const shown = found.kind === "binary" ? found.classes.filter((one) => one.name === positive(found)) : found.classes;
-  const head = make("tr", {}, make("th", { scope: "col" }, "class"), make("td"),
-    ...["probability", "usual", ...(before ? ["change"] : [])].map((name) => make("th", { scope: "col", class: "number" }, name)));
-  head.append(make("th", { scope: "col" }, make("span", { class: "away" }, "explanation")));
   return make("article", { "aria-label": found.task },
     make("header", {}, make("h3", {}, found.task),
       make("button", { type: "button", class: "link", onclick: () => showCard(found.task) }, `card of ${found.lineage.version}`)),
+    make("p", { class: isWhole(found.read) ? "small" : "small problem" }, extent(found.read)),
     make("p", { class: "decision" }, decision(found)),
-    make("div", { class: "wide" },
-      make("table", {}, make("thead", {}, head), make("tbody", {}, ...shown.map((one) => row(found, one, before))))));
+    make("ul", { class: "classes" }, ...shown.map((one) => line(found, one, before))));
+}
+
+const isWhole = ({ characters, pieces }) => pieces.every(([start, end]) => start === 0 && end === characters);
+
+// How much of the note was read.
+function extent(read) {
+  const { characters, pieces } = read;
+  if (isWhole(read)) return "Read: the whole note.";
+  const told = pieces.map(([start, end]) => (start === 0 ? `the first ${counted(end)}` : `the last ${counted(end - start)}`));
+  return `Read: only ${told.join(" and ")} of ${counted(characters)} characters. The rest has no part in the answer.`;
 }
 
 const positive = (found) => Object.keys(found.probabilities)[1];
 
 function decision(found) {
   if (found.kind === "multilabel") {
-    const yes = found.classes.filter((one) => one.decided).length;
-    const open = found.classes.filter((one) => one.decided === null && one.threshold !== null).length;
-    return `Of the ${found.classes.length} likeliest labels ${yes} decided, ${open} left open.`;
+    const number = (decided) => found.classes.filter((one) => one.decided === decided && one.threshold !== null).length;
+    const without = found.classes.filter((one) => one.threshold === null).length;
+    return `Of the ${found.classes.length} likeliest labels ${number(true)} count, ${number(false)} do not, ${number(null)} are left open` +
+      `${without ? `; ${without} have no threshold: too few validation notes have them` : ""}.`;
   }
-  if (found.abstained) return "No decision: the validation notes that scored alike lie on both sides.";
-  const chosen = found.classes.find((one) => one.decided);
-  return `Decided: ${chosen ? words(chosen) : "none"}.`;
+  if (found.kind === "binary") {
+    const one = found.classes.find((each) => each.name === positive(found));
+    if (one.threshold === null) return "No decision: too few validation notes have the class.";
+    const [open, upper] = [percent(one.open_low), percent(one.open_high)];
+    if (one.decided === null) return `Left open whether it counts as ${words(one)} (${percent(one.probability)}, between ${open} and ${upper}).`;
+    return one.decided ? `Counts as ${words(one)} (${percent(one.probability)}, from ${upper} on).`
+      : `Does not count as ${words(one)} (${percent(one.probability)}, below ${open}).`;
+  }
+  if (found.abstained) return "Left open: by the validation notes that scored alike the runner-up may be as likely.";
+  return `The likeliest: ${words(found.classes.find((one) => one.decided))}.`;
+}
+
+// Where a class's threshold lies, and what follows for this note.
+function rule(one) {
+  if (one.threshold === null) return "";
+  const counts = { true: "counts", false: "does not count", null: "left open" }[one.decided];
+  const open = one.open_low < one.open_high ? `, open between ${percent(one.open_low)} and ${percent(one.open_high)}` : "";
+  return `${counts}: threshold ${percent(one.threshold)}${open}`;
 }
 
 const words = (one) => (one.title ? `${one.name}, ${one.title}` : one.name);
 
-function row(found, one, before) {
+function line(found, one, before) {
   const { low, high, notes, value } = one.alike;
   const spoken = `${percent(one.probability)}; of ${notes} validation notes that scored alike ${percent(value)}, interval ` +
-    `${percent(low)} to ${percent(high)}; usual ${percent(one.base_rate)}`;
+    `${percent(low)} to ${percent(high)}; usual ${percent(one.base_rate)}${rule(one) && `; ${rule(one)}`}`;
   const bar = make("div", { class: "bar", role: "img", "aria-label": spoken, title: spoken });
   const place = (kind, left, width) => {
     const part = make("span", { class: kind });
@@ -111,63 +172,74 @@ function row(found, one, before) {
   place("band", low, Math.max(0.005, high - low));
   place("usual", one.base_rate);
   place("dot", one.probability);
-  const cells = [
-    make("th", { scope: "row" }, ...named(one.name, one.title), one.decided === true && found.kind === "multilabel" ? " ✓" : ""),
-    make("td", {}, bar),
-    make("td", { class: "number" }, percent(one.probability)),
-    make("td", { class: "number" }, percent(one.base_rate)),
-  ];
-  if (before) {
-    const earlier = before.probabilities[one.name];
-    const change = 100 * (one.probability - earlier);
-    cells.push(make("td", { class: "number" }, `${change > 0 ? "+" : change < 0 ? "−" : "±"}${Math.abs(change).toFixed(1)} points`));
+  if (one.threshold !== null) {
+    place("open", one.open_low, one.open_high - one.open_low);
+    place("threshold", one.threshold);
   }
+  const about = [rule(one), `usual\u00a0${percent(one.base_rate)}`];
+  if (before) {
+    const change = 100 * (one.probability - before.probabilities[one.name]);
+    about.push(`change ${change > 0 ? "+" : change < 0 ? "−" : "±"}${Math.abs(change).toFixed(1)}\u00a0points`);
+  }
+  const told = make("span", { class: "small", role: "status" });
   const why = make("button", { type: "button", class: "link", "aria-label": `why ${one.name} in ${found.task}` }, "why");
-  why.addEventListener("click", () => explain(found, one, why));
-  return make("tr", {}, ...cells, make("td", {}, why));
+  why.addEventListener("click", () => explain(found, one, why, told));
+  return make("li", {},
+    make("div", { class: "ends" }, make("span", {}, ...named(one.name, one.title)), make("strong", {}, percent(one.probability))),
+    bar,
+    make("div", { class: "ends small" }, make("span", {}, about.filter(Boolean).join("; ")), why),
+    told);
 }
 
 // ---- why
 
-async function explain(found, one, button) {
-  const { text } = state.asked;
+async function explain(found, one, button, told) {
+  const { asked } = state;
+  const { text } = asked;
   button.disabled = true;
-  say(`Looking for what speaks for ${one.name}…`);
+  say(`Looking for what speaks for ${one.name}…`, false, told);
   try {
     const body = { note: { id: "page", text }, task: found.task, class_name: one.name };
-    const told = await (await ask("/v1/explain", body)).json();
-    mark(text, told, words(one));
-    say(`What moved the answer for ${one.name} is marked below.`);
+    const explanation = await (await ask("/v1/explain", body)).json();
+    say("", false, told);
+    if (state.asked === asked && at("note").value === text) mark(text, explanation, words(one));
   } catch (error) {
-    say(error.message, true);
+    say(error.message, true, told);
   } finally {
     button.disabled = false;
   }
 }
 
-function mark(text, told, asked) {
+function mark(whole, told, asked) {
+  const text = [...whole]; // the server counts characters, and browsers halves of some
+  const between = (start, end) => text.slice(start, end).join("");
+  // Every word that was read is told, so what lies between them was not.
+  const gap = (start, end) => {
+    const left = between(start, end);
+    return left.trim() ? make("span", { class: "unread", title: "not read by the model" }, left) : left;
+  };
   at("why-title").textContent = `Why ${asked} (${told.task})`;
   const most = Math.max(...told.words.map((word) => Math.abs(word.share)), 1e-9);
   const pieces = [];
   let end = 0;
   for (const word of told.words) {
-    pieces.push(text.slice(end, word.start));
+    pieces.push(gap(end, word.start));
     const much = Math.abs(word.share) / most;
-    if (much < 0.05) pieces.push(text.slice(word.start, word.end));
+    if (much < 0.05) pieces.push(between(word.start, word.end));
     else {
-      const marked = make("mark", { class: word.share > 0 ? "for" : "against", title: signed(word.share) }, text.slice(word.start, word.end));
+      const marked = make("mark", { class: word.share > 0 ? "for" : "against", title: signed(word.share) }, between(word.start, word.end));
       marked.style.setProperty("--much", (0.1 + 0.6 * much).toFixed(2));
       pieces.push(marked);
     }
     end = word.end;
   }
-  if (text.slice(end).trim()) pieces.push(make("span", { class: "unread", title: "not read by the model" }, text.slice(end)));
-  else pieces.push(text.slice(end));
+  pieces.push(gap(end, text.length));
   at("marked").replaceChildren(...pieces);
+  at("unread-key").hidden = !at("marked").querySelector(".unread");
   at("why-said").textContent = faithful(told.faithfulness);
   const rows = [...told.sections].sort((a, b) => Math.abs(b.share) - Math.abs(a.share));
   at("sections").replaceChildren(make("table", {},
-    make("thead", {}, make("tr", {}, make("th", { scope: "col" }, "section"), make("th", { scope: "col" }, "adds to the log-odds"))),
+    make("thead", {}, make("tr", {}, make("th", { scope: "col" }, "section"), make("th", { scope: "col", class: "number" }, "adds to the log-odds"))),
     make("tbody", {}, ...rows.map((one) =>
       make("tr", {}, make("th", { scope: "row" }, one.name), make("td", { class: "number" }, signed(one.share)))))));
   at("why").hidden = false;
@@ -193,6 +265,7 @@ async function showCard(task) {
     at("card-title").textContent = `Card of ${task}`;
     at("card-body").replaceChildren(...markdown(text));
     at("card").showModal();
+    at("card").scrollTop = 0;
   } catch (error) {
     say(error.message, true);
   }
@@ -223,8 +296,18 @@ function markdown(text) {
 
 // ---- beginning
 
+// A file's text; null where it is none, or in another encoding, whose letters would be read as others.
+function textOf(bytes) {
+  try {
+    const text = new TextDecoder("utf-8", { fatal: true }).decode(bytes);
+    return text.includes("\0") ? null : text;
+  } catch {
+    return null;
+  }
+}
+
 at("question").addEventListener("submit", submit);
-at("note").addEventListener("input", count);
+at("note").addEventListener("input", edited);
 at("note").addEventListener("keydown", (event) => {
   if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) submit(event);
 });
@@ -232,9 +315,11 @@ at("key").addEventListener("change", showTasks);
 at("file").addEventListener("change", async () => {
   const [file] = at("file").files;
   if (!file) return;
-  if (file.size > 800000) return say("The file is larger than a note may be (200,000 characters).", true);
-  at("note").value = await file.text();
-  count();
+  at("file").value = ""; // so that the same file can be opened again
+  if (file.size > MOST_BYTES) return say(`The file is larger than a note may be (${counted(MOST_CHARACTERS)} characters).`, true);
+  const text = textOf(await file.arrayBuffer());
+  if (text === null) return say(`${file.name} is not text in UTF-8. Save it as a text file in UTF-8, and open that.`, true);
+  load(text);
 });
 at("keep").addEventListener("click", () => {
   state.kept = state.asked;

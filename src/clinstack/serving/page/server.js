@@ -2,7 +2,7 @@
 // Text from the server is put in as text, never as markup.
 
 export const at = (id) => document.getElementById(id);
-export const percent = (share) => (share < 0.001 && share > 0 ? "< 0.1 %" : `${(100 * share).toFixed(share < 0.1 ? 1 : 0)} %`);
+export const percent = (share) => (share < 0.001 && share > 0 ? "<\u00a00.1\u00a0%" : `${(100 * share).toFixed(share < 0.1 ? 1 : 0)}\u00a0%`);
 
 export const figure = (value) => (value === null || value === undefined ? "none" : value.toFixed(3));
 
@@ -47,7 +47,8 @@ export async function ask(path, body, signal) {
   throw new Refused(told);
 }
 
-export function say(text, problem = false) {
-  at("status").textContent = text;
-  at("status").classList.toggle("problem", problem);
+// Says it in a place that screen readers watch: near the reader, where that is not the page's own line.
+export function say(text, problem = false, where = at("status")) {
+  where.textContent = text;
+  where.classList.toggle("problem", problem);
 }
