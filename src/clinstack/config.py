@@ -640,6 +640,8 @@ class PredictOptions(Options):
     """Address of a server (`clinstack serve`) instead of a run; its probabilities are calibrated, a run's are not."""
     task: str | None = None
     """Which task of the server; needed where it has several."""
+    key_file: Path | None = None
+    """File that holds the key, where the server asks for one; without it the environment variable CLINSTACK_KEY."""
     input: Path
     """CSV, TSV, Parquet or JSONL file of notes (also .gz)."""
     output: Path

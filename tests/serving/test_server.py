@@ -395,6 +395,51 @@ def test_a_server_with_keys_answers_their_owners_alone(guarded, filled):
     assert not [key for key in given.values() if key in "".join(log) + audit.read_text()]
 
 
+def test_client_and_command_line_ask_with_a_key(guarded, tmp_path):
+    address, given, *_ = guarded
+    with Client(address, key=given["one"]) as client:
+        assert [one.task for one in client.predict([("n1", "patient is stable")])] == ["mortality"]
+    with Client(address) as client, pytest.raises(BadInput) as caught:
+        client.tasks()
+    assert str(caught.value) == f"{address}: The key is missing. Send one as `Authorization: Bearer KEY`."
+    with pytest.raises(BadInput) as caught:
+        Client(address, key="two words")
+    assert str(caught.value) == "The key of the client is none: it is one word, as `clinstack keys add` showed it."
+    table, key, empty = tmp_path / "notes.csv", tmp_path / "key", tmp_path / "empty"
+    table.write_text("note_id,text\nn1,patient is stable\n")
+    key.write_text(given["every"] + "\n")
+    empty.write_text("\n")
+
+    def run(*flags, **environment):
+        command = [sys.executable, "-m", "clinstack.cli", "predict", "--input", str(table), "--output"]
+        done = subprocess.run(
+            [*command, str(tmp_path / "out.csv"), *flags],
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=120,
+            env={**os.environ, **environment},
+        )
+        return done.returncode, done.stderr.strip().removeprefix("clinstack: ")
+
+    asked = ("--server", address, "--task", "mortality")
+    assert run(*asked, "--key-file", str(key)) == (0, "")
+    assert run(*asked, CLINSTACK_KEY=given["every"]) == (0, "")
+    assert run(*asked) == (2, f"{address}: The key is missing. Send one as `Authorization: Bearer KEY`.")
+    assert run(*asked, "--key-file", str(empty)) == (
+        2,
+        f"--key-file {empty} does not hold a key: it is one word, as `clinstack keys add` showed it.",
+    )
+    assert run(*asked, "--key-file", str(tmp_path / "none")) == (
+        2,
+        f"--key-file {tmp_path / 'none'} cannot be read. Give a text file that holds the key.",
+    )
+    assert run("--key-file", str(key), str(tmp_path)) == (
+        2,
+        "--key-file is for a server: give its address with --server.",
+    )
+
+
 def test_an_answer_that_cannot_be_audited_is_not_given(filled, tiny_disk):
     with server(filled.layout.root, "--audit", str(tiny_disk / "audit.jsonl")) as (address, _, _log):
         assert httpx.post(f"{address}/v1/predict", json={"notes": NOTES}).status_code == 200
