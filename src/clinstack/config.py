@@ -759,7 +759,7 @@ class ServeOptions(Options):
     watch: str | None = None
     """Database that counts what is asked and answered, as an SQLAlchemy URL, or off; watch.sqlite in the library without it."""
     watch_secret: Path | None = None
-    """File of the key for ids of notes in that database; made if there is none, beside an SQLite file, else in the library."""
+    """File of the key for ids of notes in that database, made if there is none; beside an SQLite file unless you say where."""
     keep_days: int = Field(default=90, ge=1)
     """Days for which probabilities wait for outcomes to be posted back."""
     timeout: float = Field(default=30.0, gt=0)

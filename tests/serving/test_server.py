@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -296,6 +297,67 @@ def test_a_library_with_nothing_promoted_and_a_taken_port_are_refused(tmp_path, 
         assert refused("--library", str(filled.layout.root), "--port", str(port)) == (
             f"--host 127.0.0.1 --port {port}: Address already in use. Choose another, or 0 for any free port."
         )
+
+
+@pytest.fixture
+def cannot_start():
+    """Why a server does not start; one whose root has no power over permissions."""
+    powerless = ["setpriv", "--bounding-set=-dac_override,-dac_read_search"]
+    if os.geteuid() != 0:
+        powerless = []
+    elif subprocess.run([*powerless, "true"], capture_output=True, check=False).returncode:
+        pytest.skip("setpriv may not take powers from root here")
+
+    def start(library, *flags):
+        command = [*powerless, sys.executable, "-m", "clinstack.cli", "serve", "--library", str(library), "--port", "0"]
+        done = subprocess.run([*command, *flags], capture_output=True, text=True, check=False, timeout=60)
+        return done.returncode, done.stderr.strip().splitlines()[-1].removeprefix("clinstack: ")
+
+    return start
+
+
+@pytest.fixture
+def own_library(filled, tmp_path):
+    """A copy of the library that a test may spoil."""
+    shutil.copytree(filled.layout.root, tmp_path / "library")
+    return Library(tmp_path / "library")
+
+
+def test_a_file_that_cannot_be_read_is_named_where_the_server_is_started(own_library, tmp_path, cannot_start):
+    root = own_library.layout.root
+    adapter = own_library.run(own_library.entry("mortality")) / "adapters/task/adapter_model.safetensors"
+    keys = tmp_path / "keys.toml"
+    add_key(keys, "ward", None, 60)
+    allow = "Restore it, or let the user who runs this read it."
+    for file, flags in [(adapter, ()), (keys, ("--keys", str(keys))), (own_library.layout.state, ())]:
+        file.chmod(0)
+        assert cannot_start(root, *flags) == (2, f"{file} cannot be read: permission is denied. {allow}")
+        file.chmod(0o600)
+
+
+def test_what_a_server_cannot_write_is_named_where_it_is_started(own_library, tmp_path, cannot_start):
+    root = own_library.layout.root
+    root.chmod(0o500)
+    elsewhere = "Nothing was left there; make room or choose another place and start again."
+    assert cannot_start(root) == (2, f"{root / 'watch.sqlite.secret'}: permission is denied. {elsewhere}")
+    secret, audit = root / "secret", root / "audit.jsonl"
+    watch = ("--watch", f"sqlite:///{tmp_path / 'watch.sqlite'}")
+    assert cannot_start(root, *watch, "--watch-secret", str(secret)) == (2, f"{secret}: permission is denied. {elsewhere}")
+    assert cannot_start(root, *watch, "--audit", str(audit)) == (
+        2,
+        f"{audit.with_name('audit.jsonl.secret')}: permission is denied. {elsewhere}",
+    )
+    assert cannot_start(root, "--watch-secret", str(tmp_path / "secret")) == (
+        2,
+        f"The database of --watch ({root / 'watch.sqlite'}) cannot be opened: OperationalError. Give one that can be written "
+        "with --watch, or --watch off.",
+    )
+    assert cannot_start(root, "--watch", "postgresql+psycopg://me:secret-word@127.0.0.1:9/none") == (
+        2,
+        "--watch postgresql+psycopg: say with --watch-secret FILE where the key for ids of notes is kept; it is made if there "
+        "is none.",
+    )
+    root.chmod(0o700)
 
 
 def test_the_typed_client_asks_in_portions_and_tells_refusals_in_the_servers_words(running):

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from clinstack.config import ServeOptions
+from clinstack.runs.atomic import read_errors
 from clinstack.runs.layout import LibraryLayout
 from clinstack.serving.api import make_app
 from clinstack.serving.audit import AuditLog
@@ -13,7 +14,7 @@ from clinstack.serving.keys import Keys
 from clinstack.serving.limits import LOG, Gate
 from clinstack.serving.measures import Measures
 from clinstack.serving.service import Service
-from clinstack.serving.watch import Watch
+from clinstack.serving.watch import Watch, secret_beside
 from clinstack.training.machine import choose_device
 
 
@@ -42,6 +43,11 @@ def open_application(options: ServeOptions, instance: str = "") -> Application:
     """
     logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s")
     LOG.setLevel(options.log.upper())
+    with read_errors(options.library):
+        return _open(options, instance)
+
+
+def _open(options: ServeOptions, instance: str) -> Application:
     keys = Keys(options.keys) if options.keys else None
     audit = AuditLog(_own(options.audit, instance)) if options.audit else None
     device = choose_device(options.device)
@@ -67,8 +73,5 @@ def _watch(options: ServeOptions, service: Service) -> Watch | None:
     """The watch that the options ask for."""
     if options.watch == "off":
         return None
-    place = LibraryLayout(options.library)
-    url = options.watch or f"sqlite:///{place.watch.absolute()}"
-    beside = url.removeprefix("sqlite:///") if url.startswith("sqlite:///") else ""
-    secret = options.watch_secret or (Path(f"{beside}.secret") if beside else place.watch_secret)
-    return Watch(url, secret, keep_days=options.keep_days, promoted=lambda: service.versions.values())
+    url = options.watch or f"sqlite:///{LibraryLayout(options.library).watch.absolute()}"
+    return Watch(url, options.watch_secret or secret_beside(url), keep_days=options.keep_days, promoted=lambda: service.versions.values())

@@ -76,7 +76,7 @@ def serve(options: ServeOptions, started: Callable[[str, list[str]], None]) -> N
 
         serve_on_ray(options, started)
         return
-    with _listening(options.host, options.port) as listener:
+    with _listener(options.host, options.port) as listener:
         application = open_application(options)
         address = f"http://{_shown(options.host)}:{listener.getsockname()[1]}"
         config = uvicorn.Config(
@@ -121,19 +121,21 @@ def _ended_by_signals() -> Iterator[None]:
             signal.signal(one, handler)
 
 
-@contextlib.contextmanager
-def _listening(host: str, port: int) -> Iterator[socket.socket]:
+def _listener(host: str, port: int) -> socket.socket:
     """The address, taken before anything is loaded."""
+    listener = None
     try:
         family, kind, _, _, place = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-        with socket.socket(family, kind) as listener:
-            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            listener.bind(place)
-            yield listener
+        listener = socket.socket(family, kind)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(place)
     except OSError as error:
+        if listener is not None:
+            listener.close()
         raise BadInput(
             f"--host {host} --port {port}: {error.strerror}. Choose another, or 0 for any free port."
         ) from error
+    return listener
 
 
 def _only_here(host: str) -> bool:

@@ -18,7 +18,7 @@ from typing import Any, Self
 
 from clinstack.errors import BadInput, ClinstackError, did_you_mean
 from clinstack.evaluation.explanation import Explanation
-from clinstack.runs.atomic import read_json
+from clinstack.runs.atomic import read_errors, read_json
 from clinstack.runs.layout import RunLayout
 from clinstack.serving.answers import ClassAnswer, Interpreter, interpreter_of
 from clinstack.serving.batching import Batcher, Logits
@@ -169,7 +169,8 @@ class Service:
                     found[entry.task] = known
                     continue
                 try:
-                    found[entry.task] = self._load(entry)
+                    with read_errors(self.library.run(entry)):
+                        found[entry.task] = self._load(entry)
                 except ClinstackError as error:
                     failures[entry.name] = str(error)
                     LOG.error("%s is promoted and cannot be loaded: %s", entry.name, error)

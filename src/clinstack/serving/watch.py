@@ -22,6 +22,7 @@ from clinstack.data.text_profile import FEATURES, text_features
 from clinstack.errors import BadInput
 from clinstack.metrics.drift import BINS, Profile, chance, profile, psi
 from clinstack.metrics.scorecard import scorecard
+from clinstack.runs.atomic import disk_errors
 from clinstack.serving.keyed_hash import hash_text, make_secret, read_secret
 from clinstack.serving.limits import LOG
 from clinstack.serving.service import Answer, Version
@@ -84,6 +85,29 @@ class Drift:
     metrics: dict[str, dict[str, float | None]] | None
 
 
+def secret_beside(url: str) -> Path:
+    """Where the key for ids of notes lies if nothing else is said: beside the file of an SQLite database.
+
+    Raises BadInput for any other database, which has no folder of its own; a library may be one that a server only reads.
+    """
+    kind, file = _kind_and_file(url)
+    if file is None:
+        raise BadInput(
+            f"--watch {kind}: say with --watch-secret FILE where the key for ids of notes is kept; it is made if there is none."
+        )
+    return file.with_name(f"{file.name}.secret")
+
+
+def _kind_and_file(url: str) -> tuple[str, Path | None]:
+    """What may be shown of a database's URL, the rest of which may hold a password; and its file, of SQLite."""
+    try:
+        found = sql.make_url(url)
+    except sql.exc.ArgumentError:
+        return url.partition("://")[0], None
+    is_file = found.get_backend_name() == "sqlite" and found.database not in (None, "", ":memory:")
+    return found.drivername, Path(str(found.database)) if is_file else None
+
+
 class Watch:
     """Counts what a server is asked and answers, and sets it beside validation.
 
@@ -104,15 +128,19 @@ class Watch:
         every: float = 5.0,
         promoted: Callable[[], Iterable[Version]] = tuple,
     ):
-        if not secret.exists():
-            make_secret(secret)
+        with disk_errors(secret):
+            if not secret.exists():
+                make_secret(secret)
         self._key, self._keep = read_secret(secret), keep_days
         try:
             self._engine = sql.create_engine(url)
             _TABLES.create_all(self._engine)
         except (sql.exc.SQLAlchemyError, ImportError, ValueError) as error:
-            shown = url.partition("://")[0]  # the rest may hold a password
-            raise BadInput(f"The database of --watch ({shown}) cannot be opened: {type(error).__name__}.") from error
+            kind, file = _kind_and_file(url)
+            raise BadInput(
+                f"The database of --watch ({file or kind}) cannot be opened: {type(error).__name__}. Give one that can be "
+                "written with --watch, or --watch off."
+            ) from error
         self._profiles: dict[str, tuple[Profile, Profile | None]] = {}
         self._counts: dict[tuple[str, str, str], NDArray[np.int64]] = {}
         self._predicted: dict[tuple[str, str], tuple[str, bytes]] = {}
