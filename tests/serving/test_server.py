@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 import time
+from concurrent import futures
 from urllib.parse import quote
 
 import httpx
@@ -17,6 +18,7 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from postgres_server import postgres, stopped_postgres
 from serving_process import CANARY, NOTES, server
 
 from clinstack.errors import BadInput, ClinstackError
@@ -342,7 +344,10 @@ def test_what_a_server_cannot_write_is_named_where_it_is_started(own_library, tm
     assert cannot_start(root) == (2, f"{root / 'watch.sqlite.secret'}: permission is denied. {elsewhere}")
     secret, audit = root / "secret", root / "audit.jsonl"
     watch = ("--watch", f"sqlite:///{tmp_path / 'watch.sqlite'}")
-    assert cannot_start(root, *watch, "--watch-secret", str(secret)) == (2, f"{secret}: permission is denied. {elsewhere}")
+    assert cannot_start(root, *watch, "--watch-secret", str(secret)) == (
+        2,
+        f"{secret}: permission is denied. {elsewhere}",
+    )
     assert cannot_start(root, *watch, "--audit", str(audit)) == (
         2,
         f"{audit.with_name('audit.jsonl.secret')}: permission is denied. {elsewhere}",
@@ -638,3 +643,39 @@ def test_what_is_asked_is_counted_and_outcomes_are_set_beside_it(filled, tmp_pat
         assert client.get("/v1/drift/mortality", params={"days": "x"}).status_code == 422
     with server(filled.layout.root, "--watch", "off") as (address, _, _log):
         assert httpx.get(f"{address}/v1/drift/mortality").json()["error"]["code"] == "no-watch"
+
+
+def test_a_database_that_hangs_holds_up_neither_health_nor_answers_nor_the_end(filled, tmp_path):
+    flags = ("--watch-secret", str(tmp_path / "secret"), "--drain-seconds", "2")
+    with postgres() as url, server(filled.layout.root, "--watch", url, *flags) as (address, process, log):
+        assert httpx.get(f"{address}/v1/drift/mortality", timeout=30).status_code == 200
+        with stopped_postgres(url), futures.ThreadPoolExecutor(45) as many:
+            drifts = [many.submit(httpx.get, f"{address}/v1/drift/mortality", timeout=60) for _ in range(45)]
+            time.sleep(1)
+            for path, status in [("/v1/health/ready", 200), ("/", 200), ("/metrics", 200), ("/v1/nothing", 404)]:
+                assert httpx.get(f"{address}{path}", timeout=2).status_code == status
+            assert httpx.post(f"{address}/v1/predict", json={"notes": NOTES}, timeout=10).status_code == 200
+            for one in drifts:
+                assert (one.result().status_code, one.result().json()["error"]["code"]) == (503, "no-database")
+                assert one.result().headers["retry-after"] == "5"
+            process.send_signal(signal.SIGTERM)
+            started = time.monotonic()
+            assert process.wait(20) == 0
+            assert time.monotonic() - started < 6
+    assert "counts were left unwritten: the database of --watch does not take them" in "".join(log)
+
+
+def test_outcomes_are_kept_all_or_none(filled, tmp_path):
+    file = tmp_path / "watch.sqlite"
+    with server(filled.layout.root, "--watch", f"sqlite:///{file}") as (address, _, _log):
+        httpx.post(f"{address}/v1/predict", json={"notes": NOTES, "tasks": ["mortality"]}, timeout=30)
+        some = [{"note_id": note["id"], "task": "mortality", "labels": ["dead"]} for note in NOTES]
+        wrong = httpx.post(f"{address}/v1/outcomes", json={"outcomes": [some[0], {**some[1], "labels": [CANARY]}]})
+        assert (wrong.status_code, wrong.json()["error"]["message"]) == (
+            422,
+            "outcomes.1: task mortality lacks 1 of the classes that were posted back. No outcome was kept.",
+        )
+        assert httpx.get(f"{address}/v1/drift/mortality").json()["outcomes"] == 0
+        assert httpx.post(f"{address}/v1/outcomes", json={"outcomes": some}).json() == {"known": 2, "unknown": 0}
+        assert httpx.get(f"{address}/v1/drift/mortality").json()["outcomes"] == 2
+        assert "clinstack_failed_writings 0.0" in httpx.get(f"{address}/metrics").text

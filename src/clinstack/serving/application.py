@@ -1,6 +1,7 @@
 """Everything that one process answers with, made from the options: service, rules, records, and the application before them."""
 
 import logging
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,12 +10,13 @@ from clinstack.runs.atomic import read_errors
 from clinstack.runs.layout import LibraryLayout
 from clinstack.serving.api import make_app
 from clinstack.serving.audit import AuditLog
+from clinstack.serving.count_store import secret_beside
 from clinstack.serving.desk import Desk
 from clinstack.serving.keys import Keys
 from clinstack.serving.limits import LOG, Gate
 from clinstack.serving.measures import Measures
 from clinstack.serving.service import Service
-from clinstack.serving.watch import Watch, secret_beside
+from clinstack.serving.watch import Watch
 from clinstack.training.machine import choose_device
 
 
@@ -28,10 +30,11 @@ class Application:
 
     def close(self, seconds: float) -> None:
         """Answers what waits, for so many seconds at most, and writes down what was counted."""
+        until = time.monotonic() + seconds
         if not self.service.close(seconds):
             LOG.error("questions were left unanswered after %g seconds", seconds)
-        if self._desk.watch is not None:
-            self._desk.watch.close()
+        if self._desk.watch is not None and not self._desk.watch.close(max(1.0, until - time.monotonic())):
+            LOG.error("counts were left unwritten: the database of --watch does not take them")
         if self._desk.audit is not None:
             self._desk.audit.close()
 
@@ -74,4 +77,9 @@ def _watch(options: ServeOptions, service: Service) -> Watch | None:
     if options.watch == "off":
         return None
     url = options.watch or f"sqlite:///{LibraryLayout(options.library).watch.absolute()}"
-    return Watch(url, options.watch_secret or secret_beside(url), keep_days=options.keep_days, promoted=lambda: service.versions.values())
+    return Watch(
+        url,
+        options.watch_secret or secret_beside(url),
+        keep_days=options.keep_days,
+        promoted=lambda: service.versions.values(),
+    )

@@ -8,6 +8,7 @@ import contextlib
 import ipaddress
 import signal
 import socket
+import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -97,13 +98,23 @@ def serve(options: ServeOptions, started: Callable[[str, list[str]], None]) -> N
         server = _Server(config, lambda: started(address, list(application.service.versions)))
         with _ended_by_signals():
             server.run(sockets=[listener])
-        application.close(options.drain_seconds)
+        application.close(max(1.0, options.drain_seconds - server.ending_for))
 
 
 class _Server(uvicorn.Server):
     def __init__(self, config: uvicorn.Config, ready: Callable[[], None]):
         super().__init__(config)
         self._ready = ready
+        self._ended: float | None = None
+
+    @property
+    def ending_for(self) -> float:
+        """Seconds since it was told to end."""
+        return 0.0 if self._ended is None else time.monotonic() - self._ended
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        self._ended = time.monotonic()
+        await super().shutdown(sockets)
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)

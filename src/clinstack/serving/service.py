@@ -181,8 +181,9 @@ class Service:
     def close(self, timeout: float) -> bool:
         """Answers what waits, takes nothing new, and ends; False if that took longer than `timeout` seconds."""
         self._closing.set()
+        until = time.monotonic() + timeout
         done = self.batcher.close(timeout)
-        self._watcher.join(timeout)
+        self._watcher.join(max(0.0, until - time.monotonic()))
         return done
 
     def _ask(
