@@ -578,7 +578,7 @@ def _audit_find(options: config.AuditFindOptions) -> None:
     from clinstack.serving.audit import find
 
     try:
-        text = options.note.read_text(encoding="utf-8")
+        text = options.note.read_bytes().decode("utf-8")  # as it is: line breaks are part of what was asked
     except (OSError, UnicodeDecodeError) as error:
         raise BadInput(f"--note {options.note} cannot be read as UTF-8 text.") from error
     found = [

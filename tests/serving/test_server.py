@@ -1,5 +1,6 @@
 """The server as a process: real sockets, real requests, real signals."""
 
+import asyncio
 import json
 import os
 import re
@@ -24,10 +25,15 @@ from serving_process import CANARY, NOTES, server
 from clinstack.errors import BadInput, ClinstackError
 from clinstack.metrics.scorecard import probabilities
 from clinstack.models.note_classifier import load
+from clinstack.serving.api import make_app
 from clinstack.serving.audit import find, verify
 from clinstack.serving.client import Client
+from clinstack.serving.desk import Desk
 from clinstack.serving.keys import add_key, remove_key
 from clinstack.serving.library import Library
+from clinstack.serving.limits import Gate
+from clinstack.serving.measures import Measures
+from clinstack.serving.service import Service
 
 
 def test_predictions_are_those_of_the_runs_with_their_lineage(client, served_runs, filled):
@@ -262,6 +268,35 @@ def test_a_promoted_version_that_was_damaged_leaves_the_one_before_it_in_place(s
         assert "has been changed since the version was added" in "".join(log)
         answer = httpx.post(f"{address}/v1/predict", json={"notes": NOTES}).json()
         assert answer["predictions"][0]["lineage"]["version"] == "mortality@1"
+
+
+@pytest.mark.parametrize("what", ["no library", "no state", "broken state"])
+def test_a_library_that_is_gone_for_a_moment_leaves_what_answers_in_place(own_library, what):
+    root, state = own_library.layout.root, own_library.layout.state
+    place = root if what == "no library" else state
+    with server(root, "--watch", "off") as (address, _, log):
+
+        def wait_for(failures):
+            deadline = time.monotonic() + 20
+            while (found := httpx.get(f"{address}/v1/health/ready").json())["failures"] != failures:
+                assert time.monotonic() < deadline, found
+                time.sleep(0.1)
+            assert found["tasks"] == ["labels", "mortality", "unit"]
+
+        wait_for([])
+        place.rename(aside := place.with_name("aside"))
+        if what == "broken state":
+            state.write_text("{")
+        wait_for(["library"])
+        time.sleep(1.5)
+        assert httpx.post(f"{address}/v1/predict", json={"notes": NOTES[:1]}, timeout=30).status_code == 200
+        aside.rename(place)
+        wait_for([])
+    reason = (
+        "is not valid JSON" if what == "broken state" else "is missing. Restore it; what answered goes on until then."
+    )
+    (line,) = [one for one in log if " ERROR " in one]
+    assert f"the library cannot be read: {state} {reason}" in line
 
 
 def test_sigterm_answers_what_is_in_work_and_ends_with_zero(filled):
@@ -679,3 +714,25 @@ def test_outcomes_are_kept_all_or_none(filled, tmp_path):
         assert httpx.post(f"{address}/v1/outcomes", json={"outcomes": some}).json() == {"known": 2, "unknown": 0}
         assert httpx.get(f"{address}/v1/drift/mortality").json()["outcomes"] == 2
         assert "clinstack_failed_writings 0.0" in httpx.get(f"{address}/metrics").text
+
+
+def test_a_fault_of_our_own_is_told_as_every_problem_is_and_without_its_words(filled, tmp_path):
+    with Service(filled.layout.root) as service:
+        app = make_app(Desk(service, Measures(service), timeout=30.0))
+
+        @app.get("/fault")
+        def fault():
+            raise RuntimeError(CANARY)
+
+        async def ask():
+            transport = httpx.ASGITransport(Gate(app, most_bytes=1000, seconds=1.0))
+            async with httpx.AsyncClient(transport=transport, base_url="http://here") as client:
+                return await client.get("/fault")
+
+        answer = asyncio.run(ask())
+    assert answer.status_code == 500
+    assert answer.json()["error"] == {
+        "code": "fault",
+        "message": "The server made a mistake. Its log names this request.",
+        "request_id": answer.headers["x-request-id"],
+    }

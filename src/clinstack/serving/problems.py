@@ -81,6 +81,10 @@ def tell_problems(app: FastAPI, desk: Desk) -> None:
             request, 503, "too-late", "The request was not reached in time. Ask again.", **{"Retry-After": "1"}
         )
 
+    @app.exception_handler(Exception)
+    async def unforeseen(request: Request, error: Exception) -> JSONResponse:
+        raise error  # to `limits.Gate`, which has the sentence; Starlette would answer in plain text
+
     @app.exception_handler(HTTPException)
     async def other(request: Request, error: HTTPException) -> JSONResponse:
         names = {404: "There is no such address.", 405: "This address does not take that method."}
@@ -111,6 +115,8 @@ _REASONS = {
     "list_type": "this must be a list",
     "int_type": "this must be a whole number",
     "int_parsing": "this must be a whole number",
+    "string_unicode": "this holds half a character (a lone surrogate)",
+    "literal_error": "this must be {expected}",
     "string_too_long": "this is longer than {max_length} characters",
     "string_too_short": "this is shorter than {min_length} characters",
     "too_long": "this has more than {max_length} entries",
