@@ -5,14 +5,39 @@ import getpass
 import os
 import pwd
 import shutil
+import signal
 import socket
 import subprocess
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
+
+
+@contextmanager
+def stopped_postgres(url: str) -> Iterator[None]:
+    """A database whose every process stands still meanwhile: it takes connections and answers nothing."""
+    import psycopg
+
+    with psycopg.connect(url.replace("+psycopg", "", 1)) as connection:
+        one = connection.execute("select pg_backend_pid()").fetchone()
+    status = Path(f"/proc/{one[0]}/status").read_text()
+    main = int(status.partition("PPid:")[2].split()[0])
+    every = [main, *map(int, Path(f"/proc/{main}/task/{main}/children").read_text().split())]
+    try:
+        for process in every:
+            _signal(process, signal.SIGSTOP)
+        yield
+    finally:
+        for process in every:
+            _signal(process, signal.SIGCONT)
+
+
+def _signal(process: int, which: signal.Signals) -> None:
+    with suppress(ProcessLookupError):
+        os.kill(process, which)
 
 
 @contextmanager

@@ -435,12 +435,14 @@ def _predict(options: config.PredictOptions) -> None:
 
     if (options.run is None) == (options.server is None) or (options.task and not options.server):
         raise BadInput("Give either a run folder, or --server ADDRESS and, where it has several, --task NAME.")
+    if options.key_file and not options.server:
+        raise BadInput("--key-file is for a server: give its address with --server.")
     if options.server is None:
         done = predict(options)
     else:
-        from clinstack.serving.client import Client, RemoteClassifier
+        from clinstack.serving.client import Client, RemoteClassifier, given_key
 
-        with Client(options.server) as client:
+        with Client(options.server, key=given_key(options.key_file)) as client:
             done = predict(options, lambda: RemoteClassifier(client, options.task))
     _print(done, f"{done['output']}: {done['notes']:,} notes, task {done['task']}")
 
@@ -576,7 +578,7 @@ def _audit_find(options: config.AuditFindOptions) -> None:
     from clinstack.serving.audit import find
 
     try:
-        text = options.note.read_text(encoding="utf-8")
+        text = options.note.read_bytes().decode("utf-8")  # as it is: line breaks are part of what was asked
     except (OSError, UnicodeDecodeError) as error:
         raise BadInput(f"--note {options.note} cannot be read as UTF-8 text.") from error
     found = [

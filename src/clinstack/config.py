@@ -640,6 +640,8 @@ class PredictOptions(Options):
     """Address of a server (`clinstack serve`) instead of a run; its probabilities are calibrated, a run's are not."""
     task: str | None = None
     """Which task of the server; needed where it has several."""
+    key_file: Path | None = None
+    """File that holds the key, where the server asks for one; without it the environment variable CLINSTACK_KEY."""
     input: Path
     """CSV, TSV, Parquet or JSONL file of notes (also .gz)."""
     output: Path
@@ -757,7 +759,7 @@ class ServeOptions(Options):
     watch: str | None = None
     """Database that counts what is asked and answered, as an SQLAlchemy URL, or off; watch.sqlite in the library without it."""
     watch_secret: Path | None = None
-    """File of the key for ids of notes in that database; made if there is none, beside an SQLite file, else in the library."""
+    """File of the key for ids of notes in that database, made if there is none; beside an SQLite file unless you say where."""
     keep_days: int = Field(default=90, ge=1)
     """Days for which probabilities wait for outcomes to be posted back."""
     timeout: float = Field(default=30.0, gt=0)

@@ -129,6 +129,19 @@ def test_a_full_disk_refuses_the_line_and_keeps_the_log_whole(tiny_disk):
     assert verify(tiny_disk / "audit.jsonl") > 100
 
 
+def test_a_note_is_found_with_the_line_breaks_it_was_asked_with(file, tmp_path):
+    log = AuditLog(file)
+    for number, text in enumerate(["one\r\ntwo\r", "one\ntwo\n"]):
+        log.write(str(number), "ward", "predict", versions=["mortality@1"], notes=[log.note("id", text)])
+    log.close()
+    for number, text in enumerate([b"one\r\ntwo\r", b"one\ntwo\n"]):
+        note = tmp_path / "note.txt"
+        note.write_bytes(text)
+        command = [sys.executable, "-m", "clinstack.cli", "audit-log", "find", str(file), "--note", str(note), "--json"]
+        found = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)["found"]
+        assert [one["request"] for one in found] == [str(number)]
+
+
 def test_the_command_line_checks_and_finds(filled, tmp_path):
     note = tmp_path / "note.txt"
     note.write_text(f"{TEXT} 2")

@@ -91,6 +91,33 @@ def test_a_call_without_a_document_is_answered_with_412(client, sent, reason):
     assert "Xylophia" not in answer.text
 
 
+def test_types_are_compared_without_case_and_base64_may_have_lines(client):
+    text = "shock, intubated on pressors, lactate, arrest " * 5
+    plain = document(text, kind="text/plain; charset=UTF-8")
+    loose = document(text, kind="Text/Plain; charset=UTF-8")
+    loose["content"][0]["attachment"]["data"] = base64.encodebytes(text.encode()).decode().replace("\n", "\r\n")
+    assert "\r\n" in loose["content"][0]["attachment"]["data"].strip()
+    answers = [client.post("/cds-services/mortality", json=request(one)) for one in (plain, loose)]
+    assert [one.status_code for one in answers] == [200, 200]
+    assert answers[0].json() == answers[1].json()
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"hook": "order-sign"}, "The request cannot be used. hook: this must be 'patient-view'."),
+        ({"prefetch": {"documents": {**document("a"), "id": "\ud800"}}}, "The request cannot be used. prefetch: this holds half a character (a lone surrogate)."),
+        ({"prefetch": {"\udfff": 1}}, "The request cannot be used. prefetch: this holds half a character (a lone surrogate)."),
+        ({"context": {"patientId": "\ud800"}}, "The request cannot be used. context: this holds half a character (a lone surrogate)."),
+        ({"hookInstance": "\ud800"}, "The request cannot be used. hookInstance: this holds half a character (a lone surrogate)."),
+    ],
+)  # fmt: skip
+def test_a_call_that_cannot_be_is_refused(client, change, message):
+    content = json.dumps({**request(document("a")), **change})
+    answer = client.post("/cds-services/mortality", content=content, headers={"content-type": "application/json"})
+    assert (answer.status_code, answer.json()["error"]["message"]) == (422, message)
+
+
 def test_an_unknown_service_and_a_call_of_no_form_are_refused(client):
     assert client.post("/cds-services/mortalty", json=request(document("a"))).status_code == 404
     wrong = client.post("/cds-services/mortality", content=json.dumps({"hook": 3}))

@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 import signal
+import stat
 import subprocess
 import sys
 import textwrap
@@ -428,3 +429,18 @@ def test_a_card_says_how_groups_of_patients_fare_or_that_nobody_looked(runs, tmp
     assert second.endswith("None were measured. `clinstack library add --by COLUMN` does.\n")
     for entry in library.entries():
         library.verify(entry)
+
+
+def test_files_of_a_library_follow_the_umask_whatever_those_of_the_run_do(library, runs, tmp_path, small_task):
+    own = tmp_path / "own"
+    options = {"task": small_task("binary"), "resamples": 100, "epochs": 1, "max_tokens": 48, "device": "cpu"}
+    train(TrainOptions(base="transformer", out=own, **options))
+    assert stat.S_IMODE((own / "base/model.safetensors").stat().st_mode) == 0o600  # as safetensors writes it
+    before = os.umask(0o027)
+    try:
+        for run in (own, runs / "seed-1"):
+            library.add(run, "mortality")
+    finally:
+        os.umask(before)
+    for place in library.layout.root.rglob("*"):
+        assert stat.S_IMODE(place.stat().st_mode) == (0o750 if place.is_dir() else 0o640), place

@@ -1,14 +1,17 @@
 """The server as a process: real sockets, real requests, real signals."""
 
+import asyncio
 import json
 import os
 import re
+import shutil
 import signal
 import socket
 import subprocess
 import sys
 import threading
 import time
+from concurrent import futures
 from urllib.parse import quote
 
 import httpx
@@ -16,15 +19,21 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from postgres_server import postgres, stopped_postgres
 from serving_process import CANARY, NOTES, server
 
 from clinstack.errors import BadInput, ClinstackError
 from clinstack.metrics.scorecard import probabilities
 from clinstack.models.note_classifier import load
+from clinstack.serving.api import make_app
 from clinstack.serving.audit import find, verify
 from clinstack.serving.client import Client
+from clinstack.serving.desk import Desk
 from clinstack.serving.keys import add_key, remove_key
 from clinstack.serving.library import Library
+from clinstack.serving.limits import Gate
+from clinstack.serving.measures import Measures
+from clinstack.serving.service import Service
 
 
 def test_predictions_are_those_of_the_runs_with_their_lineage(client, served_runs, filled):
@@ -263,6 +272,35 @@ def test_a_promoted_version_that_was_damaged_leaves_the_one_before_it_in_place(s
         assert answer["predictions"][0]["lineage"]["version"] == "mortality@1"
 
 
+@pytest.mark.parametrize("what", ["no library", "no state", "broken state"])
+def test_a_library_that_is_gone_for_a_moment_leaves_what_answers_in_place(own_library, what):
+    root, state = own_library.layout.root, own_library.layout.state
+    place = root if what == "no library" else state
+    with server(root, "--watch", "off") as (address, _, log):
+
+        def wait_for(failures):
+            deadline = time.monotonic() + 20
+            while (found := httpx.get(f"{address}/v1/health/ready").json())["failures"] != failures:
+                assert time.monotonic() < deadline, found
+                time.sleep(0.1)
+            assert found["tasks"] == ["labels", "mortality", "unit"]
+
+        wait_for([])
+        place.rename(aside := place.with_name("aside"))
+        if what == "broken state":
+            state.write_text("{")
+        wait_for(["library"])
+        time.sleep(1.5)
+        assert httpx.post(f"{address}/v1/predict", json={"notes": NOTES[:1]}, timeout=30).status_code == 200
+        aside.rename(place)
+        wait_for([])
+    reason = (
+        "is not valid JSON" if what == "broken state" else "is missing. Restore it; what answered goes on until then."
+    )
+    (line,) = [one for one in log if " ERROR " in one]
+    assert f"the library cannot be read: {state} {reason}" in line
+
+
 def test_sigterm_answers_what_is_in_work_and_ends_with_zero(filled):
     with server(filled.layout.root) as (address, process, _log):
         found = []
@@ -298,6 +336,70 @@ def test_a_library_with_nothing_promoted_and_a_taken_port_are_refused(tmp_path, 
         assert refused("--library", str(filled.layout.root), "--port", str(port)) == (
             f"--host 127.0.0.1 --port {port}: Address already in use. Choose another, or 0 for any free port."
         )
+
+
+@pytest.fixture
+def cannot_start():
+    """Why a server does not start; one whose root has no power over permissions."""
+    powerless = ["setpriv", "--bounding-set=-dac_override,-dac_read_search"]
+    if os.geteuid() != 0:
+        powerless = []
+    elif subprocess.run([*powerless, "true"], capture_output=True, check=False).returncode:
+        pytest.skip("setpriv may not take powers from root here")
+
+    def start(library, *flags):
+        command = [*powerless, sys.executable, "-m", "clinstack.cli", "serve", "--library", str(library), "--port", "0"]
+        done = subprocess.run([*command, *flags], capture_output=True, text=True, check=False, timeout=60)
+        return done.returncode, done.stderr.strip().splitlines()[-1].removeprefix("clinstack: ")
+
+    return start
+
+
+@pytest.fixture
+def own_library(filled, tmp_path):
+    """A copy of the library that a test may spoil."""
+    shutil.copytree(filled.layout.root, tmp_path / "library")
+    return Library(tmp_path / "library")
+
+
+def test_a_file_that_cannot_be_read_is_named_where_the_server_is_started(own_library, tmp_path, cannot_start):
+    root = own_library.layout.root
+    adapter = own_library.run(own_library.entry("mortality")) / "adapters/task/adapter_model.safetensors"
+    keys = tmp_path / "keys.toml"
+    add_key(keys, "ward", None, 60)
+    allow = "Restore it, or let the user who runs this read it."
+    for file, flags in [(adapter, ()), (keys, ("--keys", str(keys))), (own_library.layout.state, ())]:
+        file.chmod(0)
+        assert cannot_start(root, *flags) == (2, f"{file} cannot be read: permission is denied. {allow}")
+        file.chmod(0o600)
+
+
+def test_what_a_server_cannot_write_is_named_where_it_is_started(own_library, tmp_path, cannot_start):
+    root = own_library.layout.root
+    root.chmod(0o500)
+    elsewhere = "Nothing was left there; make room or choose another place and start again."
+    assert cannot_start(root) == (2, f"{root / 'watch.sqlite.secret'}: permission is denied. {elsewhere}")
+    secret, audit = root / "secret", root / "audit.jsonl"
+    watch = ("--watch", f"sqlite:///{tmp_path / 'watch.sqlite'}")
+    assert cannot_start(root, *watch, "--watch-secret", str(secret)) == (
+        2,
+        f"{secret}: permission is denied. {elsewhere}",
+    )
+    assert cannot_start(root, *watch, "--audit", str(audit)) == (
+        2,
+        f"{audit.with_name('audit.jsonl.secret')}: permission is denied. {elsewhere}",
+    )
+    assert cannot_start(root, "--watch-secret", str(tmp_path / "secret")) == (
+        2,
+        f"The database of --watch ({root / 'watch.sqlite'}) cannot be opened: OperationalError. Give one that can be written "
+        "with --watch, or --watch off.",
+    )
+    assert cannot_start(root, "--watch", "postgresql+psycopg://me:secret-word@127.0.0.1:9/none") == (
+        2,
+        "--watch postgresql+psycopg: say with --watch-secret FILE where the key for ids of notes is kept; it is made if there "
+        "is none.",
+    )
+    root.chmod(0o700)
 
 
 def test_the_typed_client_asks_in_portions_and_tells_refusals_in_the_servers_words(running):
@@ -395,6 +497,51 @@ def test_a_server_with_keys_answers_their_owners_alone(guarded, filled):
     assert verify(audit) == 8  # four answers, and four refusals of known callers
     assert [line["caller"] for _, line in find(audit, [NOTES[0]["text"]])] == ["every", "one", "one", "one"]
     assert not [key for key in given.values() if key in "".join(log) + audit.read_text()]
+
+
+def test_client_and_command_line_ask_with_a_key(guarded, tmp_path):
+    address, given, *_ = guarded
+    with Client(address, key=given["one"]) as client:
+        assert [one.task for one in client.predict([("n1", "patient is stable")])] == ["mortality"]
+    with Client(address) as client, pytest.raises(BadInput) as caught:
+        client.tasks()
+    assert str(caught.value) == f"{address}: The key is missing. Send one as `Authorization: Bearer KEY`."
+    with pytest.raises(BadInput) as caught:
+        Client(address, key="two words")
+    assert str(caught.value) == "The key of the client is none: it is one word, as `clinstack keys add` showed it."
+    table, key, empty = tmp_path / "notes.csv", tmp_path / "key", tmp_path / "empty"
+    table.write_text("note_id,text\nn1,patient is stable\n")
+    key.write_text(given["every"] + "\n")
+    empty.write_text("\n")
+
+    def run(*flags, **environment):
+        command = [sys.executable, "-m", "clinstack.cli", "predict", "--input", str(table), "--output"]
+        done = subprocess.run(
+            [*command, str(tmp_path / "out.csv"), *flags],
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=120,
+            env={**os.environ, **environment},
+        )
+        return done.returncode, done.stderr.strip().removeprefix("clinstack: ")
+
+    asked = ("--server", address, "--task", "mortality")
+    assert run(*asked, "--key-file", str(key)) == (0, "")
+    assert run(*asked, CLINSTACK_KEY=given["every"]) == (0, "")
+    assert run(*asked) == (2, f"{address}: The key is missing. Send one as `Authorization: Bearer KEY`.")
+    assert run(*asked, "--key-file", str(empty)) == (
+        2,
+        f"--key-file {empty} does not hold a key: it is one word, as `clinstack keys add` showed it.",
+    )
+    assert run(*asked, "--key-file", str(tmp_path / "none")) == (
+        2,
+        f"--key-file {tmp_path / 'none'} cannot be read. Give a text file that holds the key.",
+    )
+    assert run("--key-file", str(key), str(tmp_path)) == (
+        2,
+        "--key-file is for a server: give its address with --server.",
+    )
 
 
 def test_an_answer_that_cannot_be_audited_is_not_given(filled, tiny_disk):
@@ -533,3 +680,61 @@ def test_what_is_asked_is_counted_and_outcomes_are_set_beside_it(filled, tmp_pat
         assert client.get("/v1/drift/mortality", params={"days": "x"}).status_code == 422
     with server(filled.layout.root, "--watch", "off") as (address, _, _log):
         assert httpx.get(f"{address}/v1/drift/mortality").json()["error"]["code"] == "no-watch"
+
+
+def test_a_database_that_hangs_holds_up_neither_health_nor_answers_nor_the_end(filled, tmp_path):
+    flags = ("--watch-secret", str(tmp_path / "secret"), "--drain-seconds", "2")
+    with postgres() as url, server(filled.layout.root, "--watch", url, *flags) as (address, process, log):
+        assert httpx.get(f"{address}/v1/drift/mortality", timeout=30).status_code == 200
+        with stopped_postgres(url), futures.ThreadPoolExecutor(45) as many:
+            drifts = [many.submit(httpx.get, f"{address}/v1/drift/mortality", timeout=60) for _ in range(45)]
+            time.sleep(1)
+            for path, status in [("/v1/health/ready", 200), ("/", 200), ("/metrics", 200), ("/v1/nothing", 404)]:
+                assert httpx.get(f"{address}{path}", timeout=2).status_code == status
+            assert httpx.post(f"{address}/v1/predict", json={"notes": NOTES}, timeout=10).status_code == 200
+            for one in drifts:
+                assert (one.result().status_code, one.result().json()["error"]["code"]) == (503, "no-database")
+                assert one.result().headers["retry-after"] == "5"
+            process.send_signal(signal.SIGTERM)
+            started = time.monotonic()
+            assert process.wait(20) == 0
+            assert time.monotonic() - started < 6
+    assert "counts were left unwritten: the database of --watch does not take them" in "".join(log)
+
+
+def test_outcomes_are_kept_all_or_none(filled, tmp_path):
+    file = tmp_path / "watch.sqlite"
+    with server(filled.layout.root, "--watch", f"sqlite:///{file}") as (address, _, _log):
+        httpx.post(f"{address}/v1/predict", json={"notes": NOTES, "tasks": ["mortality"]}, timeout=30)
+        some = [{"note_id": note["id"], "task": "mortality", "labels": ["dead"]} for note in NOTES]
+        wrong = httpx.post(f"{address}/v1/outcomes", json={"outcomes": [some[0], {**some[1], "labels": [CANARY]}]})
+        assert (wrong.status_code, wrong.json()["error"]["message"]) == (
+            422,
+            "outcomes.1: task mortality lacks 1 of the classes that were posted back. No outcome was kept.",
+        )
+        assert httpx.get(f"{address}/v1/drift/mortality").json()["outcomes"] == 0
+        assert httpx.post(f"{address}/v1/outcomes", json={"outcomes": some}).json() == {"known": 2, "unknown": 0}
+        assert httpx.get(f"{address}/v1/drift/mortality").json()["outcomes"] == 2
+        assert "clinstack_failed_writings 0.0" in httpx.get(f"{address}/metrics").text
+
+
+def test_a_fault_of_our_own_is_told_as_every_problem_is_and_without_its_words(filled, tmp_path):
+    with Service(filled.layout.root) as service:
+        app = make_app(Desk(service, Measures(service), timeout=30.0))
+
+        @app.get("/fault")
+        def fault():
+            raise RuntimeError(CANARY)
+
+        async def ask():
+            transport = httpx.ASGITransport(Gate(app, most_bytes=1000, seconds=1.0))
+            async with httpx.AsyncClient(transport=transport, base_url="http://here") as client:
+                return await client.get("/fault")
+
+        answer = asyncio.run(ask())
+    assert answer.status_code == 500
+    assert answer.json()["error"] == {
+        "code": "fault",
+        "message": "The server made a mistake. Its log names this request.",
+        "request_id": answer.headers["x-request-id"],
+    }

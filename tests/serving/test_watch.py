@@ -10,12 +10,13 @@ from contextlib import contextmanager
 import numpy as np
 import pytest
 from conftest import made_up_note
-from postgres_server import postgres
+from postgres_server import postgres, stopped_postgres
 from sklearn.metrics import roc_auc_score
 
 from clinstack.errors import BadInput
 from clinstack.serving.service import Service
-from clinstack.serving.watch import Watch
+from clinstack.serving.turns import Hung
+from clinstack.serving.watch import Posted, Watch
 
 CANARY = "Xylophia Quarterbane"
 
@@ -56,6 +57,11 @@ def ask(service, watch, notes, task="mortality"):
     answers = service.predict(notes, [task])
     watch.observe([text for _, text in notes], answers)
     return answers
+
+
+def came_true(watch, note_id, version, labels, caller=None):
+    """Posts one outcome back; whether the note had been asked."""
+    return watch.outcomes([Posted(note_id, version, labels)], caller) == 1
 
 
 def usual(count, seed=1):
@@ -104,11 +110,11 @@ def test_outcomes_give_the_figures_of_the_answers(service, url, tmp_path):
         answers = ask(service, watch, usual(60))
         truths = [chance.choice(["alive", "dead"]) for _ in answers]
         for answer, truth in list(zip(answers, truths, strict=True))[:19]:
-            assert watch.outcome(answer.note_id, version, [truth])
+            assert came_true(watch, answer.note_id, version, [truth])
         assert watch.drift(version).metrics is None
         for answer, truth in zip(answers, truths, strict=True):  # the first ones again
-            assert watch.outcome(answer.note_id, version, [truth])
-        assert not watch.outcome("never asked", version, ["dead"])
+            assert came_true(watch, answer.note_id, version, [truth])
+        assert not came_true(watch, "never asked", version, ["dead"])
         found = watch.drift(version)
         assert found.outcomes == 60
         scores = [answer.logits[1] - answer.logits[0] for answer in answers]
@@ -121,30 +127,36 @@ def test_outcomes_that_cannot_be_are_refused(service, tmp_path):
     mortality, labels = service.choose(["mortality", "labels"])
     with sqlite(tmp_path) as url, watching(url, tmp_path) as watch:
         for version, given, message in [
-            (mortality, [CANARY], "Task mortality lacks 1 of the classes that were posted back for a note."),
-            (mortality, [], "Task mortality is binary, so a note has one class, and 0 were posted back."),
+            (mortality, [CANARY], "task mortality lacks 1 of the classes that were posted back."),
+            (mortality, [], "task mortality is binary, so a note has one class, and 0 were posted back."),
             (
                 mortality,
                 ["alive", "dead"],
-                "Task mortality is binary, so a note has one class, and 2 were posted back.",
+                "task mortality is binary, so a note has one class, and 2 were posted back.",
             ),
-            (labels, ["heart", CANARY], "Task labels lacks 1 of the classes that were posted back for a note."),
+            (labels, ["heart", CANARY], "task labels lacks 1 of the classes that were posted back."),
         ]:
             with pytest.raises(BadInput) as caught:
-                watch.outcome("id", version, given)
-            assert str(caught.value) == message
+                watch.outcomes([Posted("a", labels, []), Posted("id", version, given)])
+            assert str(caught.value) == f"outcomes.1: {message} No outcome was kept."
         ask(service, watch, [("a", "edema")], "labels")
-        assert watch.outcome("a", labels, [])
+        assert came_true(watch, "a", labels, [])
+        with pytest.raises(BadInput):
+            watch.outcomes([Posted("a", labels, ["heart"]), Posted("a", labels, [CANARY])])
+    with sqlite3.connect(tmp_path / "watch.sqlite") as database:
+        assert database.execute("select labels from clinstack_outcomes").fetchall() == [("[]",)]
+    database.close()
 
 
 def test_the_database_holds_no_text_and_no_id(service, tmp_path):
     with sqlite(tmp_path) as url, watching(url, tmp_path) as watch:
         ask(service, watch, [(CANARY, f"{CANARY} is stable")])
-        watch.outcome(CANARY, service.choose(["mortality"])[0], ["dead"])
+        came_true(watch, CANARY, service.choose(["mortality"])[0], ["dead"])
     content = (tmp_path / "watch.sqlite").read_bytes()
     assert b"Xylophia" not in content
     assert b"Quarterbane" not in content
-    assert stat.S_IMODE((tmp_path / "secret").stat().st_mode) == 0o600
+    for name in ("secret", "watch.sqlite"):
+        assert stat.S_IMODE((tmp_path / name).stat().st_mode) == 0o600
 
 
 def test_probabilities_are_forgotten_after_their_days_and_counts_are_not(service, tmp_path, monkeypatch):
@@ -158,9 +170,9 @@ def test_probabilities_are_forgotten_after_their_days_and_counts_are_not(service
         database.close()
         with watching(url, tmp_path, keep_days=5, every=0.05) as watch:
             deadline = time.monotonic() + 5
-            while watch.outcome("id-1", version, ["dead"]) and time.monotonic() < deadline:
+            while came_true(watch, "id-1", version, ["dead"]) and time.monotonic() < deadline:
                 time.sleep(0.05)
-            assert not watch.outcome("id-1", version, ["dead"])
+            assert not came_true(watch, "id-1", version, ["dead"])
             assert watch.drift(version).notes == 0
         with sqlite3.connect(tmp_path / "watch.sqlite") as database:
             (notes,) = database.execute("select sum(notes) from clinstack_counts where what = 'scores'").fetchone()
@@ -183,11 +195,68 @@ def test_what_cannot_be_written_is_kept_and_written_later(service, tmp_path):
     (version,) = service.choose(["mortality"])
     with sqlite(tmp_path) as url, watching(url, tmp_path, every=600) as watch:
         with sqlite3.connect(tmp_path / "watch.sqlite") as database:
-            database.execute("alter table clinstack_counts rename to away")
+            database.execute("alter table clinstack_counts rename notes to away")
             ask(service, watch, usual(10))
-            with pytest.raises(Exception, match="no such table"):
+            with pytest.raises(Exception, match="no such column"):
                 watch.flush()
-            database.execute("alter table away rename to clinstack_counts")
+            database.execute("alter table clinstack_counts rename away to notes")
         database.close()
         assert watch.drift(version).notes == 10
         assert np.isfinite([one.chance for one in watch.drift(version).scores]).all()
+
+
+def test_a_deleted_file_is_made_again_and_a_failing_one_is_told(service, tmp_path):
+    (version,) = service.choose(["mortality"])
+    file = tmp_path / "watch.sqlite"
+    with sqlite(tmp_path) as url, watching(url, tmp_path, every=0.1) as watch:
+        ask(service, watch, usual(10))
+        assert watch.drift(version).notes == 10
+        file.unlink()
+        ask(service, watch, usual(5))
+        assert watch.drift(version).notes == 5
+        file.unlink()
+        file.mkdir()
+        deadline = time.monotonic() + 10
+        while not watch.failed_writings and time.monotonic() < deadline:
+            time.sleep(0.05)
+        assert watch.failed_writings
+        file.rmdir()
+        while watch.failed_writings and time.monotonic() < deadline:
+            time.sleep(0.05)
+        assert not watch.failed_writings
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+
+
+def test_callers_have_ids_of_their_own(service, tmp_path):
+    (version,) = service.choose(["mortality"])
+    with sqlite(tmp_path) as url, watching(url, tmp_path) as watch:
+        notes = [("1", "patient is stable")]
+        watch.observe(["patient is stable"], service.predict(notes, ["mortality"]), "ward-3")
+        assert not came_true(watch, "1", version, ["dead"])
+        assert not came_true(watch, "1", version, ["dead"], "ward-4")
+        assert came_true(watch, "1", version, ["dead"], "ward-3")
+
+
+def test_a_database_that_hangs_is_waited_for_a_limited_time_and_closing_too(service, tmp_path, monkeypatch):
+    monkeypatch.setattr("clinstack.serving.watch._PATIENCE_SECONDS", 0.5)
+    (version,) = service.choose(["mortality"])
+    with postgres() as url:
+        watch = Watch(url, tmp_path / "secret", every=600)
+        ask(service, watch, usual(10))
+        assert watch.drift(version).notes == 10
+        ask(service, watch, usual(5, seed=2))
+        with stopped_postgres(url):
+            for _ in range(3):
+                with pytest.raises(Hung):
+                    watch.drift(version)
+            ask(service, watch, usual(5, seed=3))
+            started = time.monotonic()
+            assert not watch.close(1.0)
+            assert time.monotonic() - started < 3
+        other = Watch(url, tmp_path / "secret", every=600)
+        deadline = time.monotonic() + 10
+        while other.drift(version).notes < 15 and time.monotonic() < deadline:
+            time.sleep(0.1)
+        assert other.drift(version).notes >= 15  # what was begun is written once the database goes on
+        other.close()
+        watch.close()

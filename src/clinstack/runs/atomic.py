@@ -44,6 +44,19 @@ def disk_errors(path: Path) -> Iterator[None]:
         ) from error
 
 
+@contextmanager
+def read_errors(path: Path) -> Iterator[None]:
+    """Turns the disk's own errors while something is read into BadInput about the file at fault, `path` if none is named."""
+    try:
+        yield
+    except OSError as error:
+        reason = _REASONS.get(error.errno or 0) or error.strerror or type(error).__name__
+        named = error.filename if isinstance(error.filename, str | os.PathLike) else path
+        raise BadInput(
+            f"{os.fspath(named)} cannot be read: {reason}. Restore it, or let the user who runs this read it."
+        ) from error
+
+
 def _sync(path: Path) -> None:
     """Asks the disk to keep what was written to a file or folder, also through a power cut."""
     handle = os.open(path, os.O_RDONLY)

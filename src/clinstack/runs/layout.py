@@ -462,11 +462,6 @@ class LibraryLayout:
         """Where a server counts what it is asked, if it has no other database."""
         return self.root / "watch.sqlite"
 
-    @property
-    def watch_secret(self) -> Path:
-        """The key under which ids of notes are hashed there."""
-        return self.root / "watch.secret"
-
     def adapter(self, content_hash: str) -> Path:
         """An adapter that versions share."""
         return self.root / "adapters" / content_hash.removeprefix("sha256:")[:16]

@@ -15,9 +15,10 @@ from fastapi.staticfiles import StaticFiles
 from clinstack.errors import BadInput
 from clinstack.serving import cds_hooks, messages
 from clinstack.serving.batching import Turned
-from clinstack.serving.desk import Desk, Refused
+from clinstack.serving.desk import Desk, Refused, caller_of
 from clinstack.serving.problems import tell_problems
 from clinstack.serving.replies import answered, drift_of, explained, summary_of
+from clinstack.serving.watch import Posted
 
 _EXPLANATIONS = 1
 """At once: answers wait while an explanation takes its gradients."""
@@ -53,13 +54,15 @@ def make_app(desk: Desk) -> FastAPI:
         """The page for those who look after the server."""
         return FileResponse(_PAGE / "drift.html")
 
+    # Health and measures are told by the event loop itself: they must be, when every thread waits for something.
+
     @app.get("/v1/health/live")
-    def live() -> dict[str, str]:
+    async def live() -> dict[str, str]:
         """The process answers."""
         return {"status": "alive"}
 
     @app.get("/v1/health/ready")
-    def ready(response: Response) -> messages.Health:
+    async def ready(response: Response) -> messages.Health:
         """Versions are loaded and questions are taken; 503 while the server closes."""
         if service.closing:
             response.status_code = 503
@@ -115,22 +118,25 @@ def make_app(desk: Desk) -> FastAPI:
         return await asyncio.to_thread(explained, desk, request, asked, chosen, name, found)
 
     @app.post("/v1/outcomes")
-    def outcomes(request: Request, posted: messages.OutcomesRequest) -> messages.OutcomesResponse:
+    async def outcomes(request: Request, posted: messages.OutcomesRequest) -> messages.OutcomesResponse:
         """What came true of notes that were answered before; drift then has figures of it."""
         watch = desk.watching()
         chosen = {task: desk.choose(request, [task])[0] for task in {one.task for one in posted.outcomes}}
         try:
-            known = sum(watch.outcome(one.note_id, chosen[one.task], one.labels) for one in posted.outcomes)
+            told = [Posted(one.note_id, chosen[one.task], one.labels) for one in posted.outcomes]
+            known = await watch.outcomes_soon(told, caller_of(request))
         except BadInput as error:
             raise Refused(422, "outcome", str(error)) from error
-        desk.record(request, "outcomes", tasks=sorted(chosen), known=known)
+        await asyncio.to_thread(desk.record, request, "outcomes", tasks=sorted(chosen), known=known)
         return messages.OutcomesResponse(known=known, unknown=len(posted.outcomes) - known)
 
     @app.get("/v1/drift/{task}")
-    def drift(request: Request, task: str, days: Annotated[int, Query(ge=1, le=365)] = 30) -> messages.DriftResponse:
+    async def drift(
+        request: Request, task: str, days: Annotated[int, Query(ge=1, le=365)] = 30
+    ) -> messages.DriftResponse:
         """How what a task was asked and answered in the last days lies beside its validation notes."""
         (chosen,) = desk.choose(request, [task])
-        return drift_of(task, chosen, days, desk.watching().drift(chosen, days))
+        return drift_of(task, chosen, days, await desk.watching().drift_soon(chosen, days))
 
     @app.get("/cds-services")
     def hook_services(request: Request) -> cds_hooks.HookServices:
@@ -151,7 +157,7 @@ def make_app(desk: Desk) -> FastAPI:
         return cds_hooks.HookResponse(cards=[cds_hooks.card_of(one) for one in told.predictions])
 
     @app.get("/metrics", response_class=PlainTextResponse)
-    def metrics() -> PlainTextResponse:
+    async def metrics() -> PlainTextResponse:
         """Counts, times and queues, for Prometheus."""
         return PlainTextResponse(desk.measures.text(), media_type="text/plain; version=0.0.4; charset=utf-8")
 

@@ -1,13 +1,16 @@
 """Everything that one process answers with, made from the options: service, rules, records, and the application before them."""
 
 import logging
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
 from clinstack.config import ServeOptions
+from clinstack.runs.atomic import read_errors
 from clinstack.runs.layout import LibraryLayout
 from clinstack.serving.api import make_app
 from clinstack.serving.audit import AuditLog
+from clinstack.serving.count_store import secret_beside
 from clinstack.serving.desk import Desk
 from clinstack.serving.keys import Keys
 from clinstack.serving.limits import LOG, Gate
@@ -27,10 +30,11 @@ class Application:
 
     def close(self, seconds: float) -> None:
         """Answers what waits, for so many seconds at most, and writes down what was counted."""
+        until = time.monotonic() + seconds
         if not self.service.close(seconds):
             LOG.error("questions were left unanswered after %g seconds", seconds)
-        if self._desk.watch is not None:
-            self._desk.watch.close()
+        if self._desk.watch is not None and not self._desk.watch.close(max(1.0, until - time.monotonic())):
+            LOG.error("counts were left unwritten: the database of --watch does not take them")
         if self._desk.audit is not None:
             self._desk.audit.close()
 
@@ -42,6 +46,11 @@ def open_application(options: ServeOptions, instance: str = "") -> Application:
     """
     logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s")
     LOG.setLevel(options.log.upper())
+    with read_errors(options.library):
+        return _open(options, instance)
+
+
+def _open(options: ServeOptions, instance: str) -> Application:
     keys = Keys(options.keys) if options.keys else None
     audit = AuditLog(_own(options.audit, instance)) if options.audit else None
     device = choose_device(options.device)
@@ -67,8 +76,10 @@ def _watch(options: ServeOptions, service: Service) -> Watch | None:
     """The watch that the options ask for."""
     if options.watch == "off":
         return None
-    place = LibraryLayout(options.library)
-    url = options.watch or f"sqlite:///{place.watch.absolute()}"
-    beside = url.removeprefix("sqlite:///") if url.startswith("sqlite:///") else ""
-    secret = options.watch_secret or (Path(f"{beside}.secret") if beside else place.watch_secret)
-    return Watch(url, secret, keep_days=options.keep_days, promoted=lambda: service.versions.values())
+    url = options.watch or f"sqlite:///{LibraryLayout(options.library).watch.absolute()}"
+    return Watch(
+        url,
+        options.watch_secret or secret_beside(url),
+        keep_days=options.keep_days,
+        promoted=lambda: service.versions.values(),
+    )

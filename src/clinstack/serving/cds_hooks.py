@@ -7,19 +7,34 @@ has it.
 
 import base64
 import binascii
+import json
 from collections.abc import Iterator
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic_core import PydanticCustomError
 
 from clinstack.serving import messages
 
-HOOK = "patient-view"
+Hook = Literal["patient-view"]
+HOOK: Hook = "patient-view"
 DOCUMENTS = "documents"
 """The key under which the caller sends what the template asks for."""
 _TEMPLATE = "DocumentReference?patient={{context.patientId}}&_sort=-date&_count=1"
 _TEXT_TYPES = ("text/plain", "text/markdown", "text/rtf", "text/html", "")
 _LONGEST_SUMMARY = 140
+
+
+def _of_whole_characters(given: dict[str, Any]) -> dict[str, Any]:
+    """Refuses half a character (a lone surrogate), which JSON can hold and no answer repeat; in strings pydantic does so."""
+    try:
+        json.dumps(given, ensure_ascii=False).encode()
+    except (UnicodeEncodeError, RecursionError) as error:
+        raise PydanticCustomError("string_unicode", "half a character") from error
+    return given
+
+
+_Object = Annotated[dict[str, Any], AfterValidator(_of_whole_characters)]
 
 
 class _Open(BaseModel):
@@ -31,10 +46,10 @@ class _Open(BaseModel):
 class HookRequest(_Open):
     """A call of a service."""
 
-    hook: Annotated[str, Field(max_length=100)]
+    hook: Hook
     hookInstance: Annotated[str, Field(min_length=1, max_length=200)]  # noqa: N815 (the standard's name)
-    context: dict[str, Any]
-    prefetch: dict[str, Any] | None = None
+    context: _Object
+    prefetch: _Object | None = None
 
 
 class HookService(BaseModel):
@@ -101,7 +116,7 @@ def text_of(asked: HookRequest) -> tuple[str, str]:
         attachment = content.get("attachment") if isinstance(content, dict) else None
         if not isinstance(attachment, dict) or not isinstance(attachment.get("data"), str):
             continue
-        if str(attachment.get("contentType", "")).partition(";")[0].strip() in _TEXT_TYPES:
+        if str(attachment.get("contentType", "")).partition(";")[0].strip().lower() in _TEXT_TYPES:
             return str(newest.get("id") or asked.hookInstance), _decoded(attachment["data"])
     raise NoDocument("The document holds no text: its attachment must have data in base64 of type text/plain.")
 
@@ -163,7 +178,7 @@ def _list(given: Any) -> list[Any]:
 
 def _decoded(data: str) -> str:
     try:
-        text = base64.b64decode(data, validate=True).decode("utf-8")
+        text = base64.b64decode("".join(data.split()), validate=True).decode("utf-8")  # lines of 76, as MIME has it
     except (binascii.Error, UnicodeDecodeError, ValueError) as error:
         raise NoDocument("The document's data is not UTF-8 text in base64.") from error
     if len(text) > messages.MOST_CHARACTERS:

@@ -4,8 +4,10 @@ It asks again where the server says when; every other refusal is raised with the
 and uses no proxy from the environment: notes go to the address that was given and nowhere else.
 """
 
+import os
 import time
 from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
@@ -18,21 +20,50 @@ from clinstack.errors import BadInput, ClinstackError
 from clinstack.serving import messages
 
 _LONGEST_WAIT = 30.0
+_KEY_VARIABLE = "CLINSTACK_KEY"
+
+
+def given_key(file: Path | None) -> str | None:
+    """The key to ask with: the one line of `file`, else what the environment variable CLINSTACK_KEY holds, else none.
+
+    Raises BadInput if there is something else than a key.
+    """
+    if file is None:
+        place, key = _KEY_VARIABLE, os.environ.get(_KEY_VARIABLE, "").strip()
+        if not key:
+            return None
+    else:
+        place = f"--key-file {file}"
+        try:
+            key = file.read_text(encoding="utf-8").strip()
+        except (OSError, UnicodeDecodeError) as error:
+            raise BadInput(f"{place} cannot be read. Give a text file that holds the key.") from error
+    if not _is_key(key):
+        raise BadInput(f"{place} does not hold a key: it is one word, as `clinstack keys add` showed it.")
+    return key
+
+
+def _is_key(word: str) -> bool:
+    return word.isascii() and word.isprintable() and len(word.split()) == 1
 
 
 class Client:
     """A server's address, asked over one connection that stays open.
 
-    server: such as http://127.0.0.1:8000.   timeout: seconds for one answer.   tries: of a request that the server turns away.
+    server: such as http://127.0.0.1:8000.   key: where the server asks for one (`clinstack keys add`).
+    timeout: seconds for one answer.   tries: of a request that the server turns away.
     """
 
-    def __init__(self, server: str, *, timeout: float = 60.0, tries: int = 5):
+    def __init__(self, server: str, *, key: str | None = None, timeout: float = 60.0, tries: int = 5):
         if not server.startswith(("http://", "https://")):
             raise BadInput(
                 f"--server {server}: an address begins with http:// or https://, as in http://127.0.0.1:8000."
             )
+        if key is not None and not _is_key(key):
+            raise BadInput("The key of the client is none: it is one word, as `clinstack keys add` showed it.")
         self.server, self._tries = server.rstrip("/"), tries
-        self._http = httpx.Client(base_url=self.server, timeout=timeout, trust_env=False)
+        headers = {} if key is None else {"authorization": f"Bearer {key}"}
+        self._http = httpx.Client(base_url=self.server, timeout=timeout, trust_env=False, headers=headers)
 
     def __enter__(self) -> Self:
         return self

@@ -22,6 +22,12 @@ class Refused(Exception):
         self.status, self.code, self.message, self.retry_after = status, code, message, retry_after
 
 
+def caller_of(request: Request) -> str | None:
+    """Who asks, as the file of keys names it."""
+    key: Key | None = request.state.key
+    return key.name if key else None
+
+
 @dataclass(frozen=True)
 class Desk:
     """What answers, and under which rules.
@@ -60,8 +66,7 @@ class Desk:
     def record(self, request: Request, what: str, **about: Any) -> None:
         """Writes to the audit log, if there is one."""
         if self.audit is not None:
-            key: Key | None = request.state.key
-            self.audit.write(request.state.request_id, key.name if key else None, what, **about)
+            self.audit.write(request.state.request_id, caller_of(request), what, **about)
 
     def watching(self) -> Watch:
         """What counts. Raises Refused where nothing does."""

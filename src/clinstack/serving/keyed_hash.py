@@ -7,13 +7,15 @@ import secrets
 from pathlib import Path
 
 from clinstack.errors import BadInput
+from clinstack.runs.atomic import disk_errors
 
 
 def make_secret(file: Path) -> None:
     """Writes a new secret that its owner alone can read."""
-    file.parent.mkdir(parents=True, exist_ok=True)
-    with os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as out:
-        out.write(secrets.token_hex(32))
+    with disk_errors(file):
+        file.parent.mkdir(parents=True, exist_ok=True)
+        with os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as out:
+            out.write(secrets.token_hex(32))
 
 
 def read_secret(file: Path) -> bytes:

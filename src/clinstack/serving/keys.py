@@ -22,7 +22,7 @@ from typing import Any
 import tomli_w
 
 from clinstack.errors import BadInput, did_you_mean
-from clinstack.runs.atomic import wait_for_turn, write_text
+from clinstack.runs.atomic import read_errors, wait_for_turn, write_text
 from clinstack.serving.library import is_task_name
 
 PREFIX = "clinstack_"
@@ -146,9 +146,10 @@ def _key(file: Path, name: str, about: Any) -> Key:
 
 def _read(file: Path) -> dict[str, Any]:
     try:
-        return tomllib.loads(file.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise BadInput(f"{file} does not exist. Make a key with `clinstack keys add`.") from None
+        with read_errors(file):
+            if not file.exists():
+                raise BadInput(f"{file} does not exist. Make a key with `clinstack keys add`.")
+            return tomllib.loads(file.read_text(encoding="utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise BadInput(f"{file} is not valid TOML ({error}).") from error
 

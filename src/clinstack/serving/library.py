@@ -165,6 +165,7 @@ class Library:
             return Entry(task, version, promoted, {}, since, broken=f"{task}@{version} is broken: {error}")
 
     def _copy(self, run: RunLayout, copy: RunLayout) -> None:
+        """Contents alone: who may read a library is decided by the umask of whoever adds to it, not by a run's files."""
         result, lineage = read_json(run.result), read_json(run.lineage)
         for file in (
             run.config,
@@ -179,7 +180,10 @@ class Library:
             if file.is_file():
                 shutil.copyfile(file, copy.root / file.name)
         if "own_base" in lineage:
-            shutil.copytree(run.base, copy.base)
+            for file in (one for one in run.base.rglob("*") if one.is_file()):
+                place = copy.base / file.relative_to(run.base)
+                place.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(file, place)
         for adapter in lineage["adapters"]:
             shared = self.layout.adapter(adapter["hash"])
             place = copy.adapter(adapter["name"])

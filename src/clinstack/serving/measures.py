@@ -55,6 +55,10 @@ class Measures:
         waiting.set_function(lambda: service.batcher.waiting)
         failures = Gauge("clinstack_failed_versions", "Promoted versions that could not be loaded.", registry=registry)
         failures.set_function(lambda: len(service.failures))
+        unwritten = Gauge(
+            "clinstack_failed_writings", "Tries in a row in which counts could not be written.", registry=registry
+        )
+        unwritten.set_function(lambda: watch.failed_writings if watch else 0)
         self._versions = Gauge("clinstack_version", "Versions that answer.", ["task", "version"], registry=registry)
         self._drift = {
             name: Gauge(f"clinstack_{name}", told, ["task", "version", *labels], registry=registry)

@@ -4,6 +4,7 @@ No text of a request is ever repeated: not in the sentence, not in a log line. A
 names of our own fields and numbers alone, since a field of an odd name may be a note.
 """
 
+import asyncio
 import contextlib
 import math
 from collections.abc import Sequence
@@ -21,7 +22,10 @@ from clinstack.serving import cds_hooks, messages
 from clinstack.serving.batching import TooLate, Turned
 from clinstack.serving.desk import Desk, Refused
 from clinstack.serving.limits import LOG
+from clinstack.serving.turns import Hung
 
+_LATER = {"Retry-After": "5"}
+"""Where it is not known when the server can do it again."""
 _FIELDS = frozenset(
     key
     for kind in (*vars(messages).values(), *vars(cds_hooks).values())
@@ -38,44 +42,51 @@ def tell_problems(app: FastAPI, desk: Desk) -> None:
         return JSONResponse({"error": told}, status, headers=headers)
 
     @app.exception_handler(RequestValidationError)
-    def malformed(request: Request, error: RequestValidationError) -> JSONResponse:
+    async def malformed(request: Request, error: RequestValidationError) -> JSONResponse:
         told = "; ".join(f"{_place(one['loc'])}: {_reason(one)}" for one in error.errors()[:5])
         return problem(request, 422, "malformed", f"The request cannot be used. {told}.")
 
     @app.exception_handler(Refused)
-    def refused(request: Request, error: Refused) -> JSONResponse:
-        desk.record(request, "refused", code=error.code)
+    async def refused(request: Request, error: Refused) -> JSONResponse:
+        await asyncio.to_thread(desk.record, request, "refused", code=error.code)
         after = {} if error.retry_after is None else {"Retry-After": str(math.ceil(error.retry_after))}
         return problem(request, error.status, error.code, error.message, **after)
 
     @app.exception_handler(CannotWrite)
-    def unwritten(request: Request, error: CannotWrite) -> JSONResponse:
+    async def unwritten(request: Request, error: CannotWrite) -> JSONResponse:
         LOG.error("%s: the audit log cannot be written", request.state.request_id)
-        return problem(request, 503, "no-audit", "The audit log cannot be written, so nothing is answered.")
+        return problem(request, 503, "no-audit", "The audit log cannot be written, so nothing is answered.", **_LATER)
 
+    @app.exception_handler(Hung)
     @app.exception_handler(SQLAlchemyError)
-    def uncounted(request: Request, error: SQLAlchemyError) -> JSONResponse:
+    async def uncounted(request: Request, error: Exception) -> JSONResponse:
         LOG.error("%s: the database of --watch fails with %s", request.state.request_id, type(error).__name__)
-        return problem(request, 503, "no-database", "The database of counts does not answer. Ask again later.")
+        return problem(
+            request, 503, "no-database", "The database of counts does not answer. Ask again later.", **_LATER
+        )
 
     @app.exception_handler(BadInput)
-    def unknown(request: Request, error: BadInput) -> JSONResponse:
+    async def unknown(request: Request, error: BadInput) -> JSONResponse:
         return problem(request, 404, "unknown", str(error))
 
     @app.exception_handler(Turned)
-    def turned(request: Request, error: Turned) -> JSONResponse:
+    async def turned(request: Request, error: Turned) -> JSONResponse:
         wait = f"{error.retry_after:.0f}"
         message = f"The server has all the work it can take. Ask again in {wait} seconds."
         return problem(request, 503, "busy", message, **{"Retry-After": wait})
 
     @app.exception_handler(TooLate)
-    def too_late(request: Request, error: TooLate) -> JSONResponse:
+    async def too_late(request: Request, error: TooLate) -> JSONResponse:
         return problem(
             request, 503, "too-late", "The request was not reached in time. Ask again.", **{"Retry-After": "1"}
         )
 
+    @app.exception_handler(Exception)
+    async def unforeseen(request: Request, error: Exception) -> JSONResponse:
+        raise error  # to `limits.Gate`, which has the sentence; Starlette would answer in plain text
+
     @app.exception_handler(HTTPException)
-    def other(request: Request, error: HTTPException) -> JSONResponse:
+    async def other(request: Request, error: HTTPException) -> JSONResponse:
         names = {404: "There is no such address.", 405: "This address does not take that method."}
         message = names.get(error.status_code, "The request cannot be used.")
         return problem(request, error.status_code, f"http-{error.status_code}", message, **(error.headers or {}))
@@ -104,6 +115,8 @@ _REASONS = {
     "list_type": "this must be a list",
     "int_type": "this must be a whole number",
     "int_parsing": "this must be a whole number",
+    "string_unicode": "this holds half a character (a lone surrogate)",
+    "literal_error": "this must be {expected}",
     "string_too_long": "this is longer than {max_length} characters",
     "string_too_short": "this is shorter than {min_length} characters",
     "too_long": "this has more than {max_length} entries",

@@ -9,7 +9,7 @@ from fastapi import Request
 
 from clinstack.evaluation.explanation import Explanation
 from clinstack.serving import messages
-from clinstack.serving.desk import Desk
+from clinstack.serving.desk import Desk, caller_of
 from clinstack.serving.service import Answer, Version
 from clinstack.serving.watch import Drift, Shift
 
@@ -27,7 +27,7 @@ def answered(
     """The answers as a message, measured, and in the audit log before they leave."""
     found = [_prediction(one, asked.top) for one in answers]
     if desk.watch is not None:
-        desk.watch.observe([note.text for note in asked.notes for _ in versions], answers)
+        desk.watch.observe([note.text for note in asked.notes for _ in versions], answers, caller_of(request))
     for one in found:
         desk.measures.answered(one.task, one.lineage.version, left_open=one.abstained)
     if desk.audit is not None:

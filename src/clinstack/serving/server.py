@@ -8,6 +8,7 @@ import contextlib
 import ipaddress
 import signal
 import socket
+import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -76,7 +77,7 @@ def serve(options: ServeOptions, started: Callable[[str, list[str]], None]) -> N
 
         serve_on_ray(options, started)
         return
-    with _listening(options.host, options.port) as listener:
+    with _listener(options.host, options.port) as listener:
         application = open_application(options)
         address = f"http://{_shown(options.host)}:{listener.getsockname()[1]}"
         config = uvicorn.Config(
@@ -97,13 +98,23 @@ def serve(options: ServeOptions, started: Callable[[str, list[str]], None]) -> N
         server = _Server(config, lambda: started(address, list(application.service.versions)))
         with _ended_by_signals():
             server.run(sockets=[listener])
-        application.close(options.drain_seconds)
+        application.close(max(1.0, options.drain_seconds - server.ending_for))
 
 
 class _Server(uvicorn.Server):
     def __init__(self, config: uvicorn.Config, ready: Callable[[], None]):
         super().__init__(config)
         self._ready = ready
+        self._ended: float | None = None
+
+    @property
+    def ending_for(self) -> float:
+        """Seconds since it was told to end."""
+        return 0.0 if self._ended is None else time.monotonic() - self._ended
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        self._ended = time.monotonic()
+        await super().shutdown(sockets)
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
@@ -121,19 +132,21 @@ def _ended_by_signals() -> Iterator[None]:
             signal.signal(one, handler)
 
 
-@contextlib.contextmanager
-def _listening(host: str, port: int) -> Iterator[socket.socket]:
+def _listener(host: str, port: int) -> socket.socket:
     """The address, taken before anything is loaded."""
+    listener = None
     try:
         family, kind, _, _, place = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-        with socket.socket(family, kind) as listener:
-            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            listener.bind(place)
-            yield listener
+        listener = socket.socket(family, kind)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(place)
     except OSError as error:
+        if listener is not None:
+            listener.close()
         raise BadInput(
             f"--host {host} --port {port}: {error.strerror}. Choose another, or 0 for any free port."
         ) from error
+    return listener
 
 
 def _only_here(host: str) -> bool:

@@ -18,7 +18,7 @@ from typing import Any, Self
 
 from clinstack.errors import BadInput, ClinstackError, did_you_mean
 from clinstack.evaluation.explanation import Explanation
-from clinstack.runs.atomic import read_json
+from clinstack.runs.atomic import read_errors, read_json
 from clinstack.runs.layout import RunLayout
 from clinstack.serving.answers import ClassAnswer, Interpreter, interpreter_of
 from clinstack.serving.batching import Batcher, Found
@@ -28,6 +28,8 @@ from clinstack.serving.limits import LOG
 
 _RETRY_SECONDS = 30.0
 """After which a version that could not be loaded is tried again, though the library has not changed."""
+_LIBRARY = "library"
+"""What `failures` names where it is not one version that cannot be read."""
 _WARMING = "warm"
 """A text that every version reads once before it answers."""
 
@@ -164,8 +166,13 @@ class Service:
         return name, self._engine.explain(text, version.served, classes.index(name))
 
     def refresh(self) -> None:
-        """Loads what is promoted and lets go what is not; what cannot be loaded is told in `failures`, by version."""
+        """Loads what is promoted and lets go what is not; what cannot be loaded is told in `failures`, by version.
+
+        Raises BadInput if the library cannot be read, or is gone with what answers: nothing of it is let go then.
+        """
         with self._refreshing:
+            if self._versions and not self.library.layout.state.is_file():
+                raise BadInput(f"{self.library.layout.state} is missing. Restore it; what answered goes on until then.")
             promoted = [entry for entry in self.library.entries() if entry.promoted]
             found, failures = {}, {}
             for entry in promoted:
@@ -174,7 +181,8 @@ class Service:
                     found[entry.task] = known
                     continue
                 try:
-                    found[entry.task] = self._load(entry)
+                    with read_errors(self.library.run(entry)):
+                        found[entry.task] = self._load(entry)
                 except ClinstackError as error:
                     failures[entry.name] = str(error)
                     LOG.error("%s is promoted and cannot be loaded: %s", entry.name, error)
@@ -185,8 +193,9 @@ class Service:
     def close(self, timeout: float) -> bool:
         """Answers what waits, takes nothing new, and ends; False if that took longer than `timeout` seconds."""
         self._closing.set()
+        until = time.monotonic() + timeout
         done = self.batcher.close(timeout)
-        self._watcher.join(timeout)
+        self._watcher.join(max(0.0, until - time.monotonic()))
         return done
 
     def _ask(
@@ -213,15 +222,18 @@ class Service:
                 continue
             seen, tried = now, time.monotonic()
             try:
-                self.refresh()
-            except (ClinstackError, OSError) as error:  # the library itself cannot be read: what answers goes on
-                self.failures = {str(self.library.layout.root): str(error)}
+                with read_errors(self.library.layout.root):
+                    self.refresh()
+            except ClinstackError as error:  # the library itself cannot be read: what answers goes on
+                if self.failures != {_LIBRARY: str(error)}:
+                    LOG.error("the library cannot be read: %s", error)
+                self.failures = {_LIBRARY: str(error)}
 
     def _state(self) -> tuple[int, int, int] | None:
         """Changes whenever the library's state is written."""
         try:
             found = self.library.layout.state.stat()
-        except FileNotFoundError:
+        except OSError:
             return None
         return found.st_ino, found.st_mtime_ns, found.st_size
 

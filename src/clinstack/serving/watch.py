@@ -2,17 +2,19 @@
 
 Of notes only counts are kept: how many scores of each class, and how many notes of each length and the like, fell into which
 tenth of the validation notes (`metrics.drift`). For outcomes that are posted back later the probabilities of each note are kept
-for some days under a keyed hash of its id; of its text nothing is.
+for some days under a keyed hash of its id; of its text nothing is. Only the thread of `turns` speaks to the database: it may
+hang.
 """
 
+import asyncio
 import json
 import threading
+import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
 
 import numpy as np
 import sqlalchemy as sql
@@ -22,41 +24,19 @@ from clinstack.data.text_profile import FEATURES, text_features
 from clinstack.errors import BadInput
 from clinstack.metrics.drift import BINS, Profile, chance, profile, psi
 from clinstack.metrics.scorecard import scorecard
+from clinstack.runs.atomic import disk_errors
+from clinstack.serving.count_store import COUNTS, OUTCOMES, PREDICTED, CountStore, count, put
 from clinstack.serving.keyed_hash import hash_text, make_secret, read_secret
 from clinstack.serving.limits import LOG
 from clinstack.serving.service import Answer, Version
+from clinstack.serving.turns import Hung, Turns
 
-_TABLES = sql.MetaData()
-_COUNTS = sql.Table(
-    "clinstack_counts",
-    _TABLES,
-    sql.Column("day", sql.String(10), primary_key=True),
-    sql.Column("version", sql.String(200), primary_key=True),
-    sql.Column("what", sql.String(10), primary_key=True),  # scores or inputs
-    sql.Column("number", sql.Integer, primary_key=True, autoincrement=False),  # of the class, or of the feature
-    sql.Column("bin", sql.Integer, primary_key=True, autoincrement=False),
-    sql.Column("notes", sql.Integer, nullable=False),
-)
-_PREDICTED = sql.Table(
-    "clinstack_predicted",
-    _TABLES,
-    sql.Column("note", sql.String(32), primary_key=True),
-    sql.Column("version", sql.String(200), primary_key=True),
-    sql.Column("day", sql.String(10), nullable=False, index=True),
-    sql.Column("logits", sql.LargeBinary, nullable=False),
-)
-_OUTCOMES = sql.Table(
-    "clinstack_outcomes",
-    _TABLES,
-    sql.Column("note", sql.String(32), primary_key=True),
-    sql.Column("version", sql.String(200), primary_key=True),
-    sql.Column("day", sql.String(10), nullable=False),
-    sql.Column("labels", sql.Text, nullable=False),
-)
 _MOST_UNWRITTEN = 100_000
 """Answers that wait for a database that does not answer; later ones are counted, and cannot have outcomes."""
 _FEWEST_OUTCOMES = 20
 """Before figures are made of them."""
+_PATIENCE_SECONDS = 10.0
+"""For which a caller waits for the database."""
 _WRITINGS_A_LOOK = 12
 """So many writings after each other, `latest` is made anew: it costs what a question for drift costs, for every version."""
 
@@ -84,16 +64,35 @@ class Drift:
     metrics: dict[str, dict[str, float | None]] | None
 
 
+@dataclass(frozen=True)
+class Posted:
+    """What came true of a note. version: of the task that was asked, as it answers now."""
+
+    note_id: str
+    version: Version
+    labels: Sequence[str]
+
+
+@dataclass(frozen=True)
+class _Found:
+    """What the database holds of a version: notes by what, number and bin; and of notes with outcomes id, logits, labels."""
+
+    notes: dict[str, NDArray[np.int64]]
+    outcomes: list[tuple[str, NDArray[np.float32], list[str]]]
+
+
 class Watch:
     """Counts what a server is asked and answers, and sets it beside validation.
 
     url: of any database that SQLAlchemy reaches, such as sqlite:///watch.sqlite.   secret: file of the key for note ids; made
     if there is none.   keep_days: for how long probabilities wait for outcomes.   every: seconds between two writings.
     promoted: the versions that answer now, whose drift is looked at every minute and kept in `latest`, by version.
-    Raises BadInput if the database cannot be opened.
+    failed_writings: tries in a row that did not write what was counted.   caller: whose ids they are; each has its own.
+    Raises BadInput if the database cannot be opened. What asks it raises `turns.Hung` if it does not answer in time.
     """
 
     latest: Mapping[str, Drift] = MappingProxyType({})
+    failed_writings = 0
 
     def __init__(
         self,
@@ -104,24 +103,27 @@ class Watch:
         every: float = 5.0,
         promoted: Callable[[], Iterable[Version]] = tuple,
     ):
-        if not secret.exists():
-            make_secret(secret)
+        with disk_errors(secret):
+            if not secret.exists():
+                make_secret(secret)
         self._key, self._keep = read_secret(secret), keep_days
-        try:
-            self._engine = sql.create_engine(url)
-            _TABLES.create_all(self._engine)
-        except (sql.exc.SQLAlchemyError, ImportError, ValueError) as error:
-            shown = url.partition("://")[0]  # the rest may hold a password
-            raise BadInput(f"The database of --watch ({shown}) cannot be opened: {type(error).__name__}.") from error
+        self._store = CountStore(url)
+        self._turns = Turns("watch database", _PATIENCE_SECONDS)
+        self._figuring = asyncio.Semaphore(1)
         self._profiles: dict[str, tuple[Profile, Profile | None]] = {}
         self._counts: dict[tuple[str, str, str], NDArray[np.int64]] = {}
         self._predicted: dict[tuple[str, str], tuple[str, bytes]] = {}
-        self._lock, self._flushing, self._closing = threading.Lock(), threading.Lock(), threading.Event()
+        self._lock, self._closing = threading.Lock(), threading.Event()
         self._every, self._promoted = every, promoted
+        try:
+            self._turns.do(self._forget)
+        except (sql.exc.SQLAlchemyError, Hung) as error:
+            self._turns.close(0)
+            raise self._store.unusable(error) from error
         self._thread = threading.Thread(target=self._run, name="watch", daemon=True)
         self._thread.start()
 
-    def observe(self, texts: Sequence[str], answers: Iterable[Answer]) -> None:
+    def observe(self, texts: Sequence[str], answers: Iterable[Answer], caller: str | None = None) -> None:
         """Counts answers; texts: of their notes, in order of the answers."""
         day = _today()
         with self._lock:
@@ -134,56 +136,35 @@ class Watch:
                     self._add((day, name, "inputs"), inputs.place(text_features(text)))
                 if len(self._predicted) < _MOST_UNWRITTEN:
                     raw = np.asarray(answer.logits, dtype="<f4").tobytes()
-                    self._predicted[hash_text(self._key, answer.note_id), name] = (day, raw)
+                    self._predicted[self._hashed(answer.note_id, caller), name] = (day, raw)
 
-    def outcome(self, note_id: str, version: Version, labels: Sequence[str]) -> bool:
-        """Keeps what came true of a note, for every version of the task that was asked; False if none was.
+    def outcomes(self, posted: Sequence[Posted], caller: str | None = None) -> int:
+        """Keeps what came true of notes, for every version of the task that was asked: all of it or nothing.
 
-        version: the task's, as it answers now.
+        Returns how many of the notes had been asked.
         Raises BadInput for a class that the task does not have, or as many as its kind does not allow.
         """
-        task, classes, kind = version.entry.task, version.interpreter.classes, version.interpreter.kind
-        if unknown := [one for one in labels if one not in classes]:
-            raise BadInput(f"Task {task} lacks {len(unknown)} of the classes that were posted back for a note.")
-        if kind != "multilabel" and len(labels) != 1:
-            raise BadInput(f"Task {task} is {kind}, so a note has one class, and {len(labels)} were posted back.")
-        self.flush()
-        note = hash_text(self._key, note_id)
-        with self._engine.begin() as connection:
-            asked = sql.select(_PREDICTED.c.version).where(_PREDICTED.c.note == note)
-            versions = [one for one in connection.scalars(asked) if one.rpartition("@")[0] == task]
-            for name in versions:
-                told = {"day": _today(), "labels": json.dumps(sorted(set(labels)))}
-                _put(connection, _OUTCOMES, {"note": note, "version": name}, told)
-        return bool(versions)
+        _check(posted)
+        return self._turns.do(lambda: self._keep_outcomes(posted, caller))
+
+    async def outcomes_soon(self, posted: Sequence[Posted], caller: str | None = None) -> int:
+        """`outcomes` for an event loop."""
+        _check(posted)
+        return await self._turns.do_soon(lambda: self._keep_outcomes(posted, caller))
 
     def drift(self, version: Version, days: int = 30) -> Drift:
         """How a version's last days lie beside its validation notes."""
-        self.flush()
-        name, since = version.entry.name, _day(days - 1)
-        scores, inputs = self._of(version)
-        now = {what: np.zeros_like(one.notes) for what, one in (("scores", scores), ("inputs", inputs)) if one}
-        with self._engine.connect() as connection:
-            wanted = sql.select(_COUNTS).where(_COUNTS.c.version == name, _COUNTS.c.day >= since)
-            for row in connection.execute(wanted):
-                if row.what in now:
-                    now[row.what][row.number, row.bin] += row.notes
-            outcomes = self._outcomes(connection, version, since)
-        metrics = None
-        if len(outcomes) >= _FEWEST_OUTCOMES:
-            metrics = self._metrics(version, outcomes)
-        return Drift(
-            notes=int(now["scores"][0].sum()),
-            scores=_shifts(version.interpreter.classes, scores, now["scores"]),
-            inputs=None if inputs is None else _shifts(FEATURES, inputs, now["inputs"]),
-            outcomes=len(outcomes),
-            metrics=metrics,
-        )
+        return self._drift_of(version, self._turns.do(lambda: self._find(version, days)))
+
+    async def drift_soon(self, version: Version, days: int) -> Drift:
+        """`drift` for an event loop; figures are made of one version at a time."""
+        found = await self._turns.do_soon(lambda: self._find(version, days))
+        async with self._figuring:
+            return await asyncio.to_thread(self._drift_of, version, found)
 
     def flush(self) -> None:
         """Writes what was counted."""
-        with self._flushing:
-            self._write()
+        self._turns.do(self._write)
 
     def _write(self) -> None:
         with self._lock:
@@ -192,44 +173,98 @@ class Watch:
         if not counts:
             return
         try:
-            with self._engine.begin() as connection:
+            with self._store.begin() as connection:
                 for (day, version, what), notes in counts.items():
                     for number, column in zip(*notes.nonzero(), strict=True):
                         keys = {"day": day, "version": version, "what": what, "number": int(number), "bin": int(column)}
-                        _count(connection, keys, int(notes[number, column]))
+                        count(connection, keys, int(notes[number, column]))
                 for (note, version), (day, logits) in predicted.items():
-                    _put(connection, _PREDICTED, {"note": note, "version": version}, {"day": day, "logits": logits})
-        except sql.exc.SQLAlchemyError:
+                    put(connection, PREDICTED, {"note": note, "version": version}, {"day": day, "logits": logits})
+        except Exception:
             with self._lock:  # the database may come back
                 for key, notes in counts.items():
                     self._counts[key] = notes + self._counts.get(key, 0)
                 self._predicted = {**predicted, **self._predicted}
             raise
 
-    def close(self) -> None:
-        """Writes what was counted, and ends."""
+    def close(self, seconds: float = 60.0) -> bool:
+        """Writes what was counted, and ends; False if that took longer than so many seconds, and what is unwritten is lost."""
+        until = time.monotonic() + seconds
         self._closing.set()
-        self._thread.join()
-        self._engine.dispose()
+        self._thread.join(seconds)
+        done = self._turns.close(max(0.0, until - time.monotonic()))
+        if done:
+            self._store.close()
+        return done and not self.failed_writings
 
     def _run(self) -> None:
         writings = 0
         while True:
             closing = self._closing.wait(self._every)
             try:
-                self.flush()
-                self._forget()
-                if not closing and writings % _WRITINGS_A_LOOK == 0:
-                    self.latest = {one.entry.name: self.drift(one) for one in self._promoted()}
-                writings += 1
+                self._turns.do(self._write)
+                self._turns.do(self._forget)
             except Exception as error:  # what was counted is kept and tried again; without this thread nothing would be
-                LOG.error("counts could not be written or looked at: %s", type(error).__name__)
+                self.failed_writings += 1
+                LOG.error("counts could not be written: %s", type(error).__name__)
+            else:
+                self.failed_writings = 0
+                if not closing and writings % _WRITINGS_A_LOOK == 0:
+                    self._look()
+                writings += 1
             if closing:
                 return
 
+    def _look(self) -> None:
+        try:
+            self.latest = {one.entry.name: self.drift(one) for one in self._promoted()}
+        except Exception as error:
+            LOG.error("drift could not be looked at: %s", type(error).__name__)
+
     def _forget(self) -> None:
-        with self._engine.begin() as connection:
-            connection.execute(sql.delete(_PREDICTED).where(_PREDICTED.c.day < _day(self._keep)))
+        with self._store.begin() as connection:
+            connection.execute(sql.delete(PREDICTED).where(PREDICTED.c.day < _day(self._keep)))
+
+    def _keep_outcomes(self, posted: Sequence[Posted], caller: str | None) -> int:
+        self._write()
+        known = 0
+        with self._store.begin() as connection:
+            for one in posted:
+                note = self._hashed(one.note_id, caller)
+                asked = connection.scalars(sql.select(PREDICTED.c.version).where(PREDICTED.c.note == note))
+                versions = [name for name in asked if name.rpartition("@")[0] == one.version.entry.task]
+                for name in versions:
+                    told = {"day": _today(), "labels": json.dumps(sorted(set(one.labels)))}
+                    put(connection, OUTCOMES, {"note": note, "version": name}, told)
+                known += bool(versions)
+        return known
+
+    def _find(self, version: Version, days: int) -> _Found:
+        self._write()
+        name, since = version.entry.name, _day(days - 1)
+        profiles = zip(("scores", "inputs"), self._of(version), strict=True)
+        notes = {what: np.zeros_like(one.notes) for what, one in profiles if one}
+        with self._store.begin() as connection:
+            wanted = sql.select(COUNTS).where(COUNTS.c.version == name, COUNTS.c.day >= since)
+            for row in connection.execute(wanted):
+                if row.what in notes:
+                    notes[row.what][row.number, row.bin] += row.notes
+            return _Found(notes, self._outcomes(connection, version, since))
+
+    def _drift_of(self, version: Version, found: _Found) -> Drift:
+        scores, inputs = self._of(version)
+        enough = len(found.outcomes) >= _FEWEST_OUTCOMES
+        return Drift(
+            notes=int(found.notes["scores"][0].sum()),
+            scores=_shifts(version.interpreter.classes, scores, found.notes["scores"]),
+            inputs=None if inputs is None else _shifts(FEATURES, inputs, found.notes["inputs"]),
+            outcomes=len(found.outcomes),
+            metrics=self._metrics(version, found.outcomes) if enough else None,
+        )
+
+    def _hashed(self, note_id: str, caller: str | None) -> str:
+        """Another caller's note of the same id is another note."""
+        return hash_text(self._key, note_id if caller is None else f"{caller}\0{note_id}")
 
     def _of(self, version: Version) -> tuple[Profile, Profile | None]:
         """Profiles of a version's validation scores and of its validation notes."""
@@ -247,12 +282,12 @@ class Watch:
     def _outcomes(
         self, connection: sql.Connection, version: Version, since: str
     ) -> list[tuple[str, NDArray[np.float32], list[str]]]:
-        both = sql.and_(_OUTCOMES.c.note == _PREDICTED.c.note, _OUTCOMES.c.version == _PREDICTED.c.version)
+        both = sql.and_(OUTCOMES.c.note == PREDICTED.c.note, OUTCOMES.c.version == PREDICTED.c.version)
         wanted = (
-            sql.select(_PREDICTED.c.note, _PREDICTED.c.logits, _OUTCOMES.c.labels)
-            .join(_OUTCOMES, both)
-            .where(_PREDICTED.c.version == version.entry.name, _PREDICTED.c.day >= since)
-            .order_by(_PREDICTED.c.note)
+            sql.select(PREDICTED.c.note, PREDICTED.c.logits, OUTCOMES.c.labels)
+            .join(OUTCOMES, both)
+            .where(PREDICTED.c.version == version.entry.name, PREDICTED.c.day >= since)
+            .order_by(PREDICTED.c.note)
         )
         return [
             (row.note, np.frombuffer(row.logits, dtype="<f4"), json.loads(row.labels))
@@ -271,33 +306,23 @@ class Watch:
         return scorecard(interpreter.kind, logits, labels, [note for note, _, _ in outcomes], resamples=200).metrics
 
 
+def _check(posted: Sequence[Posted]) -> None:
+    for place, one in enumerate(posted):
+        task, interpreter = one.version.entry.task, one.version.interpreter
+        if unknown := [name for name in one.labels if name not in interpreter.classes]:
+            raise BadInput(
+                f"outcomes.{place}: task {task} lacks {len(unknown)} of the classes that were posted back. No outcome was kept."
+            )
+        if interpreter.kind != "multilabel" and len(one.labels) != 1:
+            raise BadInput(
+                f"outcomes.{place}: task {task} is {interpreter.kind}, so a note has one class, and {len(one.labels)} were "
+                "posted back. No outcome was kept."
+            )
+
+
 def _shifts(names: Sequence[str], before: Profile, now: NDArray[np.int64]) -> list[Shift]:
     rows = zip(names, before.notes, now, strict=True)
     return [Shift(name, psi(first, second), chance(first, second)) for name, first, second in rows]
-
-
-def _count(connection: sql.Connection, keys: dict[str, Any], notes: int) -> None:
-    """Adds to a count, also where another process counts too."""
-    _put(connection, _COUNTS, keys, {"notes": notes}, {"notes": _COUNTS.c.notes + notes})
-
-
-def _put(
-    connection: sql.Connection,
-    table: sql.Table,
-    keys: dict[str, Any],
-    values: dict[str, Any],
-    change: dict[str, Any] | None = None,
-) -> None:
-    """Writes a row, or changes the one with the same keys (to the same values without `change`), alike in every dialect."""
-    where = sql.and_(*(table.c[key] == value for key, value in keys.items()))
-    changed = sql.update(table).where(where).values(**(change or values))
-    if connection.execute(changed).rowcount:
-        return
-    try:
-        with connection.begin_nested():
-            connection.execute(sql.insert(table).values(**keys, **values))
-    except sql.exc.IntegrityError:
-        connection.execute(changed)
 
 
 def _today() -> str:
