@@ -21,9 +21,10 @@ COUNTS = sql.Table(
     sql.Column("day", sql.String(10), primary_key=True),
     sql.Column("version", sql.String(200), primary_key=True),
     sql.Column("what", sql.String(10), primary_key=True),  # scores or inputs
-    sql.Column("number", sql.Integer, primary_key=True, autoincrement=False),  # of the class, or of the feature
-    sql.Column("bin", sql.Integer, primary_key=True, autoincrement=False),
-    sql.Column("notes", sql.Integer, nullable=False),
+    sql.Column(
+        "counter", sql.String(32), primary_key=True
+    ),  # each process has its own rows, and writes what it counted so far
+    sql.Column("notes", sql.LargeBinary, nullable=False),  # by class or feature, and bin: whole numbers of 8 bytes
 )
 PREDICTED = sql.Table(
     "clinstack_predicted",
@@ -104,21 +105,10 @@ def secret_beside(url: str) -> Path:
     return file.with_name(f"{file.name}.secret")
 
 
-def count(connection: sql.Connection, keys: dict[str, Any], notes: int) -> None:
-    """Adds to a count, also where another process counts too."""
-    put(connection, COUNTS, keys, {"notes": notes}, {"notes": COUNTS.c.notes + notes})
-
-
-def put(
-    connection: sql.Connection,
-    table: sql.Table,
-    keys: dict[str, Any],
-    values: dict[str, Any],
-    change: dict[str, Any] | None = None,
-) -> None:
-    """Writes a row, or changes the one with the same keys (to the same values without `change`), alike in every dialect."""
+def put(connection: sql.Connection, table: sql.Table, keys: dict[str, Any], values: dict[str, Any]) -> None:
+    """Writes a row, or changes the one with the same keys, alike in every dialect."""
     where = sql.and_(*(table.c[key] == value for key, value in keys.items()))
-    changed = sql.update(table).where(where).values(**(change or values))
+    changed = sql.update(table).where(where).values(**values)
     if connection.execute(changed).rowcount:
         return
     try:

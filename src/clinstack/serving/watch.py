@@ -10,6 +10,7 @@ import asyncio
 import json
 import threading
 import time
+import uuid
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -25,7 +26,7 @@ from clinstack.errors import BadInput
 from clinstack.metrics.drift import BINS, Profile, chance, profile, psi
 from clinstack.metrics.scorecard import scorecard
 from clinstack.runs.atomic import disk_errors
-from clinstack.serving.count_store import COUNTS, OUTCOMES, PREDICTED, CountStore, count, put
+from clinstack.serving.count_store import COUNTS, OUTCOMES, PREDICTED, CountStore, put
 from clinstack.serving.keyed_hash import hash_text, make_secret, read_secret
 from clinstack.serving.limits import LOG
 from clinstack.serving.service import Answer, Version
@@ -111,7 +112,9 @@ class Watch:
         self._turns = Turns("watch database", _PATIENCE_SECONDS)
         self._figuring = asyncio.Semaphore(1)
         self._profiles: dict[str, tuple[Profile, Profile | None]] = {}
-        self._counts: dict[tuple[str, str, str], NDArray[np.int64]] = {}
+        self._counter = uuid.uuid4().hex
+        self._counts: dict[tuple[str, str, str], NDArray[np.int64]] = {}  # of this process, by day, version and what
+        self._changed: set[tuple[str, str, str]] = set()
         self._predicted: dict[tuple[str, str], tuple[str, bytes]] = {}
         self._lock, self._closing = threading.Lock(), threading.Event()
         self._every, self._promoted = every, promoted
@@ -168,24 +171,25 @@ class Watch:
 
     def _write(self) -> None:
         with self._lock:
-            counts, self._counts = self._counts, {}
-            predicted, self._predicted = self._predicted, {}
+            counts = {key: self._counts[key].astype("<i8").tobytes() for key in self._changed}
+            predicted, self._predicted, self._changed = self._predicted, {}, set()
         if not counts:
             return
         try:
             with self._store.begin() as connection:
                 for (day, version, what), notes in counts.items():
-                    for number, column in zip(*notes.nonzero(), strict=True):
-                        keys = {"day": day, "version": version, "what": what, "number": int(number), "bin": int(column)}
-                        count(connection, keys, int(notes[number, column]))
+                    keys = {"day": day, "version": version, "what": what, "counter": self._counter}
+                    put(connection, COUNTS, keys, {"notes": notes})
                 for (note, version), (day, logits) in predicted.items():
                     put(connection, PREDICTED, {"note": note, "version": version}, {"day": day, "logits": logits})
         except Exception:
             with self._lock:  # the database may come back
-                for key, notes in counts.items():
-                    self._counts[key] = notes + self._counts.get(key, 0)
+                self._changed |= counts.keys()
                 self._predicted = {**predicted, **self._predicted}
             raise
+        with self._lock:
+            for key in [key for key in self._counts if key[0] != _today() and key not in self._changed]:
+                del self._counts[key]
 
     def close(self, seconds: float = 60.0) -> bool:
         """Writes what was counted, and ends; False if that took longer than so many seconds, and what is unwritten is lost."""
@@ -248,7 +252,7 @@ class Watch:
             wanted = sql.select(COUNTS).where(COUNTS.c.version == name, COUNTS.c.day >= since)
             for row in connection.execute(wanted):
                 if row.what in notes:
-                    notes[row.what][row.number, row.bin] += row.notes
+                    notes[row.what] += np.frombuffer(row.notes, dtype="<i8").reshape(-1, BINS)
             return _Found(notes, self._outcomes(connection, version, since))
 
     def _drift_of(self, version: Version, found: _Found) -> Drift:
@@ -278,6 +282,7 @@ class Watch:
     def _add(self, key: tuple[str, str, str], bins: NDArray[np.int64]) -> None:
         notes = self._counts.setdefault(key, np.zeros((len(bins), BINS), dtype=np.int64))
         notes[np.arange(len(bins)), bins] += 1
+        self._changed.add(key)
 
     def _outcomes(
         self, connection: sql.Connection, version: Version, since: str
