@@ -771,7 +771,7 @@ class ServeOptions(Options):
     body_seconds: float = Field(default=20.0, gt=0)
     """Seconds in which a request must be there whole."""
     connections: int = Field(default=256, ge=1)
-    """Most connections at once."""
+    """Most connections, and most requests in work, at once; a connection without a whole request makes way for a new one."""
     drain_seconds: float = Field(default=60.0, ge=1)
     """Seconds that requests in work have to end after SIGTERM."""
     log: Literal["debug", "info", "warning", "error"] = "info"

@@ -1,6 +1,7 @@
 """Keys: the file holds hashes alone, edits are heard, and a minute's notes are a bucket that fills up."""
 
 import json
+import os
 import stat
 import subprocess
 import sys
@@ -34,7 +35,7 @@ def test_the_file_holds_hashes_and_not_keys_and_only_its_owner_reads_it(file):
         assert Keys(file).find(wrong) is None
 
 
-def test_a_running_server_hears_of_new_and_removed_keys_and_outlives_a_bad_edit(file, clock):
+def test_a_running_server_hears_of_new_and_removed_keys_and_outlives_a_bad_edit(file, clock, caplog):
     first = add_key(file, "first", None, 60)
     keys = Keys(file)
     second = add_key(file, "second", None, 60)
@@ -46,12 +47,46 @@ def test_a_running_server_hears_of_new_and_removed_keys_and_outlives_a_bad_edit(
     assert keys.find(first) is None
     whole = file.read_text()
     file.write_text("[second\n")
-    clock[0] += 2
-    assert keys.find(second).name == "second"
-    file.unlink()
-    clock[0] += 2
-    assert keys.find(second).name == "second"
+    for _ in range(3):
+        clock[0] += 2
+        assert keys.find(second).name == "second"
+    (told,) = caplog.messages
+    assert told.startswith(f"The keys of before go on: {file} is not valid TOML (")
+    assert keys.problem == told
     file.write_text(whole)
+    clock[0] += 2
+    assert keys.problem is None
+
+
+def test_no_key_is_taken_while_the_file_cannot_be_read(file, clock, caplog):
+    key = add_key(file, "ward", None, 60)
+    keys = Keys(file)
+    aside = file.with_name("aside")
+    file.rename(aside)
+    for _ in range(3):
+        clock[0] += 2
+        assert keys.find(key) is None
+    assert caplog.messages == [f"{file} cannot be read, so no key is taken: No such file or directory."]
+    file.mkdir()
+    clock[0] += 2
+    assert keys.find(key) is None
+    assert keys.problem == f"{file} cannot be read, so no key is taken: Is a directory."
+    file.rmdir()
+    aside.rename(file)
+    clock[0] += 2
+    assert keys.find(key).name == "ward"
+    assert keys.problem is None
+
+
+def test_owner_and_mode_stay_when_keys_are_added_and_removed(file):
+    add_key(file, "first", None, 60)
+    group = 12345 if os.geteuid() == 0 else file.stat().st_gid
+    os.chown(file, -1, group)
+    file.chmod(0o640)
+    add_key(file, "second", None, 60)
+    assert (stat.S_IMODE(file.stat().st_mode), file.stat().st_gid) == (0o640, group)
+    remove_key(file, "first")
+    assert (stat.S_IMODE(file.stat().st_mode), file.stat().st_gid) == (0o640, group)
 
 
 def test_a_minutes_notes_may_be_asked_at_once_and_come_back_steadily(file, clock):

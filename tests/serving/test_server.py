@@ -1,6 +1,7 @@
 """The server as a process: real sockets, real requests, real signals."""
 
 import asyncio
+import contextlib
 import json
 import os
 import re
@@ -91,6 +92,8 @@ def test_health_says_that_it_answers_and_for_what(client):
     assert client.get("/v1/health/live").json() == {"status": "alive"}
     assert client.get("/v1/health/ready").json() == {
         "status": "ready",
+        "answering": 3,
+        "failing": 0,
         "tasks": ["labels", "mortality", "unit"],
         "failures": [],
     }
@@ -99,7 +102,8 @@ def test_health_says_that_it_answers_and_for_what(client):
 @pytest.mark.parametrize(
     ("body", "status", "message"),
     [
-        ({"notes": NOTES, "tasks": ["mortalty"]}, 404, "Unknown task 'mortalty'. Did you mean 'mortality'? Known: labels, mortality, unit."),
+        ({"notes": NOTES, "tasks": ["mortalty"]}, 404, "Unknown task. Did you mean 'mortality'? Known: labels, mortality, unit."),
+        ({"notes": NOTES, "tasks": ["zeppelin"]}, 404, "Unknown task. Known: labels, mortality, unit."),
         ({"notes": NOTES, "tasks": [CANARY]}, 404, "Unknown task. Known: labels, mortality, unit."),
         ({"notes": []}, 422, "The request cannot be used. notes: this has fewer than 1 entries."),
         ({"notes": [{"text": CANARY}]}, 422, "The request cannot be used. notes.0.id: this is missing."),
@@ -154,6 +158,15 @@ def test_unknown_addresses_and_methods_are_told_as_problems(client):
     assert client.get("/v1/predict").status_code == 405
     assert client.get("/docs").status_code == 404
     assert client.get("/v1/tasks/nothing").status_code == 404
+
+
+def test_head_answers_as_get_does_without_a_body(client):
+    for path in ("/", "/drift", "/v1/health/live", "/v1/health/ready", "/v1/tasks"):
+        head, whole = client.head(path), client.get(path)
+        assert (head.status_code, head.content) == (200, b"")
+        assert head.headers["content-length"] == whole.headers["content-length"]
+        assert head.headers["x-content-type-options"] == "nosniff"
+    assert client.head("/v1/predict").status_code == 405
 
 
 def test_every_answer_carries_strict_headers_and_no_name_of_the_server(client):
@@ -211,6 +224,52 @@ def test_whoever_sends_half_a_request_is_answered_with_408_and_holds_up_nobody(f
             one.settimeout(20)
             assert one.recv(100).startswith(b"HTTP/1.1 408")
             one.close()
+
+
+def test_silent_connections_keep_nobody_out(filled):
+    with server(filled.layout.root, "--connections", "20", "--watch", "off") as (address, _, _log):
+        host, port = address.removeprefix("http://").split(":")
+        silent = [socket.create_connection((host, int(port))) for _ in range(60)]
+        for number, one in enumerate(silent):
+            if number % 3:
+                with contextlib.suppress(OSError):  # it had to make way
+                    one.sendall(
+                        b"POST /v1/predict HTTP/1.1\r\nhost: x\r\n" + [b"content-length: 9\r\n\r\n{", b""][number % 2]
+                    )
+        for _ in range(30):
+            assert httpx.get(f"{address}/v1/health/ready", timeout=5).status_code == 200
+            assert httpx.post(f"{address}/v1/predict", json={"notes": NOTES}, timeout=10).status_code == 200
+        for one in silent:
+            one.close()
+
+
+def test_more_requests_at_once_than_connections_are_told_as_a_problem_and_health_is_answered(filled):
+    async def answers():
+        started, go = asyncio.Event(), asyncio.Event()
+
+        async def app(scope, receive, send):
+            if scope["path"] == "/slow":
+                started.set()
+                await go.wait()
+            await send({"type": "http.response.start", "status": 200, "headers": []})
+            await send({"type": "http.response.body", "body": b""})
+
+        transport = httpx.ASGITransport(Gate(app, most_bytes=1000, seconds=1.0, most_at_once=1))
+        async with httpx.AsyncClient(transport=transport, base_url="http://here") as client:
+            first = asyncio.create_task(client.get("/slow"))
+            await started.wait()
+            found = [await client.get(path) for path in ("/v1/tasks", "/v1/health/ready")]
+            go.set()
+            return [await first, *found, await client.get("/v1/tasks")]
+
+    first, turned, health, later = asyncio.run(answers())
+    assert [one.status_code for one in (first, turned, health, later)] == [200, 503, 200, 200]
+    assert turned.headers["retry-after"] == "1"
+    assert turned.headers["x-content-type-options"] == "nosniff"
+    assert turned.json()["error"]["code"] == "busy"
+    assert turned.json()["error"]["message"] == (
+        "The server answers as many requests as it may at once. Ask again in a second."
+    )
 
 
 def test_promotion_and_rollback_take_effect_without_a_failed_request(served_runs, tmp_path):
@@ -411,7 +470,7 @@ def test_the_typed_client_asks_in_portions_and_tells_refusals_in_the_servers_wor
         assert client.task("labels").class_names == ["alive", "dead", "heart", "lung"]
         with pytest.raises(BadInput) as caught:
             list(client.predict(notes[:1], ["mortalty"]))
-        assert str(caught.value).startswith(f"{running[0]}: Unknown task 'mortalty'. Did you mean 'mortality'?")
+        assert str(caught.value).startswith(f"{running[0]}: Unknown task. Did you mean 'mortality'?")
         with pytest.raises(BadInput) as caught:
             list(client.predict([("long", "x" * 200_001)]))
         assert str(caught.value) == "Note 'long' has 200,001 characters, and a server takes 200,000. Cut it."
@@ -443,6 +502,9 @@ def test_predict_from_a_server_writes_what_the_server_says(running, served_runs,
     logits = load(served_runs / "first").score_texts([note["text"] for note in NOTES])
     expected = probabilities("binary", logits / result["temperature"])
     np.testing.assert_allclose([list(row["probabilities"].values()) for row in rows], expected, atol=1e-5)
+    some = [{"note_id": note["id"], "task": "mortality", "labels": ["dead"]} for note in NOTES]
+    posted = httpx.post(f"{running[0]}/v1/outcomes", json={"outcomes": some}).json()
+    assert posted == {"known": 2, "unknown": 0}  # the server knows the notes by the table's ids
     ambiguous = run(str(tmp_path / "other.csv"), "--server", running[0])
     assert ambiguous.returncode == 2
     assert (
@@ -464,8 +526,9 @@ def guarded(filled, tmp_path):
     keys, audit = tmp_path / "keys.toml", tmp_path / "audit.jsonl"
     every = add_key(keys, "every", None, 600)
     one = add_key(keys, "one", ["mortality"], 3)
+    none = add_key(keys, "none", ["mortalty"], 3)
     with server(filled.layout.root, "--keys", str(keys), "--audit", str(audit)) as (address, _, log):
-        yield address, {"every": every, "one": one}, keys, audit, log
+        yield address, {"every": every, "one": one, "none": none}, keys, audit, log
 
 
 def test_a_server_with_keys_answers_their_owners_alone(guarded, filled):
@@ -486,6 +549,16 @@ def test_a_server_with_keys_answers_their_owners_alone(guarded, filled):
     assert [one["task"] for one in ask(given["one"]).json()["predictions"]] == ["mortality"]
     barred = ask(given["one"], tasks=["labels"])
     assert (barred.status_code, barred.json()["error"]["message"]) == (403, "This key may not ask for task 'labels'.")
+    for refused in (ask(given["none"]), httpx.get(f"{address}/v1/tasks", headers={"x-api-key": given["none"]})):
+        assert (refused.status_code, refused.json()["error"]["message"]) == (
+            403,
+            "This key may ask for no task that this server answers for.",
+        )
+    counts = {"status": "ready", "answering": 3, "failing": 0}
+    names = {"tasks": ["labels", "mortality", "unit"], "failures": []}
+    ready = f"{address}/v1/health/ready"
+    assert httpx.get(ready).json() == {**counts, "tasks": None, "failures": None}
+    assert httpx.get(ready, headers={"x-api-key": given["one"]}).json() == {**counts, **names}
     listed = httpx.get(f"{address}/v1/tasks", headers={"x-api-key": given["one"]}).json()["tasks"]
     assert [one["task"] for one in listed] == ["mortality"]
     answers = [ask(given["one"]).status_code for _ in range(4)]
@@ -494,7 +567,11 @@ def test_a_server_with_keys_answers_their_owners_alone(guarded, filled):
     remove_key(keys, "every")
     time.sleep(1.2)
     assert ask(given["every"]).status_code == 401
-    assert verify(audit) == 8  # four answers, and four refusals of known callers
+    keys.rename(keys.with_name("aside"))
+    time.sleep(1.2)
+    assert ask(given["one"]).status_code == 401
+    assert httpx.get(ready).json() == {**counts, "failing": 1, "tasks": None, "failures": None}
+    assert verify(audit) == 10  # four answers, and six refusals of known callers
     assert [line["caller"] for _, line in find(audit, [NOTES[0]["text"]])] == ["every", "one", "one", "one"]
     assert not [key for key in given.values() if key in "".join(log) + audit.read_text()]
 
@@ -554,6 +631,7 @@ def test_an_answer_that_cannot_be_audited_is_not_given(filled, tiny_disk):
             if answer.status_code != 200:
                 break
         assert (answer.status_code, answer.json()["error"]["code"]) == (503, "no-audit")
+        assert answer.headers["retry-after"] == "5"
         (tiny_disk / "filler").unlink()
         assert httpx.post(f"{address}/v1/predict", json={"notes": NOTES}).status_code == 200
     verify(tiny_disk / "audit.jsonl")

@@ -4,6 +4,7 @@ import csv
 import json
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, Protocol
 
@@ -19,6 +20,7 @@ from clinstack.data.notes import shown
 from clinstack.data.rows import read_columns, read_rows
 from clinstack.errors import BadInput
 from clinstack.models.note_classifier import load
+from clinstack.models.text_classifier import TextClassifier
 from clinstack.runs.atomic import atomic_file
 from clinstack.training.machine import choose_device
 
@@ -38,8 +40,26 @@ class Predicts(Protocol):
     def classes(self) -> tuple[str, ...]:
         """Names in the order of the probabilities."""
 
-    def predict_proba(self, texts: Sequence[str], batch_size: int = 32) -> NDArray[np.float64]:
-        """Probabilities (N, C) of texts."""
+    def predict_notes(self, notes: Sequence[tuple[str, str]], batch_size: int = 32) -> NDArray[np.float64]:
+        """Probabilities (N, C) of notes (id and text); a server keeps ids, for outcomes that are posted back later."""
+
+
+@dataclass(frozen=True)
+class _OfRun:
+    """A run that was loaded, which has no use for ids."""
+
+    classifier: TextClassifier
+
+    @property
+    def task(self) -> str:
+        return self.classifier.task
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        return self.classifier.classes
+
+    def predict_notes(self, notes: Sequence[tuple[str, str]], batch_size: int = 32) -> NDArray[np.float64]:
+        return self.classifier.predict_proba([text for _, text in notes], batch_size)
 
 
 def predict(options: PredictOptions, find: Callable[[], Predicts] | None = None) -> dict[str, Any]:
@@ -60,9 +80,8 @@ def predict(options: PredictOptions, find: Callable[[], Predicts] | None = None)
     with atomic_file(options.output) as partial, _WRITERS[options.output.suffix](partial, classifier) as write:
         for rows in _chunks(read_rows(options.input, Mistakes(options.input), list(columns.named().values()))):
             notes = [understand(row, options.input, columns)[0] for row in rows]
-            write(
-                [note.note_id for note in notes], classifier.predict_proba([n.text for n in notes], options.batch_size)
-            )
+            likely = classifier.predict_notes([(note.note_id, note.text) for note in notes], options.batch_size)
+            write([note.note_id for note in notes], likely)
             written += len(notes)
     return {
         "output": str(options.output),
@@ -75,7 +94,7 @@ def predict(options: PredictOptions, find: Callable[[], Predicts] | None = None)
 def _of_run(options: PredictOptions) -> Predicts:
     if options.run is None:
         raise BadInput("There is nothing to predict with. Give a run folder, or a server with --server.")
-    return load(options.run, options.base, choose_device(options.device))
+    return _OfRun(load(options.run, options.base, choose_device(options.device)))
 
 
 def _check_rows(file: Path, columns: Columns) -> None:

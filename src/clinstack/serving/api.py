@@ -62,14 +62,18 @@ def make_app(desk: Desk) -> FastAPI:
         return {"status": "alive"}
 
     @app.get("/v1/health/ready")
-    async def ready(response: Response) -> messages.Health:
+    async def ready(request: Request, response: Response) -> messages.Health:
         """Versions are loaded and questions are taken; 503 while the server closes."""
         if service.closing:
             response.status_code = 503
+        names = desk.keys is None or request.state.key is not None
+        tasks, failures = list(service.versions), desk.failures
         return messages.Health(
             status="closing" if service.closing else "ready",
-            tasks=list(service.versions),
-            failures=list(service.failures),
+            answering=len(tasks),
+            failing=len(failures),
+            tasks=tasks if names else None,
+            failures=failures if names else None,
         )
 
     @app.get("/v1/tasks")

@@ -13,7 +13,8 @@ from clinstack.serving.audit import AuditLog
 from clinstack.serving.count_store import secret_beside
 from clinstack.serving.desk import Desk
 from clinstack.serving.keys import Keys
-from clinstack.serving.limits import LOG, Gate
+from clinstack.serving.limits import Gate
+from clinstack.serving.log import LOG
 from clinstack.serving.measures import Measures
 from clinstack.serving.service import Service
 from clinstack.serving.watch import Watch
@@ -62,6 +63,7 @@ def _open(options: ServeOptions, instance: str) -> Application:
         make_app(desk),
         most_bytes=options.most_bytes,
         seconds=options.body_seconds,
+        most_at_once=options.connections,
         keys=keys,
         told=measures.request,
     )

@@ -117,7 +117,7 @@ class Client:
 
 
 class RemoteClassifier:
-    """A task of a server as a `TextClassifier`; its logits stay there."""
+    """A task of a server, for `clinstack predict`: probabilities come over, its logits stay there."""
 
     def __init__(self, client: Client, task: str | None):
         self.client = client
@@ -126,11 +126,11 @@ class RemoteClassifier:
         self.kind: str = about.kind
         self.classes = tuple(about.class_names)
 
-    def predict_proba(self, texts: Sequence[str], batch_size: int = 32) -> NDArray[np.float64]:
-        """Calibrated probabilities (N, C) of texts."""
-        answers = self.client.predict([(str(number), text) for number, text in enumerate(texts)], [self.task])
+    def predict_notes(self, notes: Sequence[tuple[str, str]], batch_size: int = 32) -> NDArray[np.float64]:
+        """Calibrated probabilities (N, C) of notes (id and text); outcomes may be posted back under these ids."""
+        answers = self.client.predict(notes, [self.task])
         rows = [[one.probabilities[name] for name in self.classes] for one in answers]
-        return np.array(rows, dtype=np.float64).reshape(len(texts), len(self.classes))
+        return np.array(rows, dtype=np.float64).reshape(len(notes), len(self.classes))
 
 
 def _only(client: Client) -> str:

@@ -48,7 +48,10 @@ class Desk:
         if key is None or key.tasks is None:
             return self.service.choose(tasks)
         if tasks is None:
-            return self.service.choose([task for task in self.service.versions if task in key.tasks])
+            known = [task for task in self.service.versions if task in key.tasks]
+            if not known:
+                raise Refused(403, "not-permitted", "This key may ask for no task that this server answers for.")
+            return self.service.choose(known)
         chosen = self.service.choose(tasks)
         if barred := [one.entry.task for one in chosen if one.entry.task not in key.tasks]:
             raise Refused(403, "not-permitted", f"This key may not ask for task {barred[0]!r}.")
@@ -62,6 +65,11 @@ class Desk:
             raise Refused(
                 429, "too-many", f"This key may ask for {limit}. Ask again in {math.ceil(wait)} seconds.", wait
             )
+
+    @property
+    def failures(self) -> list[str]:
+        """What is not as it should be while the server goes on: versions, the library, the file of keys; the log says why."""
+        return [*self.service.failures, *(["keys"] if self.keys and self.keys.problem else [])]
 
     def record(self, request: Request, what: str, **about: Any) -> None:
         """Writes to the audit log, if there is one."""

@@ -5,13 +5,15 @@
     tasks = ["mortality"]     # every task without it
     notes-per-minute = 600    # 600 without it
 
-A key is 32 random bytes, so its SHA-256 needs no salt and no slowness: nobody guesses it. The file is read again when it
-changes: a key that is taken out stops within a second. A minute's notes are a bucket that fills up steadily (token bucket), so
-a caller may ask for a minute's worth at once.
+A key is 32 random bytes, so its SHA-256 needs no salt and no slowness: nobody guesses it. The file is read again every second:
+a key that is taken out stops, and while the file is gone or unreadable no key is taken. A minute's notes are a bucket that
+fills up steadily (token bucket), so a caller may ask for a minute's worth at once.
 """
 
 import hashlib
+import os
 import secrets
+import stat
 import threading
 import time
 import tomllib
@@ -22,8 +24,9 @@ from typing import Any
 import tomli_w
 
 from clinstack.errors import BadInput, did_you_mean
-from clinstack.runs.atomic import read_errors, wait_for_turn, write_text
+from clinstack.runs.atomic import atomic_file, read_errors, wait_for_turn
 from clinstack.serving.library import is_task_name
+from clinstack.serving.log import LOG
 
 PREFIX = "clinstack_"
 NOTES_PER_MINUTE = 600
@@ -49,18 +52,22 @@ class _Bucket:
 
 @dataclass
 class Keys:
-    """The keys of a file, as it is now. Raises BadInput if it cannot be read; later, a file that went bad changes nothing."""
+    """The keys of a file, as it is now. Raises BadInput if it cannot be used.
+
+    Later, no key is found while the file cannot be read; of one that went bad the keys of before go on. `problem` tells both.
+    """
 
     file: Path
     _keys: dict[str, Key] = field(default_factory=dict, init=False, repr=False)
     _buckets: dict[str, _Bucket] = field(default_factory=dict, init=False, repr=False)
-    _seen: tuple[int, int] = field(default=(0, 0), init=False, repr=False)
+    _content: bytes = field(default=b"", init=False, repr=False)
+    _problem: str | None = field(default=None, init=False, repr=False)
     _looked: float = field(default=0.0, init=False, repr=False)
     _lock: threading.Lock = field(default_factory=threading.Lock, init=False, repr=False)
 
     def __post_init__(self) -> None:
-        self._keys = {key.hash: key for key in read_keys(self.file)}
-        self._seen, self._looked = _state(self.file), time.monotonic()
+        self._content, self._looked = _bytes(self.file), time.monotonic()
+        self._keys = _by_hash(self.file, self._content)
         if not self._keys:
             raise BadInput(f"{self.file} holds no key, so nobody could ask. Make one with `clinstack keys add`.")
 
@@ -69,6 +76,13 @@ class Keys:
         with self._lock:
             self._look()
             return self._keys.get(hash_key(key))
+
+    @property
+    def problem(self) -> str | None:
+        """Why the file cannot be used now."""
+        with self._lock:
+            self._look()
+            return self._problem
 
     def spend(self, key: Key, notes: int) -> float:
         """Takes so many notes out of the caller's bucket: 0, or the seconds after which there are enough."""
@@ -87,12 +101,19 @@ class Keys:
         if now < self._looked + _LOOK_SECONDS:
             return
         self._looked = now
+        problem = None
         try:
-            seen = _state(self.file)
-            if seen != self._seen:
-                self._keys, self._seen = {key.hash: key for key in read_keys(self.file)}, seen
-        except (BadInput, OSError):
-            return  # half an edit must not lock everybody out
+            content = self.file.read_bytes()
+            if content != self._content:
+                self._keys, self._content = _by_hash(self.file, content), content
+        except OSError as error:  # a key may have been taken out, and nobody can tell
+            self._keys, self._content = {}, b""
+            problem = f"{self.file} cannot be read, so no key is taken: {error.strerror}."
+        except BadInput as error:  # half an edit must not lock everybody out
+            problem = f"The keys of before go on: {error}"
+        if problem and problem != self._problem:
+            LOG.error("%s", problem)
+        self._problem = problem
 
 
 def hash_key(key: str) -> str:
@@ -102,7 +123,11 @@ def hash_key(key: str) -> str:
 
 def read_keys(file: Path) -> list[Key]:
     """The keys of a file. Raises BadInput naming the file and the key that cannot be used."""
-    return [_key(file, name, about) for name, about in _read(file).items()]
+    return [_key(file, name, about) for name, about in _parse(file, _bytes(file)).items()]
+
+
+def _by_hash(file: Path, content: bytes) -> dict[str, Key]:
+    return {key.hash: key for key in (_key(file, name, about) for name, about in _parse(file, content).items())}
 
 
 def add_key(file: Path, name: str, tasks: list[str] | None, notes_per_minute: int) -> str:
@@ -110,7 +135,7 @@ def add_key(file: Path, name: str, tasks: list[str] | None, notes_per_minute: in
     if not is_task_name(name):
         raise BadInput(f"{name!r} is no name for a key. Use lower-case letters, digits, and - _ . between them.")
     with wait_for_turn(file.parent):
-        found = _read(file) if file.exists() else {}
+        found = _parse(file, _bytes(file)) if file.exists() else {}
         if name in found:
             raise BadInput(f"{file} has a key {name!r} already. Choose another name, or remove that one.")
         key = PREFIX + secrets.token_urlsafe(32)
@@ -124,7 +149,7 @@ def add_key(file: Path, name: str, tasks: list[str] | None, notes_per_minute: in
 def remove_key(file: Path, name: str) -> None:
     """Takes a key out. Raises BadInput if there is none of that name."""
     with wait_for_turn(file.parent):
-        found = _read(file)
+        found = _parse(file, _bytes(file))
         if name not in found:
             raise BadInput(f"{file} has no key {name!r}. {did_you_mean(name, found)}")
         _write(file, {other: about for other, about in found.items() if other != name})
@@ -144,21 +169,26 @@ def _key(file: Path, name: str, about: Any) -> Key:
     return Key(name, about["hash"], None if tasks is None else frozenset(tasks), rate)
 
 
-def _read(file: Path) -> dict[str, Any]:
+def _bytes(file: Path) -> bytes:
+    with read_errors(file):
+        if not file.exists():
+            raise BadInput(f"{file} does not exist. Make a key with `clinstack keys add`.")
+        return file.read_bytes()
+
+
+def _parse(file: Path, content: bytes) -> dict[str, Any]:
     try:
-        with read_errors(file):
-            if not file.exists():
-                raise BadInput(f"{file} does not exist. Make a key with `clinstack keys add`.")
-            return tomllib.loads(file.read_text(encoding="utf-8"))
+        return tomllib.loads(content.decode("utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise BadInput(f"{file} is not valid TOML ({error}).") from error
 
 
 def _write(file: Path, keys: dict[str, Any]) -> None:
-    write_text(file, tomli_w.dumps(keys))
-    file.chmod(0o600)
-
-
-def _state(file: Path) -> tuple[int, int]:
-    found = file.stat()
-    return found.st_mtime_ns, found.st_size
+    """Owner and mode stay: a server of another user may read the file. A new one is its owner's alone."""
+    before = file.stat() if file.exists() else None
+    with atomic_file(file) as partial:
+        partial.touch(0o600)
+        partial.write_text(tomli_w.dumps(keys), encoding="utf-8")
+        if before is not None:
+            os.chown(partial, before.st_uid, before.st_gid)
+            partial.chmod(stat.S_IMODE(before.st_mode))

@@ -53,7 +53,11 @@ class Measures:
         )
         waiting = Gauge("clinstack_waiting_notes", "Notes that wait to be read.", registry=registry)
         waiting.set_function(lambda: service.batcher.waiting)
-        failures = Gauge("clinstack_failed_versions", "Promoted versions that could not be loaded.", registry=registry)
+        failures = Gauge(
+            "clinstack_failed_versions",
+            "Promoted versions that could not be loaded, or the library.",
+            registry=registry,
+        )
         failures.set_function(lambda: len(service.failures))
         unwritten = Gauge(
             "clinstack_failed_writings", "Tries in a row in which counts could not be written.", registry=registry

@@ -228,11 +228,17 @@ class TaskDetail(TaskSummary):
 
 
 class Health(_Message):
-    """failures: versions that are promoted and could not be loaded; what answered before goes on, and the log says why."""
+    """answering, failing: how many tasks and failures; which they are is told to callers with a key, where there are keys.
+
+    failures: versions that are promoted and could not be loaded, `library` or `keys` where these cannot be read; what answered
+    before goes on (without keys nobody is answered), and the log says why.
+    """
 
     status: Literal["ready", "closing"]
-    tasks: list[str]
-    failures: list[str]
+    answering: int
+    failing: int
+    tasks: list[str] | None
+    failures: list[str] | None
 
 
 class Problem(_Message):

@@ -21,7 +21,7 @@ from clinstack.errors import BadInput, CannotWrite
 from clinstack.serving import cds_hooks, messages
 from clinstack.serving.batching import TooLate, Turned
 from clinstack.serving.desk import Desk, Refused
-from clinstack.serving.limits import LOG
+from clinstack.serving.log import LOG
 from clinstack.serving.turns import Hung
 
 _LATER = {"Retry-After": "5"}

@@ -27,13 +27,40 @@ _MOST_HEADER_BYTES = 16_384
 
 
 class _Impatient(H11Protocol):
-    """uvicorn's protocol, and whoever sends half a request's first lines is answered with 408 (uvicorn 0.54 waits forever)."""
+    """uvicorn's protocol, with little patience for connections that say nothing.
+
+    Whoever sends half a request's first lines is answered with 408 (uvicorn 0.54 waits forever). Where all connections are
+    taken, a new one takes the place of the one that has gone longest without a whole request: silence keeps nobody out. How
+    many whole requests are answered at once is bounded by `limits.Gate`, in the API's own words, and not by uvicorn's limit,
+    which answers in plain text and counts the silent ones.
+    """
 
     _patience: asyncio.TimerHandle | None = None
 
+    def __init__(self, *about: Any, **more: Any):
+        super().__init__(*about, **more)
+        self._most, self.limit_concurrency = self.limit_concurrency, None
+
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
+        self._silent_since = self.loop.time()
         self._wait_for_headers()
+        self._make_room()
+
+    def on_response_complete(self) -> None:
+        self._silent_since = self.loop.time()
+        super().on_response_complete()
+
+    @property
+    def _asked(self) -> bool:
+        """Whether there is a whole request that is not answered yet."""
+        return self.cycle is not None and not self.cycle.response_complete and not self.cycle.more_body
+
+    def _make_room(self) -> None:
+        there = [one for one in self.connections if isinstance(one, _Impatient) and not one.transport.is_closing()]
+        silent = [one for one in there if one is not self and not one._asked]
+        if self._most is not None and len(there) > self._most and silent:
+            min(silent, key=lambda one: one._silent_since).transport.close()
 
     def data_received(self, data: bytes) -> None:
         idle = self.cycle is None or self.cycle.response_complete

@@ -23,8 +23,8 @@ from clinstack.runs.layout import RunLayout
 from clinstack.serving.answers import ClassAnswer, Interpreter, interpreter_of
 from clinstack.serving.batching import Batcher, Found
 from clinstack.serving.engine import Engine, Question, Served
-from clinstack.serving.library import Entry, Library, is_task_name
-from clinstack.serving.limits import LOG
+from clinstack.serving.library import Entry, Library
+from clinstack.serving.log import LOG
 
 _RETRY_SECONDS = 30.0
 """After which a version that could not be loaded is tried again, though the library has not changed."""
@@ -126,9 +126,8 @@ class Service:
         wanted = list(versions) if tasks is None else list(dict.fromkeys(tasks))
         for task in wanted:
             if task not in versions:
-                # What is no name could be a note that was put into the wrong field.
-                shown = f" {task!r}" if is_task_name(task) else ""
-                raise BadInput(f"Unknown task{shown}. {did_you_mean(task, versions)}")
+                # It is not repeated: it could be a word of a note that was put into the wrong field.
+                raise BadInput(f"Unknown task. {did_you_mean(task, versions)}")
         return tuple(versions[task] for task in wanted)
 
     def predict(

@@ -28,7 +28,7 @@ from clinstack.metrics.scorecard import scorecard
 from clinstack.runs.atomic import disk_errors
 from clinstack.serving.count_store import COUNTS, OUTCOMES, PREDICTED, CountStore, put
 from clinstack.serving.keyed_hash import hash_text, make_secret, read_secret
-from clinstack.serving.limits import LOG
+from clinstack.serving.log import LOG
 from clinstack.serving.service import Answer, Version
 from clinstack.serving.turns import Hung, Turns
 
