@@ -1,6 +1,7 @@
 """What both steps do around the loop: who is told, which options make a run the same run, what it cost."""
 
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
@@ -75,14 +76,20 @@ def prepare_base(options: AdaptOptions | TrainOptions, device: str, witness: Wit
     return backbone
 
 
-def prepare_stack(options: AdaptOptions | TrainOptions, backbone: Backbone, slots: tuple[Slot, ...]) -> Stack:
-    """The stack of these slots on a base, ready to train. Raises BadInput if notes would be longer than it can read."""
-    stack = Stack(backbone, slots)
-    if choose_autocast(options.precision, str(backbone.device)) is not None and stack.trainable():
-        backbone.keep_half_copies()
-    check_max_tokens(backbone, options.max_tokens)
+def make_stack(backbone: Backbone, slots: tuple[Slot, ...], max_tokens: int) -> Stack:
+    """The stack of these slots on a base, or on its shape. Raises BadInput if notes would be longer than it can read."""
+    with torch.device("meta") if backbone.device.type == "meta" else nullcontext():
+        stack = Stack(backbone, slots)
+        check_max_tokens(backbone, max_tokens)
+    return stack
+
+
+def ready_to_train(options: AdaptOptions | TrainOptions, stack: Stack) -> Stack:
+    """The same stack, with what training in these options needs beside it."""
+    if choose_autocast(options.precision, str(stack.backbone.device)) is not None and stack.trainable():
+        stack.backbone.keep_half_copies()
     if options.gradient_checkpointing:
-        checkpoint_layers(backbone)
+        checkpoint_layers(stack.backbone)
     return stack
 
 
