@@ -38,7 +38,7 @@ from clinstack.models.baseline import baselines
 from clinstack.models.method import gather_method_options, method_fields
 from clinstack.runs.folder import hash_config
 from clinstack.studies.published import TABLES
-from clinstack.training.running import run_config
+from clinstack.training.running import asked_config
 
 VARIANTS: dict[str, dict[str, Any]] = {
     "head-only": {"task_adapter": "none"},
@@ -215,7 +215,7 @@ def make_cell(
     Raises BadInput for options that cannot be.
     """
     nowhere = make_options(kind, gather_method_options({**given, "out": runs}))
-    key = hash_config(run_config(nowhere))
+    key = hash_config(asked_config(nowhere))
     options = nowhere.model_copy(update={"out": runs / key})
     told = [what, Path(nowhere.base).name]
     if isinstance(nowhere, TrainOptions):

@@ -42,7 +42,7 @@ from clinstack.studies.workers import Voice, count_lost, work_together
 from clinstack.training.classification import train
 from clinstack.training.language import adapt
 from clinstack.training.loop import Diverged, Halted
-from clinstack.training.running import Silent, Witness, run_config
+from clinstack.training.running import Silent, Witness, asked_config
 
 if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
@@ -327,7 +327,7 @@ def _decisive(options: AnySearch, own: dict[str, Any]) -> dict[str, Any]:
 
 def _identity(options: AnySearch, space: Space) -> dict[str, Any]:
     """What makes a search the same: the options of its runs, the space, the budget of pruning, and what base and data hold."""
-    run = run_config(options)
+    run = asked_config(options)
     data = options.corpus if isinstance(options, SearchAdaptOptions) else options.task
     folder = open_corpus(data) if isinstance(options, SearchAdaptOptions) else open_task(data)
     found = {key: value for key, value in run.items() if key not in _NOT_THE_SEARCH and value is not None}
