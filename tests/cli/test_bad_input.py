@@ -10,8 +10,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from model_families import make_family
 
 from clinstack import cli
+from clinstack.data.corpus import CorpusWriter
 from clinstack.models.backbone import load_backbone
 
 GOOD = [
@@ -148,6 +150,10 @@ KNOWN = "Known: adaption-prompt, dora, full, ia3, lora, p-tuning, prefix, prompt
         (["--epoch", "3"], "Unknown option: --epoch. Did you mean --epochs?"),
         (["--device", "quantum"], "--device quantum is not known. Use auto, cpu, cuda or cuda:0."),
         (["--clinical", "nowhere"], "--clinical nowhere is not a run folder."),
+        (
+            ["--loss", "asymmetric"],
+            "--loss asymmetric is for tasks of several labels a note; this one is binary. Leave it out.",
+        ),
     ],
     ids=lambda value: value[0] if isinstance(value, list) else "",
 )
@@ -159,6 +165,54 @@ def test_a_bad_option_is_refused_in_one_sentence(flags, expected, train_words, t
         else:
             words += [flag, value]
     assert refused(*words, "--out", tmp_path / "run") == expected
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.fixture(scope="module")
+def encoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_family(tmp_path_factory.mktemp("bases") / "bert", "bert")
+
+
+DECODERS = "is for decoders, and base bert is an encoder. Choose one of dora, full, ia3, lora, rslora."
+
+
+@pytest.mark.parametrize(
+    ("flags", "expected"),
+    [
+        (["--targets", "nothere"], "Method lora finds no layers 'nothere' in base small. Use --targets all, or names of its layers."),
+        (["--max-tokens", "5000"], "--max-tokens 5000 is more than base small can read (256). Choose at most that."),
+        (["--top-layers", "30"], "--top-layers 30: base small has 2 layers. Choose at most that."),
+        (
+            ["--method", "prompt", "--virtual-tokens", "2000"],
+            "--virtual-tokens 2000 leaves no room for notes: base small reads 256 tokens. Choose fewer.",
+        ),
+        (
+            ["--method", "p-tuning", "--max-tokens", "250"],
+            "--max-tokens 250 is more than base small can read behind 20 virtual tokens (236). Choose at most that.",
+        ),
+        (["--method", "prefix", "--base", "bert"], f"Method prefix {DECODERS}"),
+        (["--method", "prompt", "--base", "bert"], f"Method prompt {DECODERS}"),
+        (["--method", "p-tuning", "--base", "bert"], f"Method p-tuning {DECODERS}"),
+        (["--method", "adaption-prompt", "--base", "bert"], f"Method adaption-prompt {DECODERS}"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)  # fmt: skip
+def test_what_step_1_cannot_do_claims_no_folder(flags, expected, small_base, small_corpus, encoder, tmp_path, refused):
+    asked = {"--base": str(small_base), "--max-tokens": "64", **dict(zip(flags[::2], flags[1::2], strict=True))}
+    asked["--base"] = str(encoder) if asked["--base"] == "bert" else asked["--base"]
+    words = [word for pair in asked.items() for word in pair]
+    assert refused("adapt", "--corpus", small_corpus, "--out", tmp_path / "run", "--device", "cpu", *words) == expected
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_corpus_with_an_empty_split_claims_no_folder(small_base, tmp_path, refused):
+    with CorpusWriter(tmp_path / "corpus", name="short", source="tests") as out:
+        for split in ("train", "test"):
+            out.write(split, [split], [split], ["a note"])
+    words = ("--base", small_base, "--corpus", tmp_path / "corpus", "--out", tmp_path / "run")
+    assert refused("adapt", *words) == (
+        f"{tmp_path / 'corpus'}: its split valid holds no note, and step 1 needs all three. Add notes."
+    )
     assert not (tmp_path / "run").exists()
 
 

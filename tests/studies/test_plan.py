@@ -8,7 +8,14 @@ import pytest
 from pyarrow import csv, parquet
 
 from clinstack import cli
-from clinstack.config import AdaptOptions, EvaluateOptions, PredictOptions, SearchAdaptOptions, TrainOptions
+from clinstack.config import (
+    AdaptOptions,
+    EvaluateOptions,
+    PredictOptions,
+    SearchAdaptOptions,
+    Table2Options,
+    TrainOptions,
+)
 from clinstack.errors import BadInput
 from clinstack.models.method import methods
 from clinstack.models.note_classifier import load
@@ -86,6 +93,52 @@ def test_a_plan_of_answers_counts_what_is_read(step_2, tmp_path):
     with pytest.raises(BadInput) as caught:
         plan(PredictOptions(run=run, input=input_file, output=tmp_path / "out.csv", text="words"))
     assert str(caught.value) == f"{input_file} has no column 'words'. Say which holds the notes with --text."
+
+
+@pytest.mark.parametrize(
+    ("changed", "expected"),
+    [
+        (
+            {"method": "p-tuning", "max_tokens": 250},
+            "--max-tokens 250 is more than base small can read behind 20 virtual tokens (236). Choose at most that.",
+        ),
+        ({"max_tokens": 300}, "--max-tokens 300 is more than base small can read (256). Choose at most that."),
+        (
+            {"method_options": {"targets": "nothere"}},
+            "Method lora finds no layers 'nothere' in base small. Use --targets all, or names of its layers.",
+        ),
+    ],
+    ids=["behind virtual tokens", "alone", "targets"],
+)
+def test_a_plan_refuses_what_the_run_would(small_base, small_corpus, tmp_path, changed, expected):
+    options = adapt_options(small_base, small_corpus, tmp_path / "run", **changed)
+    for command in (plan, adapt):
+        with pytest.raises(BadInput) as caught:
+            command(options)
+        assert str(caught.value) == expected
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("mode", ["frozen", "trainable", "merged", "continued"])
+def test_every_use_of_a_clinical_adapter_is_planned(step_2, mode):
+    options = step_2.model_copy(update={"clinical_mode": mode})
+    assert plan(options)["trainable"] > 0
+
+
+def test_a_model_from_nothing_is_planned_for_any_length(small_task, tmp_path):
+    options = TrainOptions(base="transformer", task=small_task("binary"), out=tmp_path / "run", max_tokens=1024)
+    assert plan(options)["runs"] == 1
+
+
+def test_table_2_is_planned_without_the_cells_that_cannot_be_done(small_base, small_corpus, tmp_path):
+    given = {"bases": [str(small_base)], "corpus": small_corpus, "out": tmp_path / "table2", "device": "cpu"}
+    planned = plan(Table2Options(**given, methods="lora,prompt", trials=3, max_tokens=250))
+    assert planned["runs"] == 4
+    reason = "--max-tokens 250 is more than base small can read behind 20 virtual tokens (236). Choose at most that."
+    assert f"small, prompt is not counted, for it cannot be done: {reason}" in planned["assumptions"]
+    with pytest.raises(BadInput) as caught:
+        plan(Table2Options(**given, methods="prompt", max_tokens=250))
+    assert str(caught.value) == reason
 
 
 def test_a_base_is_planned_from_its_configuration_alone(small_corpus, tmp_path):

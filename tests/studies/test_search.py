@@ -19,7 +19,7 @@ from optuna.distributions import CategoricalDistribution, IntDistribution
 from postgres_server import postgres
 
 from clinstack.config import SearchAdaptOptions, SearchTrainOptions
-from clinstack.errors import BadInput, CannotWrite, Interrupted
+from clinstack.errors import BadInput, CannotWrite, Interrupted, WrongParents
 from clinstack.runs.layout import SearchLayout
 from clinstack.studies.search import search
 from clinstack.studies.search_record import Record, open_record
@@ -455,6 +455,91 @@ def test_a_space_that_cannot_be_is_refused_before_anything_is_tried(options, tmp
         search(options(space=file))
     assert str(caught.value).startswith(expected.format(file=file))
     assert not options().out.exists()
+
+
+WHY = {
+    "seed": "the best of several seeds is luck, and no better choice",
+    "method": "a search is of one method, whose options it tries",
+    "corpus": "scores on other notes cannot be compared",
+    "validation-tokens": "scores on other notes cannot be compared",
+    "general": "it makes no difference to the score",
+    "device": "it makes no difference to the score",
+    "checkpoint-seconds": "it makes no difference to the score",
+}
+
+
+@pytest.mark.parametrize("name", WHY)
+def test_a_space_names_no_option_whose_scores_say_nothing(options, tmp_path, name):
+    file = space(tmp_path, f"rank = [1, 2]\n{name} = [1, 2]\n")
+    with pytest.raises(BadInput) as caught:
+        search(options(space=file))
+    assert str(caught.value) == f"{file}: {name} cannot be searched: {WHY[name]}. Leave it out."
+    assert not options().out.exists()
+
+
+ROOM = "--max-tokens {} is more than base small can read behind {} virtual tokens ({}). Choose at most that."
+NOWHERE = "Method lora finds no layers 'nothere' in base small. Use --targets all, or names of its layers."
+
+
+@pytest.mark.parametrize(
+    ("changed", "text", "expected"),
+    [
+        ({"method": "prompt", "max_tokens": 250}, None, ROOM.format(250, 20, 236)),
+        ({}, 'targets = ["qv", "nothere"]', NOWHERE),
+        ({}, 'targets = ["nothere", "qv"]', NOWHERE),
+        ({}, "max-tokens = [64, 5000]", "--max-tokens 5000 is more than base small can read (256). Choose at most that."),
+        ({"method": "prefix"}, "virtual-tokens = [1, 50]\nmax-tokens = [64, 220]", ROOM.format(220, 50, 206)),
+        ({}, "top-layers = {low = 1, high = 3}", "--top-layers 3: base small has 2 layers. Choose at most that."),
+        ({"device": "quantum"}, None, "--device quantum is not known. Use auto, cpu, cuda or cuda:0."),
+        ({"general": Path("none.csv")}, None, "none.csv does not exist."),
+        (
+            {"storage": "nonsense"},
+            None,
+            "--storage is no database URL. Give one such as postgresql+psycopg://user@host/name.",
+        ),
+    ],
+    ids=lambda value: (value if isinstance(value, str) else "") or " ".join(value or ()) if not value or len(value) < 60 else "",
+)  # fmt: skip
+def test_what_no_trial_could_do_is_refused_before_the_folder_is_claimed(options, tmp_path, changed, text, expected):
+    file = None if text is None else space(tmp_path, text)
+    with pytest.raises(BadInput) as caught:
+        search(options(**changed, space=file))
+    assert str(caught.value) == expected
+    assert not options().out.exists()
+
+
+def test_a_search_of_step_2_is_checked_with_the_clinical_adapter_below(
+    small_base, other_base, small_task, clinical_run, tmp_path
+):
+    def asked(base: Path, text: str) -> SearchTrainOptions:
+        given = {"base": str(base), "task": small_task("binary"), "out": tmp_path / "search", "clinical": clinical_run}
+        return SearchTrainOptions(
+            **given, max_tokens=48, space=space(tmp_path, text), device="cpu", trials=1, resamples=100
+        )
+
+    with pytest.raises(WrongParents, match="Adapter 'clinical' was made for the base"):
+        search(asked(other_base, "rank = [1]"))
+    with pytest.raises(BadInput) as caught:
+        search(asked(small_base, 'rank = [1]\nclinical-mode = ["frozen", "merged", "continued"]'))
+    assert str(caught.value) == (
+        "--clinical-mode continued goes on with the clinical adapter as it is (lora). Leave out --task-adapter and options of "
+        "its method."
+    )
+    with pytest.raises(BadInput) as caught:
+        search(asked(small_base, 'head-adapter = ["adapter", "nothing"]'))
+    assert str(caught.value).startswith("Unknown head adapter 'nothing'.")
+    assert not (tmp_path / "search").exists()
+    assert search(asked(small_base, 'clinical-mode = ["frozen", "merged"]'))["tried"] == 1
+
+
+def test_a_default_that_is_asked_for_is_the_same_search(options):
+    found = search(options(trials=2))
+    assert way(search(options(trials=2, method_options={"targets": "qv"}))) == way(found)
+    config = SearchLayout(options().out).config  # as searches of before left it
+    config.write_text(config.read_text().replace('targets = "qv"\n', ""))
+    assert way(search(options(trials=2))) == way(found)
+    with pytest.raises(CannotWrite, match="its targets is 'qv', and 'all' is asked for"):
+        search(options(trials=2, method_options={"targets": "all"}))
 
 
 def test_a_method_without_options_needs_something_to_search(options):

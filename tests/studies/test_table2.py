@@ -90,6 +90,30 @@ def test_a_method_that_cannot_be_trained_is_shown_and_stops_no_other(options):
     assert "failed:" in (options().out / "table.md").read_text()
 
 
+def test_a_cell_that_cannot_be_done_is_shown_with_its_reason_and_stops_no_other(options):
+    reason = "--max-tokens 250 is more than base small can read behind 20 virtual tokens (236). Choose at most that."
+    asked = {"max_tokens": 250, "trials": 1, "learning_rates": None}
+    lora, prompt, ia3 = table2(options(methods="lora,prompt,ia3", **asked))["rows"]
+    assert prompt == {"base": "small", "method": "prompt", "reason": reason}
+    assert (lora["reason"], ia3["reason"]) == (None, None)
+    assert f"failed: {reason}" in (options().out / "table.md").read_text()
+    assert not (options().out / "small" / "prompt").exists()
+
+
+def test_a_table_of_which_no_cell_can_be_done_is_refused_and_nothing_is_left(options):
+    for changed, expected in (
+        ({"device": "quantum"}, "--device quantum is not known. Use auto, cpu, cuda or cuda:0."),
+        (
+            {"methods": "prompt,prefix", "max_tokens": 250},
+            "--max-tokens 250 is more than base small can read behind 20 virtual tokens (236). Choose at most that.",
+        ),
+    ):
+        with pytest.raises(BadInput) as caught:
+            table2(options(**changed))
+        assert str(caught.value) == expected
+        assert not options().out.exists()
+
+
 def test_two_bases_of_one_name_are_refused(options, small_base):
     with pytest.raises(BadInput, match="Two bases have the same name: small, small"):
         table2(options(bases=[str(small_base)] * 2))

@@ -15,15 +15,18 @@ import signal
 import subprocess
 import sys
 import time
+import tomllib
 from collections.abc import Callable
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 import pytest
+import tomli_w
 
 from clinstack import cli
 from clinstack.config import AdaptOptions
 from clinstack.errors import CannotWrite
+from clinstack.models.methods.lora import LoRA
 from clinstack.runs.lineage import hash_files, short
 from clinstack.training.language import adapt
 
@@ -205,3 +208,51 @@ def test_a_run_does_not_go_on_with_another_corpus(small_base, small_corpus, tmp_
         f"{tmp_path / 'run'} was begun with another data than is there now: {short(begun)} then, {short(now)} now. "
         "Restore it, or choose another --out."
     )
+
+
+@pytest.fixture
+def moment(small_base, small_corpus, tmp_path) -> Callable[..., AdaptOptions]:
+    """Options of a step 1 of a moment. asked: options of its method."""
+
+    def make(method: str = "lora", **asked) -> AdaptOptions:
+        given = {"base": str(small_base), "corpus": small_corpus, "out": tmp_path / "run", "max_tokens": 64}
+        quick = {"train_tokens": 200, "validation_tokens": 64, "device": "cpu", "precision": "float32"}
+        return AdaptOptions(**given, **quick, method=method, method_options=asked)
+
+    return make
+
+
+def test_a_default_that_is_asked_for_is_the_same_run(moment):
+    first = adapt(moment())
+    assert tomllib.loads((moment().out / "config.toml").read_text()).items() >= {
+        "rank": 8, "alpha": 16.0, "dropout": 0.0, "targets": "qv"
+    }.items()  # fmt: skip
+    assert adapt(moment(rank=8, alpha=16.0)) == first
+    with pytest.raises(CannotWrite) as caught:
+        adapt(moment(rank=4))
+    assert str(caught.value).startswith(f"{moment().out} holds another run: its rank is 8, and 4 is asked for (")
+    with pytest.raises(CannotWrite) as caught:
+        adapt(moment("prompt"))
+    assert str(caught.value).startswith(
+        f"{moment().out} holds another run: its method is 'lora', and 'prompt' is asked for ("
+    )
+
+
+def test_a_run_that_says_only_what_was_asked_for_goes_on_with_the_defaults(moment):
+    """Runs of before kept nothing of what was not asked for."""
+    first = adapt(moment())
+    config = moment().out / "config.toml"
+    before = {key: value for key, value in tomllib.loads(config.read_text()).items() if key not in LoRA.model_fields}
+    config.write_text(tomli_w.dumps(before))
+    assert adapt(moment()) == first
+    assert adapt(moment(rank=8)) == first
+    with pytest.raises(CannotWrite, match="its rank is 8, and 4 is asked for"):
+        adapt(moment(rank=4))
+
+
+def test_a_run_of_other_defaults_than_todays_is_noticed(moment):
+    adapt(moment())
+    config = moment().out / "config.toml"
+    config.write_text(config.read_text().replace("alpha = 16.0", "alpha = 32.0"))
+    with pytest.raises(CannotWrite, match=r"its alpha is 32\.0, and 16\.0 is asked for"):
+        adapt(moment())

@@ -26,7 +26,7 @@ from clinstack.models.note_attention import NAME
 from clinstack.models.quantized import Quantize, count, hash_of_rounded, loading, multiply_exactly
 from clinstack.models.sentence_encoder import encoder_of
 from clinstack.models.tokenizer import AssumedTokenizer, NoteTokenizer
-from clinstack.models.virtual_tokens import VirtualTokens, lengths_of_notes
+from clinstack.models.virtual_tokens import VirtualTokens, lengths_of_notes, require_no_window
 
 TINY_BASE = "tiny-base"
 """The name of the small model that comes with clinstack."""
@@ -210,12 +210,15 @@ class Backbone:
 
 def check_max_tokens(backbone: Backbone, max_tokens: int) -> None:
     """Raises BadInput if notes would be longer than the base was made for, with the virtual tokens before them."""
-    room = backbone.longest - backbone.virtual.places
+    places = backbone.virtual.places
+    room = backbone.longest - places
     if max_tokens > room:
-        besides = f" behind {backbone.virtual.places} virtual tokens" if backbone.virtual.places else ""
+        besides = f" behind {places} virtual tokens" if places else ""
         raise BadInput(
             f"--max-tokens {max_tokens} is more than base {backbone.name} can read{besides} ({room}). Choose at most that."
         )
+    if places:
+        require_no_window(backbone.model.config, places + max_tokens)
 
 
 def load_backbone(base: str, device: str = "cpu", quantize: Quantize | None = None) -> Backbone:

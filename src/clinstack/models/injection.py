@@ -67,7 +67,7 @@ def fold(backbone: "Backbone", adapter: str, kind: type) -> "dict[str, Tensor]":
             base = wrapped.get_base_layer()
             held = [(*own[id(weight)], weight.detach().clone()) for weight in base.parameters()]
             wrapped.merge(adapter_names=[adapter])
-            before |= {name: old for name, new, old in held if not new.equal(old)}
+            before |= {name: old for name, new, old in held if new.is_meta or not new.equal(old)}
             above, _, name = path.rpartition(".")
             setattr(backbone.model.get_submodule(above), name, base)
     del backbone.model.peft_config[adapter]

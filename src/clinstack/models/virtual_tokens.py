@@ -59,7 +59,7 @@ class VirtualTokens:
         positions = positions.expand(rows, length)
         places = torch.arange(kept, kept + ahead, device=tokens.device).expand(rows, ahead)
         allowed = _may_attend(note_numbers(positions), kept, ahead)
-        _require_no_window(model.config, allowed.shape[-1])
+        require_no_window(model.config, allowed.shape[-1])
         hidden: Tensor = model.base_model(
             inputs_embeds=embedded,
             attention_mask=allowed,
@@ -150,7 +150,7 @@ def _may_attend(notes: Tensor, kept: int, ahead: int) -> Tensor:
     return torch.cat([always, allowed], dim=2).unsqueeze(1)
 
 
-def _require_no_window(config: Any, length: int) -> None:
+def require_no_window(config: Any, length: int) -> None:
     """Raises BadInput where a model's sliding window would hide the virtual tokens."""
     window = getattr(config, "sliding_window", None)
     if window and getattr(config, "use_sliding_window", True) and length > window:

@@ -61,16 +61,19 @@ def read_events(file: Path) -> list[dict[str, Any]]:
 
 
 @contextmanager
-def open_run(root: Path, config: Mapping[str, Any], origin: Mapping[str, Any]) -> Iterator[RunFolder]:
+def open_run(
+    root: Path, config: Mapping[str, Any], origin: Mapping[str, Any], defaults: Mapping[str, Any] | None = None
+) -> Iterator[RunFolder]:
     """Claims a folder for a run, or goes on with the same run in it.
 
     config: every option that decides the outcome, flat.
     origin: hashes of base, adapters and data that it starts from; they must be the same when it goes on.
+    defaults: what is taken for said where the config that is there does not say it.
     Raises CannotWrite if the folder holds something else, or is being written by another process.
     """
     layout = RunLayout(root)
     config = {key: value for key, value in config.items() if value is not None}
-    _refuse_other(layout, root, config, origin)
+    _refuse_other(layout, root, config, origin, defaults or {})
     with only_writer(root):
         if not layout.config.is_file():
             write_json(layout.lineage, {**origin, "versions": versions()})
@@ -81,7 +84,9 @@ def open_run(root: Path, config: Mapping[str, Any], origin: Mapping[str, Any]) -
         yield folder
 
 
-def _refuse_other(layout: RunLayout, root: Path, config: Mapping[str, Any], origin: Mapping[str, Any]) -> None:
+def _refuse_other(
+    layout: RunLayout, root: Path, config: Mapping[str, Any], origin: Mapping[str, Any], defaults: Mapping[str, Any]
+) -> None:
     if root.is_file():
         raise CannotWrite(f"{root} is a file, and a run folder is to be written there. Choose another --out.")
     if not layout.config.is_file():
@@ -91,9 +96,8 @@ def _refuse_other(layout: RunLayout, root: Path, config: Mapping[str, Any], orig
         ):
             raise CannotWrite(f"{root} exists, is not empty and is not a run. Choose another --out.")
         return
-    there = tomllib.loads(layout.config.read_text(encoding="utf-8"))
-    if differing := [key for key in sorted({*there, *config}) if there.get(key) != config.get(key)]:
-        key = differing[0]
+    there = complete(tomllib.loads(layout.config.read_text(encoding="utf-8")), config, defaults)
+    if (key := first_difference(there, config)) is not None:
         raise CannotWrite(
             f"{root} holds another run: its {key} is {there.get(key)!r}, and {config.get(key)!r} is asked for "
             f"(configuration {hash_config(there)} and {hash_config(config)}). Choose another --out, or remove that folder."
@@ -105,6 +109,17 @@ def _refuse_other(layout: RunLayout, root: Path, config: Mapping[str, Any], orig
             f"{root} was begun with another {name} than is there now: {_hash_of(begun.get(name))} then, "
             f"{_hash_of(origin[name])} now. Restore it, or choose another --out."
         )
+
+
+def complete(there: Mapping[str, Any], asked: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[str, Any]:
+    """The options of a record; of those that are asked for, what it leaves unsaid is the default."""
+    return {**{key: value for key, value in defaults.items() if key in asked and value is not None}, **there}
+
+
+def first_difference(there: Mapping[str, Any], asked: Mapping[str, Any]) -> str | None:
+    """The first option in which two records differ, one that both have before one that is the other's alone; None if none."""
+    differing = [key for key in {*there, *asked} if there.get(key) != asked.get(key)]
+    return min(differing, key=lambda key: (key not in there or key not in asked, key), default=None)
 
 
 def hash_config(config: Mapping[str, Any]) -> str:

@@ -44,7 +44,7 @@ from clinstack.models.method import gather_method_options, method_fields
 from clinstack.runs.folder import hash_config
 from clinstack.studies.grid_tables import Reader, as_names, as_table, as_text, spelled
 from clinstack.studies.published import TABLES
-from clinstack.training.running import run_config
+from clinstack.training.running import asked_config
 from clinstack.training.variants import VARIANTS, variant_name
 
 _TABLES = ("title", "published", "all", "clinical", "grid", "variants", "baselines")
@@ -260,7 +260,7 @@ def make_cell(
     Raises BadInput for options that cannot be.
     """
     nowhere = make_options(kind, gather_method_options({**given, "out": runs}))
-    key = hash_config(run_config(nowhere))
+    key = hash_config(asked_config(nowhere))
     options = nowhere.model_copy(update={"out": runs / key})
     told = [variant, Path(nowhere.base).name]
     if isinstance(nowhere, TrainOptions):

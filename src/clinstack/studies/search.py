@@ -32,17 +32,18 @@ from clinstack.errors import BadInput, CannotWrite
 from clinstack.models.backbone import find_base, hash_base
 from clinstack.models.method import gather_method_options, make_method, method_fields, methods
 from clinstack.runs.atomic import only_writer, read_json, wait_for_turn, write_json, write_text
-from clinstack.runs.folder import read_events
+from clinstack.runs.folder import complete, first_difference, read_events
 from clinstack.runs.layout import RunLayout, SearchLayout
 from clinstack.runs.lineage import hash_files, short
-from clinstack.studies.search_record import Record, open_record
+from clinstack.studies.search_record import Record, check_storage, open_record
 from clinstack.studies.search_report import write_search_report
-from clinstack.studies.space import Range, Space, choices, points, read_space
+from clinstack.studies.space import Range, Space, choices, edges, points, read_space
 from clinstack.studies.workers import Voice, count_lost, work_together
+from clinstack.training.beforehand import check_runs
 from clinstack.training.classification import train
 from clinstack.training.language import adapt
 from clinstack.training.loop import Diverged, Halted
-from clinstack.training.running import Silent, Witness, run_config
+from clinstack.training.running import Silent, Witness, method_defaults, run_config
 
 if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
@@ -53,6 +54,35 @@ AnySearch = SearchAdaptOptions | SearchTrainOptions
 _REPEATS = 3
 """Proposals in a row that are on record already, after which a point that is not is drawn by chance."""
 _NOT_THE_SEARCH = {*SearchOptions.model_fields, "learning_rates"}
+_OTHER_NOTES = "scores on other notes cannot be compared"
+_OTHER_SCORES = "scores of another kind cannot be compared"
+_ONE_METHOD = "a search is of one method, whose options it tries"
+_NO_DIFFERENCE = "it makes no difference to the score"
+_BARRED = {
+    "base": "a search is of one base",
+    "method": _ONE_METHOD,
+    "task_adapter": _ONE_METHOD,
+    "seed": "the best of several seeds is luck, and no better choice",
+    "corpus": _OTHER_NOTES,
+    "task": _OTHER_NOTES,
+    "validation_tokens": _OTHER_NOTES,
+    "select_by": _OTHER_SCORES,
+    **dict.fromkeys(
+        (
+            "out",
+            "general",
+            "device",
+            "checkpoint_seconds",
+            "gradient_checkpointing",
+            "feature_store",
+            "feature_gigabytes",
+            "resamples",
+        ),
+        _NO_DIFFERENCE,
+    ),
+    "profile": "it is a set of defaults, and each option of it may be searched",
+}
+"""Options that no space may name, and why."""
 
 
 def search(options: AnySearch, witness: Witness | None = None, *, only_select: bool = False) -> dict[str, Any]:
@@ -63,6 +93,7 @@ def search(options: AnySearch, witness: Witness | None = None, *, only_select: b
     and stops nothing.
     """
     witness = witness or Silent()
+    check_search(options)
     whole = _Search(options, witness)
     whole.claim()
     if options.workers > 1:
@@ -70,6 +101,13 @@ def search(options: AnySearch, witness: Witness | None = None, *, only_select: b
     with whole.record() as record:
         whole.work(record)  # alone, or what workers have left behind
         return whole.finish(record, only_select)
+
+
+def check_search(options: AnySearch) -> None:
+    """Raises BadInput or WrongParents if a point of the space could not be trained or put on record; writes nothing."""
+    whole = _Search(options, Silent())
+    check_runs([whole.trial_options(0, drawn) for drawn in edges(whole.space)])
+    check_storage(options.storage, whole.layout)
 
 
 class _Search:
@@ -88,8 +126,8 @@ class _Search:
             if self.layout.config.is_file():
                 there = tomllib.loads(self.layout.config.read_text(encoding="utf-8"))
                 there.pop("id")
-                if differing := [key for key in sorted({*there, *identity}) if there.get(key) != identity.get(key)]:
-                    key = differing[0]
+                there = complete(there, identity, method_defaults(self.options))
+                if (key := first_difference(there, identity)) is not None:
                     raise CannotWrite(
                         f"{self.layout.root} holds another search: its {key} is {there.get(key)!r}, and "
                         f"{identity.get(key)!r} is asked for. Choose another --out."
@@ -288,8 +326,9 @@ def _space_of(options: AnySearch) -> Space:
     name = _method_name(options)
     own = list(methods()[name].model_fields) if name in methods() else []
     if options.space is not None:
-        known = [*(key for key in type(options).model_fields if key not in _NOT_THE_SEARCH), *own]
-        space = read_space(options.space, [key for key in known if key not in ("method_options", "out", "base")])
+        barred = {*_NOT_THE_SEARCH, *_BARRED, "method_options"}
+        known = [*(key for key in type(options).model_fields if key not in barred), *own]
+        space = read_space(options.space, known, _BARRED)
     else:
         if name not in methods():
             make_method(name, {})  # says which there are
@@ -302,12 +341,6 @@ def _space_of(options: AnySearch) -> Space:
         space["learning_rate"] = Range(low, high, log=True)
     if not space:
         raise BadInput(f"Method {name} has no option to search. Give --learning-rates LOW HIGH, or --space FILE.")
-    for key, one in space.items():
-        for value in one.values if not isinstance(one, Range) else (one.low, one.high):
-            if key in own:
-                make_method(name, {**options.method_options, key: value})
-            else:
-                make_options(type(options), {**options.model_dump(), key: value})
     return space
 
 
@@ -330,7 +363,8 @@ def _identity(options: AnySearch, space: Space) -> dict[str, Any]:
     run = run_config(options)
     data = options.corpus if isinstance(options, SearchAdaptOptions) else options.task
     folder = open_corpus(data) if isinstance(options, SearchAdaptOptions) else open_task(data)
-    found = {key: value for key, value in run.items() if key not in _NOT_THE_SEARCH and value is not None}
+    searched = {key for key in space if key in method_fields()}
+    found = {key: value for key, value in run.items() if key not in _NOT_THE_SEARCH | searched and value is not None}
     return {
         **found,
         "prune_after": options.prune_after,

@@ -44,6 +44,12 @@ def open_record(storage: str | None, layout: SearchLayout, identity: str, *, min
     return Record(study, minimise, rung, place)
 
 
+def check_storage(storage: str | None, layout: SearchLayout) -> None:
+    """Raises BadInput if a database cannot be used. That of a file is left for later: it may lie in a folder yet to be made."""
+    if storage is not None and not storage.startswith("sqlite"):
+        _let_go(_place(storage, layout))
+
+
 def _place(storage: str | None, layout: SearchLayout) -> BaseStorage:
     if storage is None:
         return JournalStorage(JournalFileBackend(str(layout.record), cast(Any, _JournalLock(layout.record_turn))))
@@ -70,6 +76,13 @@ def _place(storage: str | None, layout: SearchLayout) -> BaseStorage:
         raise BadInput(
             f"--storage {shown} cannot be used ({reason}). Is it running, and may this user create tables?"
         ) from None
+
+
+def _let_go(place: BaseStorage | None) -> None:
+    """Ends the connections to a database."""
+    if isinstance(place, RDBStorage):
+        place.remove_session()
+        place.engine.dispose()
 
 
 class _JournalLock:
@@ -101,9 +114,7 @@ class Record:
 
     def close(self) -> None:
         """Ends the connection to a database."""
-        if isinstance(self.place, RDBStorage):
-            self.place.remove_session()
-            self.place.engine.dispose()
+        _let_go(self.place)
 
     def count(self) -> int:
         """How many trials there are, repeats included."""

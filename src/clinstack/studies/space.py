@@ -5,7 +5,7 @@ Ordered values are searched by their place in the order, so that the search know
 """
 
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
@@ -33,6 +33,11 @@ class Choice:
         """The value at a place."""
         return self.values[int(drawn)]
 
+    def edges(self) -> list[Any]:
+        """Every place, that of the largest number first."""
+        numbers = all(isinstance(one, (int, float)) for one in self.values)
+        return sorted(range(len(self.values)), key=lambda place: -self.values[place] if numbers else place)
+
 
 @dataclass(frozen=True)
 class Range:
@@ -55,6 +60,10 @@ class Range:
         """The number, with as many digits as matter: what is written down is what is tried."""
         return int(drawn) if self.whole else float(f"{drawn:.4g}")
 
+    def edges(self) -> list[Any]:
+        """Its two ends, the larger first."""
+        return [self.high, self.low]
+
 
 Space = dict[str, Choice | Range]
 
@@ -64,8 +73,11 @@ def choices(values: Mapping[str, tuple[Any, ...]]) -> Space:
     return {name: Choice(tuple(some)) for name, some in values.items()}
 
 
-def read_space(file: Path, known: list[str]) -> Space:
-    """The space in a TOML file. Raises BadInput naming the option and what is wrong with it."""
+def read_space(file: Path, known: list[str], barred: Mapping[str, str]) -> Space:
+    """The space in a TOML file. Raises BadInput naming the option and what is wrong with it.
+
+    barred: options that are no matter of a search, and why.
+    """
     try:
         given = tomllib.loads(file.read_text(encoding="utf-8"))
     except OSError:
@@ -74,6 +86,8 @@ def read_space(file: Path, known: list[str]) -> Space:
         raise BadInput(f"--space {file} is not valid TOML: {error}.") from None
     if not given:
         raise BadInput(f"--space {file} names no option to search.")
+    if found := [name for name in given if name.replace("-", "_") in barred]:
+        raise BadInput(f"{file}: {found[0]} cannot be searched: {barred[found[0].replace('-', '_')]}. Leave it out.")
     space = {name.replace("-", "_"): _read(file, name, value) for name, value in given.items()}
     if unknown := [name for name in space if name not in known]:
         raise BadInput(f"{file}: unknown option {unknown[0]!r}. {did_you_mean(unknown[0], known)}")
@@ -100,3 +114,16 @@ def points(space: Space) -> list[dict[str, Any]] | None:
         return None
     places = [range(len(one.values)) for one in space.values() if isinstance(one, Choice)]
     return [dict(zip(space, drawn, strict=True)) for drawn in product(*places)]
+
+
+def edges(space: Space) -> Iterator[dict[str, Any]]:
+    """Few points, as drawn, that hold every value: the largest of all together, then each other beside the largest of the rest.
+
+    What a base has no room for are large numbers, and most of all large ones together, such as virtual tokens before long
+    blocks: if these points can be tried, so can those between.
+    """
+    largest = {name: one.edges()[0] for name, one in space.items()}
+    yield largest
+    for name, one in space.items():
+        for drawn in one.edges()[1:]:
+            yield {**largest, name: drawn}

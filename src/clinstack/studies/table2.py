@@ -8,17 +8,19 @@ trainings have a process each, so that the memory of one is not counted as anoth
 
 from collections.abc import Iterable
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from clinstack.config import AdaptOptions, SearchAdaptOptions, Table2Options
-from clinstack.errors import BadInput, Interrupted
+from clinstack.errors import BadInput
 from clinstack.models.backbone import base_name
 from clinstack.models.method import make_method, methods
 from clinstack.runs.layout import StudyLayout
-from clinstack.studies.search import search
+from clinstack.studies.search import check_search, search
 from clinstack.studies.table2_report import write_table2
 from clinstack.studies.workers import Voice, run_apart
+from clinstack.training.beforehand import check_runs
 from clinstack.training.language import adapt
 from clinstack.training.loop import Diverged
 from clinstack.training.machine import assumed_joules
@@ -27,12 +29,25 @@ from clinstack.training.running import Silent, Witness
 _FINALS = ("run", "run-2", "run-3", "run-4", "run-5")
 """Folders of the last training, and of those that take its place if it breaks down."""
 
+_SHARED = (
+    "corpus",
+    "general",
+    "epochs",
+    "batch_size",
+    "max_tokens",
+    "validation_tokens",
+    "seed",
+    "device",
+    "precision",
+)
+"""Options of the command that are those of every search and training."""
+
 
 def table2(options: Table2Options, witness: Witness | None = None) -> dict[str, Any]:
     """Fills the table's cells that are not yet there, and writes it; returns its rows.
 
-    A cell whose search finds nothing that trains is shown with its reason and does not stop the others. Raises BadInput,
-    CannotWrite or Interrupted, each with the sentence to show.
+    A cell that cannot be done, or whose search finds nothing that trains, is shown with its reason and stops no other. Raises
+    BadInput if no cell can be done, or two bases have one name; CannotWrite or Interrupted, each with the sentence to show.
     """
     witness = witness or Silent()
     chosen = [name.strip() for name in options.methods.split(",") if name.strip()]
@@ -43,77 +58,100 @@ def table2(options: Table2Options, witness: Witness | None = None) -> dict[str, 
     names = [base_name(base) for base in options.bases]
     if len(set(names)) < len(names):
         raise BadInput(f"Two bases have the same name: {', '.join(names)}. Give their folders different names.")
+    cells = [
+        _Cell(options, base, name, method) for base, name in zip(options.bases, names, strict=True) for method in chosen
+    ]
+    if all(cell.refusal() for cell in cells):
+        raise BadInput(cells[0].refusal())
     rows = []
-    for base, name in zip(options.bases, names, strict=True):
-        for method in chosen:
-            witness.says(f"{name}, {method}")
-            rows.append(_cell(options, base, name, method, witness))
-            write_table2(options.out, rows)
+    for cell in cells:
+        witness.says(f"{cell.name}, {cell.method}")
+        rows.append(cell.row(witness))
+        write_table2(options.out, rows)
     return {"rows": rows, "report": str(StudyLayout(options.out).report)}
 
 
-def _cell(options: Table2Options, base: str, name: str, method: str, witness: Witness) -> dict[str, Any]:
+@dataclass(frozen=True)
+class _Cell:
     """A row of the table: the search, then the training with what it chose."""
-    folder = options.out / name / method
-    shared: dict[str, Any] = {
-        key: getattr(options, key)
-        for key in (
-            "corpus",
-            "general",
-            "epochs",
-            "batch_size",
-            "max_tokens",
-            "validation_tokens",
-            "seed",
-            "device",
-            "precision",
-        )
-    }
-    row: dict[str, Any] = {"base": name, "method": method}
-    searched: dict[str, Any] | None = None
-    try:
-        if methods()[method].space(0) or options.learning_rates:
-            searched = search(
-                SearchAdaptOptions(
-                    base=base,
-                    method=method,
-                    out=folder / "search",
-                    trials=options.trials,
-                    train_tokens=options.search_tokens,
-                    prune_after=options.prune_after,
-                    learning_rates=options.learning_rates,
-                    workers=options.workers,
-                    **shared,
-                ),
-                witness,
-                only_select=options.search_tokens is not None,
-            )
+
+    table: Table2Options
+    base: str
+    name: str
+    method: str
+
+    def refusal(self) -> str | None:
+        """Why it cannot be done, as far as that is known before anything is trained."""
+        searching = self._searching()
+        try:
+            if searching is not None:
+                check_search(searching)
+            else:
+                check_runs([self._final("run", {})])
+        except BadInput as error:
+            return str(error)
+        return None
+
+    def row(self, witness: Witness) -> dict[str, Any]:
+        """Its figures, or why there are none."""
+        row: dict[str, Any] = {"base": self.name, "method": self.method}
+        searching, searched = self._searching(), None
         spoiled: list[dict[str, Any]] = []
-        if searched is None:
-            chosen = {}
-            result = run_apart(adapt, _final(options, base, method, folder / "run", {}, shared), Voice(1))
-        elif options.search_tokens is None:
-            chosen, result = searched["best"]["options"], searched["best"]["result"]
-        else:
-            finals = [
-                (trial, _final(options, base, method, folder / name, trial["options"], shared))
-                for trial, name in zip(_by_score(searched), _FINALS, strict=False)
-            ]
-            chosen, result, spoiled = run_apart(_train_on_all, finals, Voice(1))
-    except Interrupted:
-        raise
-    except Diverged as error:
-        return {**row, "reason": str(error)}
-    return {**row, **_figures(result), **_of_search(searched), "options": chosen, "spoiled": spoiled, "reason": None}
+        try:
+            if searching is not None:
+                searched = search(searching, witness, only_select=self.table.search_tokens is not None)
+            if searched is None:
+                chosen: dict[str, Any] = {}
+                result = run_apart(adapt, self._final("run", chosen), Voice(1))
+            elif self.table.search_tokens is None:
+                chosen, result = searched["best"]["options"], searched["best"]["result"]
+            else:
+                trials = zip(_by_score(searched), _FINALS, strict=False)
+                finals = [(trial, self._final(folder, trial["options"])) for trial, folder in trials]
+                chosen, result, spoiled = run_apart(_train_on_all, finals, Voice(1))
+        except (BadInput, Diverged) as error:
+            return {**row, "reason": str(error)}
+        return {
+            **row,
+            **_figures(result),
+            **_of_search(searched),
+            "options": chosen,
+            "spoiled": spoiled,
+            "reason": None,
+        }
 
+    def _searching(self) -> SearchAdaptOptions | None:
+        """The options of its search; None where there is nothing to choose."""
+        table = self.table
+        if not (methods()[self.method].space(0) or table.learning_rates):
+            return None
+        return SearchAdaptOptions(
+            base=self.base,
+            method=self.method,
+            out=self._place("search"),
+            trials=table.trials,
+            train_tokens=table.search_tokens,
+            prune_after=table.prune_after,
+            learning_rates=table.learning_rates,
+            workers=table.workers,
+            **self._shared,
+        )
 
-def _final(
-    options: Table2Options, base: str, method: str, out: Path, chosen: dict[str, Any], shared: dict[str, Any]
-) -> AdaptOptions:
-    """The options of a cell's last training: what the search chose, on the whole corpus."""
-    best = dict(chosen)
-    rate = {"learning_rate": best.pop("learning_rate")} if "learning_rate" in best else {}
-    return AdaptOptions(base=base, method=method, out=out, method_options=best, **rate, **shared)
+    def _final(self, folder: str, chosen: dict[str, Any]) -> AdaptOptions:
+        """The options of its last training: what the search chose, on the whole corpus."""
+        best = dict(chosen)
+        rate = {"learning_rate": best.pop("learning_rate")} if "learning_rate" in best else {}
+        return AdaptOptions(
+            base=self.base, method=self.method, out=self._place(folder), method_options=best, **rate, **self._shared
+        )
+
+    def _place(self, folder: str) -> Path:
+        return self.table.out / self.name / self.method / folder
+
+    @property
+    def _shared(self) -> dict[str, Any]:
+        """What the table says of every run."""
+        return {key: getattr(self.table, key) for key in _SHARED}
 
 
 def _by_score(searched: dict[str, Any]) -> list[dict[str, Any]]:

@@ -31,7 +31,7 @@ from clinstack.runs.array_store import ArrayStore
 from clinstack.runs.folder import RunFolder
 from clinstack.training.baseline_run import train_baseline
 from clinstack.training.batches import LabelledNotes, NoteBatch, PooledBatch, PooledNotes
-from clinstack.training.label_loss import class_weights, frequencies, label_loss
+from clinstack.training.label_loss import check_loss, class_weights, frequencies, label_loss
 from clinstack.training.loop import Batches, Fitted, Loss, Score, fit
 from clinstack.training.machine import choose_autocast, choose_device, measured
 from clinstack.training.outcome import SplitNotes, write_outcome
@@ -43,9 +43,10 @@ from clinstack.training.running import (
     Witness,
     base_origin,
     finish_run,
+    make_stack,
     prepare_base,
-    prepare_stack,
     reading_cost,
+    ready_to_train,
     recipe,
     training_cost,
     watcher,
@@ -78,7 +79,7 @@ def train(options: TrainOptions, witness: Witness | None = None, *, only_train: 
     witness = witness or Silent()
     device = choose_device(options.device)
     task = open_task(options.task)
-    _require_two_classes(task)
+    require_two_classes(task)
     if options.base in baselines():
         return train_baseline(options, task, witness, only_train=only_train)
     with ExitStack() as held:
@@ -89,6 +90,7 @@ def _train_stack(
     options: TrainOptions, task: Task, device: str, witness: Witness, held: ExitStack, *, only_train: bool
 ) -> dict[str, Any]:
     slots = make_slots(options)
+    check_loss(task.kind, options.loss)
     spent: dict[str, Any] = {}
     if makes_own_base(options):
         place = Path(held.enter_context(TemporaryDirectory(prefix="clinstack-")))
@@ -102,9 +104,9 @@ def _train_stack(
         "data": {"name": task.name, "hash": task.content_hash()},
         "clinical": slots[0].adapter.hash if options.clinical else None,
     }
-    stack = prepare_stack(options, backbone, slots)
+    stack = ready_to_train(options, make_stack(backbone, slots, options.max_tokens))
     torch.manual_seed(_HEAD_SEED + options.seed)
-    head = Classifier(_form(options), backbone.width, len(task.classes), independent=task.kind == "multilabel")
+    head = make_head(options, task, backbone.width)
     window = Window(options.max_tokens, options.truncation, options.chunks)
     classifier = NoteClassifier(stack, head.to(backbone.device), task.name, task.kind, task.classes, window)
 
@@ -313,8 +315,9 @@ class _Training:
         return write_outcome(layout, task, options, self.notes, logits, about, lineage)
 
 
-def _form(options: TrainOptions) -> HeadForm:
-    return HeadForm(
+def make_head(options: TrainOptions, task: Task, width: int) -> Classifier:
+    """A fresh head on states of this width. Raises BadInput for one that cannot be."""
+    form = HeadForm(
         pooling=options.pooling,
         chunk_pooling=options.chunk_pooling,
         adapter=options.head_adapter,
@@ -323,9 +326,11 @@ def _form(options: TrainOptions) -> HeadForm:
         hidden=options.head_hidden,
         dropout=options.head_dropout,
     )
+    return Classifier(form, width, len(task.classes), independent=task.kind == "multilabel")
 
 
-def _require_two_classes(task: Task) -> None:
+def require_two_classes(task: Task) -> None:
+    """Raises BadInput if all notes, or all that are trained on, are of one class."""
     if task.kind == "multilabel":
         return
     if len(task.classes) < 2:

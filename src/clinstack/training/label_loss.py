@@ -45,13 +45,18 @@ def frequencies(labels: NDArray[np.bool_], kind: str, weights: Tensor) -> Tensor
     return counts / len(labels) if (weights == 1).all() else weighted / weighted.sum()
 
 
+def check_loss(kind: str, form: LossForm) -> None:
+    """Raises BadInput if a kind of task has no such form of loss."""
+    if form == "asymmetric" and kind != "multilabel":
+        raise BadInput(f"--loss asymmetric is for tasks of several labels a note; this one is {kind}. Leave it out.")
+
+
 def label_loss(kind: str, form: LossForm, weights: Tensor) -> Callable[[Tensor, Tensor], tuple[Tensor, float]]:
     """A loss of logits and labels (N, C), summed over notes, with the weight to divide it by.
 
     Multilabel: the mean over labels of each note. Raises BadInput if the kind has no such form.
     """
-    if form == "asymmetric" and kind != "multilabel":
-        raise BadInput(f"--loss asymmetric is for tasks of several labels a note; this one is {kind}. Leave it out.")
+    check_loss(kind, form)
     if kind == "multilabel":
         entry = _asymmetric if form == "asymmetric" else _binary
 

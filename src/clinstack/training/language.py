@@ -49,9 +49,10 @@ from clinstack.training.running import (
     Witness,
     base_origin,
     finish_run,
+    make_stack,
     prepare_base,
-    prepare_stack,
     reading_cost,
+    ready_to_train,
     recipe,
     training_cost,
     watcher,
@@ -74,9 +75,25 @@ def adapt(options: AdaptOptions, witness: Witness | None = None, *, only_train: 
     witness = witness or Silent()
     device = choose_device(options.device)
     corpus = open_corpus(options.corpus)
-    method = make_method(options.method, options.method_options)
+    require_notes(corpus)
+    make_method(options.method, options.method_options)  # a wrong option is told before the base is loaded
     general = read_general(options.general) if options.general else None
     backbone = prepare_base(options, device, witness)
+    stack = ready_to_train(options, begin_stack(options, backbone))
+    origin = {
+        "base": base_origin(options.base, backbone),
+        "data": {"name": corpus.name, "hash": corpus.content_hash()},
+    }
+
+    def work(run: RunFolder, only_train: bool = only_train) -> dict[str, Any]:
+        run_of = _Adaptation(options, corpus, stack, general, run, witness)
+        return run_of.trained() if only_train else run_of.result(origin)
+
+    return finish_run(options, origin, witness, work, lambda run: work(run, only_train=True))
+
+
+def begin_stack(options: AdaptOptions, backbone: Backbone) -> Stack:
+    """A fresh clinical adapter on a base, or on its shape. Raises BadInput if they do not go together."""
     if backbone.made_here:
         raise BadInput(f"Base {options.base} was trained for a task from nothing and cannot foretell or restore words.")
     if backbone.headless:
@@ -84,17 +101,15 @@ def adapt(options: AdaptOptions, witness: Witness | None = None, *, only_train: 
             f"Base {options.base} was published without the layer that foretells or restores words, so step 1 would begin with "
             "a random one. Take a base that has it; step 2 reads this one."
         )
-    origin = {
-        "base": base_origin(options.base, backbone),
-        "data": {"name": corpus.name, "hash": corpus.content_hash()},
-    }
+    _ = backbone.output  # what makes no words of states is told now, not in the middle
+    method = make_method(options.method, options.method_options)
+    return make_stack(backbone, (Slot(Adapter(CLINICAL, method)),), options.max_tokens)
 
-    def work(run: RunFolder, only_train: bool = only_train) -> dict[str, Any]:
-        stack = prepare_stack(options, backbone, (Slot(Adapter(CLINICAL, method)),))
-        run_of = _Adaptation(options, corpus, stack, general, run, witness)
-        return run_of.trained() if only_train else run_of.result(origin)
 
-    return finish_run(options, origin, witness, work, lambda run: work(run, only_train=True))
+def require_notes(corpus: Corpus) -> None:
+    """Raises BadInput if a split holds no note: all of them are measured."""
+    if empty := [split for split in SPLITS if not corpus.counts[split]["notes"]]:
+        raise BadInput(f"{corpus.folder}: its split {empty[0]} holds no note, and step 1 needs all three. Add notes.")
 
 
 def read_general(file: Path) -> list[str]:

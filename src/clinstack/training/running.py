@@ -1,6 +1,7 @@
 """What both steps do around the loop: who is told, which options make a run the same run, what it cost."""
 
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
@@ -8,6 +9,8 @@ import torch
 
 from clinstack.config import AdaptOptions, TrainingOptions, TrainOptions
 from clinstack.models.backbone import Backbone, check_max_tokens, load_backbone
+from clinstack.models.baseline import baselines
+from clinstack.models.method import Method, make_method, methods
 from clinstack.models.stack import Slot, Stack
 from clinstack.runs.folder import RunFolder, open_run
 from clinstack.runs.layout import RunLayout
@@ -55,11 +58,37 @@ class Silent:
         return True
 
 
-def run_config(options: TrainingOptions) -> dict[str, Any]:
-    """The options that decide a run, flat, as `config.toml` holds them and `--config` reads them back."""
+def asked_config(options: AdaptOptions | TrainOptions) -> dict[str, Any]:
+    """The options that decide a run, flat; of the method's own those alone that were asked for."""
     flat = {key: value for key, value in options.model_dump().items() if key not in _NOT_THE_RUN}
     flat |= options.model_dump()["method_options"]
     return {key: str(value.resolve()) if isinstance(value, Path) else value for key, value in flat.items()}
+
+
+def run_config(options: AdaptOptions | TrainOptions) -> dict[str, Any]:
+    """The options that decide a run, flat, as `config.toml` holds them and `--config` reads them back.
+
+    Those of the method are all there, so that a default is the same whether or not it was asked for, and another one later is
+    noticed.
+    """
+    method = _own_method(options)
+    return {**asked_config(options), **(method.model_dump() if method else {})}
+
+
+def method_defaults(options: AdaptOptions | TrainOptions) -> dict[str, Any]:
+    """What a record says that leaves out what was not asked for of the method, as those of before do."""
+    method = _own_method(options)
+    return type(method)().model_dump() if method else {}
+
+
+def _own_method(options: AdaptOptions | TrainOptions) -> Method | None:
+    """The method of the adapter that a run begins; None if it begins none."""
+    if isinstance(options, AdaptOptions):
+        return make_method(options.method, options.method_options)
+    begins = options.clinical_mode != "continued" and options.base not in baselines()
+    if not begins or options.task_adapter not in methods():
+        return None
+    return make_method(options.task_adapter, options.method_options)
 
 
 def prepare_base(options: AdaptOptions | TrainOptions, device: str, witness: Witness) -> Backbone:
@@ -75,14 +104,20 @@ def prepare_base(options: AdaptOptions | TrainOptions, device: str, witness: Wit
     return backbone
 
 
-def prepare_stack(options: AdaptOptions | TrainOptions, backbone: Backbone, slots: tuple[Slot, ...]) -> Stack:
-    """The stack of these slots on a base, ready to train. Raises BadInput if notes would be longer than it can read."""
-    stack = Stack(backbone, slots)
-    if choose_autocast(options.precision, str(backbone.device)) is not None and stack.trainable():
-        backbone.keep_half_copies()
-    check_max_tokens(backbone, options.max_tokens)
+def make_stack(backbone: Backbone, slots: tuple[Slot, ...], max_tokens: int) -> Stack:
+    """The stack of these slots on a base, or on its shape. Raises BadInput if notes would be longer than it can read."""
+    with torch.device("meta") if backbone.device.type == "meta" else nullcontext():
+        stack = Stack(backbone, slots)
+        check_max_tokens(backbone, max_tokens)
+    return stack
+
+
+def ready_to_train(options: AdaptOptions | TrainOptions, stack: Stack) -> Stack:
+    """The same stack, with what training in these options needs beside it."""
+    if choose_autocast(options.precision, str(stack.backbone.device)) is not None and stack.trainable():
+        stack.backbone.keep_half_copies()
     if options.gradient_checkpointing:
-        checkpoint_layers(backbone)
+        checkpoint_layers(stack.backbone)
     return stack
 
 
@@ -104,7 +139,7 @@ def finish_run(
             helps(run)
         processes.meet()
         return run.result or {}
-    with open_run(options.out, run_config(options), origin) as run:
+    with open_run(options.out, run_config(options), origin, method_defaults(options)) as run:
         finished = run.result
         processes.told(lambda: finished is not None)
         if finished is not None:

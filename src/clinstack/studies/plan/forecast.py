@@ -16,6 +16,7 @@ from clinstack.config import (
     make_options,
 )
 from clinstack.errors import BadInput
+from clinstack.models.backbone import base_name
 from clinstack.models.baseline import baselines
 from clinstack.models.method import gather_method_options
 from clinstack.models.tokenizer import BYTES_PER_TOKEN
@@ -98,14 +99,24 @@ def _options_of(run: Path) -> tuple[AdaptOptions | TrainOptions, dict[str, Any]]
 def _plan_table2(options: Table2Options, measure: bool) -> dict[str, Any]:
     parts: Parts = []
     runs: list[AdaptOptions] = []
+    refused: dict[str, str] = {}
     for base in options.bases:
         for method in (name.strip() for name in options.methods.split(",")):
             shared = {key: getattr(options, key) for key in AdaptOptions.model_fields if hasattr(options, key)}
             run = AdaptOptions(**{**shared, "base": base, "method": method})
             trial = run.model_copy(update={"train_tokens": options.search_tokens})
-            parts += [(_only_training(_cost(trial)), options.trials), (_cost(run), 1)]
-            runs.append(run)
-    return _report(parts, runs[0], measure, ["Every method is planned with its own defaults and no trial pruned."])
+            try:
+                parts += [(_only_training(_cost(trial)), options.trials), (_cost(run), 1)]
+            except BadInput as error:  # the study goes on without it
+                refused[f"{base_name(base)}, {method}"] = str(error)
+            else:
+                runs.append(run)
+    if not runs:
+        raise BadInput(next(iter(refused.values())))
+    said = [f"{cell} is not counted, for it cannot be done: {reason}" for cell, reason in refused.items()]
+    return _report(
+        parts, runs[0], measure, ["Every method is planned with its own defaults and no trial pruned.", *said]
+    )
 
 
 def _plan_grid(grid: Grid, measure: bool) -> dict[str, Any]:

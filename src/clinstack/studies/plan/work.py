@@ -13,14 +13,16 @@ from clinstack.data.task import open_task
 from clinstack.errors import BadInput
 from clinstack.models.adapter_files import load_adapter
 from clinstack.models.backbone import Backbone, shape_of
+from clinstack.models.from_scratch import is_from_scratch
 from clinstack.models.method import make_method
 from clinstack.models.note_classifier import base_of_run, finished_step_2
 from clinstack.models.quantized import Quantize
 from clinstack.models.stack import Adapter, Slot, Stack
 from clinstack.models.window import Window
 from clinstack.studies.plan.reading import Reading, read_corpus, read_table, read_task
-from clinstack.training.language import CLINICAL
+from clinstack.training.language import CLINICAL, begin_stack
 from clinstack.training.machine import choose_autocast, choose_device
+from clinstack.training.running import make_stack
 from clinstack.training.variants import make_slots
 
 Run = AdaptOptions | TrainOptions
@@ -64,7 +66,7 @@ def work_of(
     if isinstance(options, AdaptOptions):
         return _adapting(options, base(options.base, options.quantize))
     if isinstance(options, TrainOptions):
-        clinical = _fresh(below) if below else None
+        clinical = Adapter(CLINICAL, make_method(below.method, below.method_options)) if below else None
         return _training(options, base(options.base, options.quantize), clinical)
     return _answering(options, base)
 
@@ -78,7 +80,7 @@ def _adapting(options: AdaptOptions, backbone: Backbone) -> Work:
     as_released = sum(reading.notes[split] for split in ("valid", "test")) * min(128, reading.note_tokens)
     once = tokens["valid"] + tokens["test"] + min(options.validation_tokens, tokens["train"]) + as_released
     return Work(
-        stack=_stack(backbone, (Slot(_fresh(options)),)),
+        stack=begin_stack(options, backbone),
         reading=reading,
         rows=options.batch_size,
         length=options.max_tokens,
@@ -93,16 +95,11 @@ def _adapting(options: AdaptOptions, backbone: Backbone) -> Work:
     )
 
 
-def _fresh(options: AdaptOptions) -> Adapter:
-    """The clinical adapter that a step 1 begins with."""
-    return Adapter(CLINICAL, make_method(options.method, options.method_options))
-
-
 def _training(options: TrainOptions, backbone: Backbone, clinical: Adapter | None) -> Work:
     window = Window(options.max_tokens, options.truncation, options.chunks)
     reading = read_task(open_task(options.task), backbone, window)
     slots = tuple(replace(slot, adapter=replace(slot.adapter, base=None)) for slot in make_slots(options, clinical))
-    stack = _stack(backbone, slots)
+    stack = make_stack(backbone, slots, backbone.longest if is_from_scratch(options.base) else options.max_tokens)
     tokens = reading.tokens
     once = tokens["valid"] + tokens["test"]
     learns = bool(stack.trainable())  # else every part is encoded once, and the head alone learns
@@ -138,7 +135,7 @@ def _answering(options: EvaluateOptions | PredictOptions, base: Callable[[str, Q
         reading = read_task(open_task(options.task or own), backbone, window)
         read = reading.tokens[options.split]
     return Work(
-        stack=_stack(backbone, slots),
+        stack=make_stack(backbone, slots, window.max_tokens),
         reading=reading,
         rows=options.batch_size,
         length=reading.longest,
@@ -151,13 +148,6 @@ def _answering(options: EvaluateOptions | PredictOptions, base: Callable[[str, Q
         autocast=None,
         device=choose_device(options.device),
     )
-
-
-def _stack(backbone: Backbone, slots: tuple[Slot, ...]) -> Stack:
-    if backbone.device.type != "meta":
-        return Stack(backbone, slots)
-    with torch.device("meta"):
-        return Stack(backbone, slots)
 
 
 def _steps(options: Run, tokens: float, places: float) -> int:
