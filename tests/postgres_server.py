@@ -23,7 +23,7 @@ def stopped_postgres(url: str) -> Iterator[None]:
 
     with psycopg.connect(url.replace("+psycopg", "", 1)) as connection:
         one = connection.execute("select pg_backend_pid()").fetchone()
-    status = Path(f"/proc/{one[0]}/status").read_text()
+        status = Path(f"/proc/{one[0]}/status").read_text()
     main = int(status.partition("PPid:")[2].split()[0])
     every = [main, *map(int, Path(f"/proc/{main}/task/{main}/children").read_text().split())]
     try:
