@@ -491,7 +491,7 @@ NOWHERE = "Method lora finds no layers 'nothere' in base small. Use --targets al
         ({"method": "prefix"}, "virtual-tokens = [1, 50]\nmax-tokens = [64, 220]", ROOM.format(220, 50, 206)),
         ({}, "top-layers = {low = 1, high = 3}", "--top-layers 3: base small has 2 layers. Choose at most that."),
         ({"device": "quantum"}, None, "--device quantum is not known. Use auto, cpu, cuda or cuda:0."),
-        ({"general": Path("none.csv")}, None, "none.csv does not exist."),
+        ({"general": Path("none.csv")}, None, "--general none.csv does not exist. Give a table of general text with a column 'text'."),
         (
             {"storage": "nonsense"},
             None,
