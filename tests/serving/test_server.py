@@ -416,8 +416,8 @@ def cannot_start():
 
 @pytest.fixture
 def own_library(filled, tmp_path):
-    """A copy of the library that a test may spoil."""
-    shutil.copytree(filled.layout.root, tmp_path / "library")
+    """A copy of the library that a test may spoil, as if nobody had served it."""
+    shutil.copytree(filled.layout.root, tmp_path / "library", ignore=shutil.ignore_patterns("watch.*"))
     return Library(tmp_path / "library")
 
 
