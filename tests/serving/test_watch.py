@@ -166,7 +166,7 @@ def test_probabilities_are_forgotten_after_their_days_and_counts_are_not(service
             ask(service, watch, usual(10))
         with sqlite3.connect(tmp_path / "watch.sqlite") as database:
             database.execute("update clinstack_predicted set day = '2020-01-01'")
-            database.execute("update clinstack_counts set day = '2020-01-01'")
+            database.execute("update clinstack_counted set day = '2020-01-01'")
         database.close()
         with watching(url, tmp_path, keep_days=5, every=0.05) as watch:
             deadline = time.monotonic() + 5
@@ -175,7 +175,7 @@ def test_probabilities_are_forgotten_after_their_days_and_counts_are_not(service
             assert not came_true(watch, "id-1", version, ["dead"])
             assert watch.drift(version).notes == 0
         with sqlite3.connect(tmp_path / "watch.sqlite") as database:
-            rows = database.execute("select notes from clinstack_counts where what = 'scores'").fetchall()
+            rows = database.execute("select notes from clinstack_counted where what = 'scores'").fetchall()
         database.close()
         assert sum(np.frombuffer(notes, "<i8").sum() for (notes,) in rows) == 20  # ten notes, two classes
 
@@ -195,11 +195,11 @@ def test_what_cannot_be_written_is_kept_and_written_later(service, tmp_path):
     (version,) = service.choose(["mortality"])
     with sqlite(tmp_path) as url, watching(url, tmp_path, every=600) as watch:
         with sqlite3.connect(tmp_path / "watch.sqlite") as database:
-            database.execute("alter table clinstack_counts rename notes to away")
+            database.execute("alter table clinstack_counted rename notes to away")
             ask(service, watch, usual(10))
             with pytest.raises(Exception, match="no such column"):
                 watch.flush()
-            database.execute("alter table clinstack_counts rename away to notes")
+            database.execute("alter table clinstack_counted rename away to notes")
         database.close()
         assert watch.drift(version).notes == 10
         assert np.isfinite([one.chance for one in watch.drift(version).scores]).all()

@@ -16,7 +16,7 @@ from clinstack.errors import BadInput
 
 _TABLES = sql.MetaData()
 COUNTS = sql.Table(
-    "clinstack_counts",
+    "clinstack_counted",
     _TABLES,
     sql.Column("day", sql.String(10), primary_key=True),
     sql.Column("version", sql.String(200), primary_key=True),
