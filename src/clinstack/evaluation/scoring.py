@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 from clinstack.config import EvaluateOptions
-from clinstack.data.notes import SPLITS
 from clinstack.data.task import Task, open_task
 from clinstack.errors import BadInput
 from clinstack.evaluation.subgroups import parse_split, read_attributes, subgroups
@@ -17,7 +16,6 @@ from clinstack.models.note_classifier import load
 from clinstack.models.text_classifier import TextClassifier
 from clinstack.runs.atomic import read_json
 from clinstack.runs.layout import RunLayout
-from clinstack.runs.lineage import hash_files
 from clinstack.training.machine import choose_device
 
 
@@ -61,7 +59,7 @@ def _own_task(run: Path) -> Task:
     if not folder.is_dir():
         raise BadInput(f"The task folder of {run}, {folder}, is no longer there. Say where it is with --task.")
     task = open_task(folder)
-    recorded, found = read_json(layout.lineage)["data"]["hash"], hash_files(task.path(split) for split in SPLITS)
+    recorded, found = read_json(layout.lineage)["data"]["hash"], task.content_hash()
     if recorded != found:
         raise BadInput(
             f"{folder} has changed since {run} was trained on it ({recorded}, now {found}). "

@@ -26,7 +26,6 @@ from clinstack.config import (
     make_options,
 )
 from clinstack.data.corpus import open_corpus
-from clinstack.data.notes import SPLITS
 from clinstack.data.task import open_task
 from clinstack.errors import BadInput, CannotWrite
 from clinstack.models.backbone import find_base, hash_base
@@ -34,7 +33,7 @@ from clinstack.models.method import gather_method_options, make_method, method_f
 from clinstack.runs.atomic import only_writer, read_json, wait_for_turn, write_json, write_text
 from clinstack.runs.folder import complete, first_difference, read_events
 from clinstack.runs.layout import RunLayout, SearchLayout
-from clinstack.runs.lineage import hash_files, short
+from clinstack.runs.lineage import short
 from clinstack.studies.search_record import Record, check_storage, open_record
 from clinstack.studies.search_report import write_search_report
 from clinstack.studies.space import Range, Space, choices, edges, points, read_space
@@ -370,7 +369,7 @@ def _identity(options: AnySearch, space: Space) -> dict[str, Any]:
         "prune_after": options.prune_after,
         "space": {name: _shown(one) for name, one in space.items()},
         "base_hash": short(hash_base(find_base(options.base))),
-        "data_hash": short(hash_files(folder.path(split) for split in SPLITS)),
+        "data_hash": short(folder.content_hash()),
     }
 
 
