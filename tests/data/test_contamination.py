@@ -59,7 +59,7 @@ def sets_of_words(text: str) -> set[tuple[str, ...]]:
 FEW_WORDS = st.lists(st.sampled_from(["a", "b", "c"]), min_size=20, max_size=60).map(" ".join)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(FEW_WORDS, st.lists(FEW_WORDS, min_size=1, max_size=4))
 def test_shares_are_those_of_plain_sets(found_of, text, corpus):
     looked_for = found_of(text)

@@ -84,7 +84,7 @@ WORDS = st.sampled_from(
 BODY = st.lists(WORDS, max_size=6).map(" ".join).map(str.strip)
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=500)
 @given(st.tuples(*[BODY] * len(HEADINGS)))
 def test_the_filter_is_the_published_one_on_the_written_note(bodies):
     assert without_death_mentions(render(bodies), PUBLISHED)[0] == published(render(bodies))

@@ -53,7 +53,7 @@ def test_clinical_numbers_eponyms_and_placeholders_are_none(text):
     assert find_identifiers(text) == []
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.text(alphabet=st.sampled_from("aDr. MJSmith19/-@:\n_[*]MRN0é")))
 def test_places_are_in_the_text_and_apart_and_masking_leaves_nothing_to_mask_at_them(text):
     found = find_identifiers(text)

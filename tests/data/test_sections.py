@@ -162,13 +162,13 @@ PIECES = (
 )  # fmt: skip
 
 
-@settings(max_examples=600, deadline=None)
+@settings(max_examples=600)
 @given(st.lists(st.sampled_from(PIECES), max_size=30).map("".join))
 def test_sections_are_those_of_the_published_expressions(text):
     assert extract(text, REFERENCE) == published(text)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(
     st.lists(st.sampled_from(PIECES), max_size=30).map("".join),
     st.sets(st.sampled_from(sorted(SWITCHES))).map(lambda names: Rules(**dict.fromkeys(names, True))),

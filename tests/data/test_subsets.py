@@ -60,7 +60,7 @@ multilabel = st.integers(1, 40).flatmap(lambda notes: arrays(np.bool_, (notes, 5
 multiclass = st.lists(st.integers(0, 4), min_size=1, max_size=60).map(lambda classes: one_of(classes, 5))
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(labels=multilabel | multiclass, seed=st.integers(0, 5))
 def test_subsets_are_nested_and_hold_every_class_as_soon_as_they_can(labels, seed):
     order = nested_order(labels, seed)
@@ -71,7 +71,7 @@ def test_subsets_are_nested_and_hold_every_class_as_soon_as_they_can(labels, see
     assert (labels[order[:needed]].any(axis=0) == present).all()
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(labels=multiclass, seed=st.integers(0, 5), size=st.integers(1, 60))
 def test_every_prefix_keeps_the_shares(labels, seed, size):
     order = nested_order(labels, seed)

@@ -124,7 +124,7 @@ def naive(rows: list[tuple[float, str]]) -> list[tuple[float, float]]:
     return [(start, end) for start, end, vented in spells if vented and start < end]
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.lists(st.tuples(st.integers(0, 60), st.sampled_from("vvvox")), max_size=25), st.randoms())
 def test_episodes_are_those_of_a_walk_over_the_rows_in_any_order(tmp_path_factory, rows, chance):
     kinds = {"v": VENT, "o": OXYGEN, "x": TUBE_OUT}

@@ -25,7 +25,7 @@ def one_label(draw):
     return np.array(scores)[order], np.array(labels)[order]
 
 
-@settings(deadline=None, max_examples=150)
+@settings(max_examples=150)
 @given(one_label())
 def test_one_label_equals_scikit_learn_with_ties(case):
     scores, labels = case
@@ -33,7 +33,7 @@ def test_one_label_equals_scikit_learn_with_ties(case):
     assert ranking.auprc(scores, labels) == pytest.approx(oracle.average_precision_score(labels, scores), abs=TOLERANCE)
 
 
-@settings(deadline=None, max_examples=100)
+@settings(max_examples=100)
 @given(one_label(), st.integers(0, 2**32 - 1))
 def test_weighted_areas_equal_repeated_notes(case, seed):
     scores, labels = case
@@ -131,7 +131,7 @@ def test_an_absent_class_leaves_the_pairs_that_exist():
     assert np.isnan(ranking.auroc_ovo_macro(probabilities[classes == 0], labels[classes == 0]))
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(one_label())
 def test_the_roc_curve_has_the_area_it_shows(case):
     scores, labels = case

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import binomtest
 from sklearn.metrics import f1_score
@@ -13,7 +13,6 @@ SCORED = st.lists(st.tuples(st.integers(0, 12).map(lambda one: one / 12), st.boo
 
 
 @given(SCORED)
-@settings(deadline=None)
 def test_no_threshold_has_a_higher_f1(notes):
     values, truths = np.array([one[0] for one in notes]), np.array([one[1] for one in notes])
     found = best_f1_threshold(values, truths)
@@ -26,7 +25,6 @@ def test_no_threshold_has_a_higher_f1(notes):
 
 
 @given(SCORED)
-@settings(deadline=None)
 def test_the_band_holds_the_threshold(notes):
     values, truths = np.array([one[0] for one in notes]), np.array([one[1] for one in notes])
     found, threshold = best_f1_band(values, truths, resamples=20), best_f1_threshold(values, truths)
@@ -60,7 +58,6 @@ def test_the_interval_of_a_share_is_wilsons(hits, of):
 
 
 @given(SCORED, st.floats(0, 1), st.integers(1, 50))
-@settings(deadline=None)
 def test_neighbours_are_the_nearest_and_all_their_equals(notes, probability, near):
     values, truths = np.array([one[0] for one in notes]), np.array([one[1] for one in notes])
     share, count = Neighbours(values, truths, near).share(probability)

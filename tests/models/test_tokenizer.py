@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from clinstack.errors import BadInput
@@ -53,7 +53,6 @@ def test_a_tokenizer_that_cannot_open_a_note_is_refused(fast):
 
 
 @given(text=st.text(min_size=1, max_size=40), max_tokens=st.integers(2, 30))
-@settings(deadline=None)
 def test_a_limit_keeps_the_first_tokens_and_counts_the_bytes_they_spell(tokenizer, text, max_tokens):
     [whole] = tokenizer.encode([text])
     [cut] = tokenizer.encode([text], max_tokens)

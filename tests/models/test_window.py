@@ -1,7 +1,7 @@
 """How much of a note is read: nothing twice, nothing invented, and what is asked for."""
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from clinstack.models.tokenizer import NoteTokenizer
@@ -60,7 +60,6 @@ def fast(small_base):
     st.integers(3, 20),
     st.sampled_from(["head", "tail", "head+tail"]),
 )
-@settings(deadline=None)
 def test_the_characters_that_are_read_are_those_of_the_kept_tokens(fast, text, max_tokens, truncation):
     tokenizer = NoteTokenizer("small", fast)
     window = Window(max_tokens, truncation)

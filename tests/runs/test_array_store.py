@@ -28,7 +28,7 @@ def array(seed: int, rows: int = 3, width: int = 4) -> np.ndarray:
     return np.random.default_rng(seed).normal(size=(rows, width)).astype(np.float32)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.dictionaries(st.binary(min_size=1, max_size=32), st.integers(1, 9), min_size=1, max_size=12))
 def test_what_was_put_is_got_bit_for_bit(tmp_path_factory, rows):
     store = ArrayStore(tmp_path_factory.mktemp("store"), 64 * MEGABYTE)

@@ -61,7 +61,7 @@ NOTES = st.lists(st.tuples(st.floats(-5, 5), st.booleans()), min_size=5, max_siz
 
 
 @given(NOTES, st.sampled_from(["binary", "multilabel"]))
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 def test_a_higher_probability_never_takes_a_decision_back(notes, kind):
     odds, truths = np.array([one[0] for one in notes]), np.array([one[1] for one in notes])
     logits = np.stack([np.zeros(len(odds)), odds], axis=1).astype(np.float32)

@@ -697,7 +697,7 @@ PATHS = [
 ]
 
 
-@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     method=st.sampled_from(["POST"] * 6 + ["GET", "PUT", "DELETE", "PATCH", "OPTIONS", "HEAD", "TRACE"]),
     path=st.sampled_from(["/v1/predict"] * 6 + PATHS) | st.text(max_size=20).map(lambda text: "/v1/" + quote(text)),

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from sklearn import metrics as oracle
 
@@ -187,7 +187,6 @@ def test_a_crossing_lies_where_the_curves_meet():
 numbers = st.floats(-1, 1, allow_nan=False).filter(lambda value: abs(value) > 1e-6)
 
 
-@settings(deadline=None)
 @given(ahead=st.lists(numbers, min_size=2, max_size=6))
 def test_a_crossing_is_the_last_change_of_sign(ahead):
     notes = np.array([50.0 * 2**step for step in range(len(ahead))])

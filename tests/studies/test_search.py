@@ -381,7 +381,7 @@ def test_workers_end_with_the_search_that_started_them(options, of_a_terminal):
     assert not lives(process.pid)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.lists(st.tuples(st.floats(0, 1), st.floats(0, 1)), min_size=6, max_size=16), st.booleans())
 def test_no_trial_that_was_as_good_as_the_winner_at_the_rung_stays_pruned(curves, minimise):
     # Curves may cross at will; a trial is its score at the rung and its score at the end.

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.stats import norm
+from scipy.special import ndtri
 
 from clinstack.metrics.intervals import LEVEL, Draws, Interval
 
@@ -75,7 +75,7 @@ def _best(hits: NDArray[np.int64], wrong: NDArray[np.int64]) -> NDArray[np.intp]
 
 def wilson(hits: int, of: int, level: float = LEVEL) -> Interval:
     """A share and its interval by Wilson's score method (1927), which stays within 0-1 and holds for shares of 0 and 1."""
-    z = float(norm.ppf((1 + level) / 2))
+    z = float(ndtri((1 + level) / 2))
     share = hits / of
     middle = (share + z**2 / (2 * of)) / (1 + z**2 / of)
     half = z / (1 + z**2 / of) * np.sqrt(share * (1 - share) / of + z**2 / (4 * of**2))

@@ -53,7 +53,7 @@ NOTE = st.fixed_dictionaries(
 WELL = "Chief Complaint:\nfall {n}\n\nHistory of Present Illness:\nfell.\n\nPast Medical History:\nnone\n\nX: y"
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.too_slow])
 @given(notes=st.lists(NOTE, max_size=25), crlf=st.booleans(), gz=st.booleans(), shuffled=st.randoms())
 def test_any_notes_in_any_csv_give_what_the_plain_rules_give(tmp_path_factory, notes, crlf, gz, shuffled):
     folder = tmp_path_factory.mktemp("any")

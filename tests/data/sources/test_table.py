@@ -194,7 +194,7 @@ def test_times_of_parquet_are_written_as_text(tmp_path):
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]), min_size=1).filter(lambda text: not text.isspace())
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(TEXTS, min_size=10, max_size=14))
 @example(['"', '""', "a\r\nb", "\ry", "x\r", "\ny", "a,b\t;", "z\u2028", "\ufeff", "\x00z", "\x85q"])
 @example(["#", "'", "\\", '\\"', "NaN", "null", "1.0", "[]", "\x1c.", " lead", "trail "])

@@ -284,7 +284,7 @@ RULES = [
 ]
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(rows=ROWS, rule=st.sampled_from(RULES), files=st.sampled_from([1, 2]))
 def test_no_patient_is_in_two_splits_and_every_note_is_accounted_for(tmp_path_factory, rows, rule, files):
     folder = tmp_path_factory.mktemp("any")
