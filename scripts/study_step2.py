@@ -3,9 +3,10 @@
     python scripts/study_step2.py SHARED runs/step2
 
 SHARED holds data/ and models/. Two worlds: the synthetic hospital (5,000 patients, through the MIMIC builders, with a corpus
-from its MIMIC-IV-Note), and public text (two tasks of MTSamples, HoC and MTS-Dialog, with MTSamples and E3C as the corpus). Two
-small BERTs, trained here from nothing on clinical and on general text, stand for the published encoders. Every command may be
-stopped and given again. Under `as-released` rates, batches and epochs stay ours: what differs is what the released code does.
+from its MIMIC-IV-Note), and public text (MTSamples, HoC and MTS-Dialog, with MTSamples and E3C as the corpus). Two small BERTs,
+trained here from nothing on clinical and on general text, stand for the published encoders. Every command may be stopped and
+given again. Under `as-released` the clinical adapters, rates, batches and epochs stay ours: what differs is what the released
+code does in step 2.
 """
 
 import argparse
@@ -25,21 +26,14 @@ PUBLIC = {
     "hoc": ("hoc/hoc.parquet", {"labels": "labels", "id": "pmid"}),
     "dialog": ("mts_dialog/mts_dialog.parquet", {"label": "label", "id": "row_id"}),
 }
+TABLE3 = ("specialty", "hoc", "dialog")
+STEP1 = "--learning-rate 3e-3 --batch-size 16 --max-tokens 256 --rank 16 --targets all --validation-tokens 40000"
 SETTINGS = """
 [all]
 rank = 8
 head-rate = 3.0
 batch-size = 16
 accumulation = 1
-
-[clinical]
-learning-rate = 3e-3
-batch-size = 16
-accumulation = 1
-max-tokens = 256
-rank = 16
-targets = "all"
-validation-tokens = 40000
 
 [variants.head-only]
 learning-rate = 1e-2
@@ -132,20 +126,22 @@ def main() -> None:
     make_encoder(out / "general-corpus", out / "encoders" / "small-general", epochs=1)
     (out / "settings.toml").write_text(SETTINGS)
     (out / "context.toml").write_text(CONTEXT.format(tasks=json.dumps(["public/doctype", "public/specialty"])))
-    bases = f"--bases tiny-base --bases {shared}/models/stories260k-llama"
+    bases = {"tiny-base": "tiny-base", "stories260k": f"{shared}/models/stories260k-llama"}
     encoders = f"--encoders {out}/encoders/small-clinical --encoders {out}/encoders/small-general"
-    common = f"--settings {out}/settings.toml --learning-rate 3e-3 --max-tokens 128 --pooling mean"
+    step2 = f"--settings {out}/settings.toml --learning-rate 3e-3 --max-tokens 128 --encoder-learning-rate 3e-4"
+    public = " ".join(f"--tasks {out}/public/{task}" for task in TABLE3)
     print(f"clinstack study table1 --source {out}/hospital/mimic3 --out {out}/table1")
-    for world, tasks, epochs in (("public", f"{out}/public", 6), ("hospital", f"{out}/table1/tasks", 2)):
-        for profile in ("correct", "as-released"):
+    for world, tasks, epochs in (("public", public, 6), ("hospital", f"--tasks {out}/table1/tasks", 2)):
+        for name, base in bases.items():
             print(
-                f"clinstack study table3 --profile {profile} --tasks {tasks} {bases} --corpus {out}/{world}-corpus "
-                f"{common} --epochs {epochs} --encoder-learning-rate 3e-4 {encoders} --out {out}/table3/{world}-{profile}"
+                f"clinstack adapt --base {base} --corpus {out}/{world}-corpus {STEP1} --out {out}/step1/{world}-{name}"
             )
-        print(
-            f"clinstack study table4 --tasks {tasks} {encoders} --settings {out}/settings.toml --learning-rate 3e-3 "
-            f"--max-tokens 128 --epochs {epochs} --encoder-learning-rate 3e-4 --out {out}/table4/{world}"
-        )
+        stacks = " ".join(f"--bases {base} --clinical {out}/step1/{world}-{name}" for name, base in bases.items())
+        common = f"{tasks} {encoders} {step2} --epochs {epochs}"
+        for profile in ("correct", "as-released"):
+            out_here = f"--out {out}/table3/{world}-{profile}"
+            print(f"clinstack study table3 --profile {profile} {stacks} {common} --pooling mean {out_here}")
+        print(f"clinstack study table4 {common} --out {out}/table4/{world}")
     print(f"clinstack study {out}/context.toml --out {out}/context")
 
 
