@@ -102,11 +102,11 @@ def test_a_profile_decides_what_is_not_given(options):
 def test_bases_may_bring_their_clinical_adapters(options, small_base, other_base, clinical_run, tmp_path):
     bases = [str(small_base), str(other_base)]
     runs = [clinical_run, tmp_path / "another"]
-    found = grid_of(options(bases=bases, corpus=None, clinical=runs, encoders=[]))
+    found = grid_of(options(bases=bases, corpus=None, clinical=runs))  # encoders have none
     below = {cell.options.base: cell.options.clinical for cell in found.cells if cell.name.startswith("clinical-")}
     assert below == dict(zip(bases, runs, strict=True))
-    with pytest.raises(BadInput, match=r"\[clinical\] run has 2 runs, but there are 3 bases."):
-        grid_of(options(bases=[*bases, "tiny-base"], corpus=None, clinical=runs, encoders=[]))
+    with pytest.raises(BadInput, match=r"\[clinical\] run has 2 runs, but there are 3 bases with a clinical adapter\."):
+        grid_of(options(bases=[*bases, "tiny-base"], corpus=None, clinical=runs))
 
 
 @pytest.mark.parametrize(

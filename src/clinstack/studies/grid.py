@@ -104,7 +104,8 @@ def make_grid(given: Mapping[str, Any], text: str, where: Path, runs: Path) -> G
     for name, more in own.items():
         _require_stack(name, more)
     shared = read.shared(given.get("all", {}))
-    bases = list(dict.fromkeys(read.point({"base": base})["base"] for axes in grids for base in axes["base"]))
+    stacked = [axes for axes in grids if any("clinical_mode" in _variant(name, own, axes) for name in axes["variant"])]
+    bases = list(dict.fromkeys(read.point({"base": base})["base"] for axes in stacked for base in axes["base"]))
     clinical = _Clinical(read.clinical(given["clinical"]) if "clinical" in given else None, bases, runs)
     found = _Cells()
     for number, axes in enumerate(grids, 1):
@@ -172,8 +173,8 @@ class _Clinical:
             finished = self._given["run"]
             if len(finished) > 1 and len(finished) != len(self._bases):
                 raise BadInput(
-                    f"[clinical] run has {len(finished)} runs, but there are {len(self._bases)} bases. Give one for each, in "
-                    "their order."
+                    f"[clinical] run has {len(finished)} runs, but there are {len(self._bases)} bases with a clinical "
+                    "adapter. Give one for each, in their order."
                 )
             chosen: Path = finished[self._bases.index(base) if len(finished) > 1 else 0]
             return chosen
