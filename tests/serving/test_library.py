@@ -277,6 +277,19 @@ def test_a_service_goes_on_with_what_it_has_where_a_version_breaks(library, runs
         assert sorted(service.versions) == ["mortality", "other"]
 
 
+def test_a_base_that_moved_is_not_that_of_versions_with_a_base_of_their_own(
+    library, runs, small_base, small_task, tmp_path
+):
+    options = {"task": small_task("binary"), "resamples": 100, "epochs": 1, "max_tokens": 48, "device": "cpu"}
+    train(TrainOptions(base="transformer", out=tmp_path / "own", **options))
+    moved = shutil.copytree(small_base, tmp_path / "moved")
+    for run, task in ((tmp_path / "own", "own"), (runs / "seed-1", "stacked"), (runs / "majority", "majority")):
+        library.promote(library.add(run, task))
+    with Service(library.layout.root, base=str(moved), every=3600) as service:
+        assert service.failures == {}
+        assert sorted(service.versions) == ["majority", "own", "stacked"]
+
+
 @pytest.mark.parametrize("what", DAMAGES)
 def test_a_version_that_was_changed_later_is_noticed_and_never_promoted(what, library, runs):
     first, entry = library.add(runs / "seed-2", "mortality"), library.add(runs / "seed-1", "mortality")

@@ -204,12 +204,14 @@ class Service:
         return self.batcher.ask([Question(text, served) for _, text in notes], timeout)
 
     def _load(self, entry: Entry) -> Version:
-        self.library.verify(entry, self._base)
         folder = self.library.run(entry)
         layout = RunLayout(folder)
+        base = self._base
+        if base is not None and not entry.broken and "own_base" in read_json(layout.lineage):
+            base = None  # this version holds its own
+        self.library.verify(entry, base)
         result = read_json(layout.result)
-        own_base = "own_base" in read_json(layout.lineage)
-        served = self._engine.prepare(folder, None if own_base else self._base)
+        served = self._engine.prepare(folder, base)
         self._engine.score([_WARMING], [served])
         return Version(entry, served, interpreter_of(folder), result, layout.card.read_text(encoding="utf-8"))
 
