@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
 from clinstack.serving.service import Service
-from clinstack.serving.watch import Drift, Shift, Watch
+from clinstack.serving.version_drift import Drift, Shift
+from clinstack.serving.watch import Watch
 
 _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 _NOTES = (1, 2, 4, 8, 16, 32, 64)

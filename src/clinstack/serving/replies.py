@@ -11,7 +11,7 @@ from clinstack.evaluation.explanation import Explanation
 from clinstack.serving import messages
 from clinstack.serving.desk import Desk, caller_of
 from clinstack.serving.service import Answer, Version
-from clinstack.serving.watch import Drift, Shift
+from clinstack.serving.version_drift import Drift, Shift
 
 _DETAILED = 10
 """Classes told in detail where `top` does not say how many."""

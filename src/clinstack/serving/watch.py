@@ -23,46 +23,21 @@ from numpy.typing import NDArray
 
 from clinstack.data.text_profile import FEATURES, text_features
 from clinstack.errors import BadInput
-from clinstack.metrics.drift import BINS, Profile, chance, profile, psi
-from clinstack.metrics.scorecard import scorecard
+from clinstack.metrics.drift import BINS, Profile, profile
 from clinstack.runs.atomic import disk_errors
 from clinstack.serving.count_store import COUNTS, OUTCOMES, PREDICTED, CountStore, put
 from clinstack.serving.keyed_hash import hash_text, make_secret, read_secret
 from clinstack.serving.log import LOG
 from clinstack.serving.service import Answer, Version
 from clinstack.serving.turns import Hung, Turns
+from clinstack.serving.version_drift import Counted, Drift, Outcome, version_drift
 
 _MOST_UNWRITTEN = 100_000
 """Answers that wait for a database that does not answer; later ones are counted, and cannot have outcomes."""
-_FEWEST_OUTCOMES = 20
-"""Before figures are made of them."""
 _PATIENCE_SECONDS = 10.0
 """For which a caller waits for the database."""
 _WRITINGS_A_LOOK = 12
 """So many writings after each other, `latest` is made anew: it costs what a question for drift costs, for every version."""
-
-
-@dataclass(frozen=True)
-class Shift:
-    """How far one number lies from the validation notes: its PSI, and what that may be by chance (95 %)."""
-
-    name: str
-    psi: float
-    chance: float
-
-
-@dataclass(frozen=True)
-class Drift:
-    """Of a version in some days. notes: answered.   scores: by class.   inputs: by feature; None if its run kept no profile.
-
-    outcomes: how many came back.   metrics: of these, as on test notes; None for fewer than 20.
-    """
-
-    notes: int
-    scores: list[Shift]
-    inputs: list[Shift] | None
-    outcomes: int
-    metrics: dict[str, dict[str, float | None]] | None
 
 
 @dataclass(frozen=True)
@@ -72,14 +47,6 @@ class Posted:
     note_id: str
     version: Version
     labels: Sequence[str]
-
-
-@dataclass(frozen=True)
-class _Found:
-    """What the database holds of a version: notes by what, number and bin; and of notes with outcomes id, logits, labels."""
-
-    notes: dict[str, NDArray[np.int64]]
-    outcomes: list[tuple[str, NDArray[np.float32], list[str]]]
 
 
 class Watch:
@@ -157,13 +124,13 @@ class Watch:
 
     def drift(self, version: Version, days: int = 30) -> Drift:
         """How a version's last days lie beside its validation notes."""
-        return self._drift_of(version, self._turns.do(lambda: self._find(version, days)))
+        return version_drift(version.interpreter, *self._of(version), self._turns.do(lambda: self._find(version, days)))
 
     async def drift_soon(self, version: Version, days: int) -> Drift:
         """`drift` for an event loop; figures are made of one version at a time."""
         found = await self._turns.do_soon(lambda: self._find(version, days))
         async with self._figuring:
-            return await asyncio.to_thread(self._drift_of, version, found)
+            return await asyncio.to_thread(version_drift, version.interpreter, *self._of(version), found)
 
     def flush(self) -> None:
         """Writes what was counted."""
@@ -243,7 +210,7 @@ class Watch:
                 known += bool(versions)
         return known
 
-    def _find(self, version: Version, days: int) -> _Found:
+    def _find(self, version: Version, days: int) -> Counted:
         self._write()
         name, since = version.entry.name, _day(days - 1)
         profiles = zip(("scores", "inputs"), self._of(version), strict=True)
@@ -253,18 +220,7 @@ class Watch:
             for row in connection.execute(wanted):
                 if row.what in notes:
                     notes[row.what] += np.frombuffer(row.notes, dtype="<i8").reshape(-1, BINS)
-            return _Found(notes, self._outcomes(connection, version, since))
-
-    def _drift_of(self, version: Version, found: _Found) -> Drift:
-        scores, inputs = self._of(version)
-        enough = len(found.outcomes) >= _FEWEST_OUTCOMES
-        return Drift(
-            notes=int(found.notes["scores"][0].sum()),
-            scores=_shifts(version.interpreter.classes, scores, found.notes["scores"]),
-            inputs=None if inputs is None else _shifts(FEATURES, inputs, found.notes["inputs"]),
-            outcomes=len(found.outcomes),
-            metrics=self._metrics(version, found.outcomes) if enough else None,
-        )
+            return Counted(notes, self._outcomes(connection, version, since))
 
     def _hashed(self, note_id: str, caller: str | None) -> str:
         """Another caller's note of the same id is another note."""
@@ -284,9 +240,7 @@ class Watch:
         notes[np.arange(len(bins)), bins] += 1
         self._changed.add(key)
 
-    def _outcomes(
-        self, connection: sql.Connection, version: Version, since: str
-    ) -> list[tuple[str, NDArray[np.float32], list[str]]]:
+    def _outcomes(self, connection: sql.Connection, version: Version, since: str) -> list[Outcome]:
         both = sql.and_(OUTCOMES.c.note == PREDICTED.c.note, OUTCOMES.c.version == PREDICTED.c.version)
         wanted = (
             sql.select(PREDICTED.c.note, PREDICTED.c.logits, OUTCOMES.c.labels)
@@ -295,20 +249,9 @@ class Watch:
             .order_by(PREDICTED.c.note)
         )
         return [
-            (row.note, np.frombuffer(row.logits, dtype="<f4"), json.loads(row.labels))
+            Outcome(row.note, np.frombuffer(row.logits, dtype="<f4"), json.loads(row.labels))
             for row in connection.execute(wanted)
         ]
-
-    def _metrics(
-        self, version: Version, outcomes: Sequence[tuple[str, NDArray[np.float32], list[str]]]
-    ) -> dict[str, dict[str, float | None]]:
-        interpreter = version.interpreter
-        place = {name: column for column, name in enumerate(interpreter.classes)}
-        labels = np.zeros((len(outcomes), len(place)), dtype=bool)
-        for row, (_, _, names) in enumerate(outcomes):
-            labels[row, [place[name] for name in names]] = True
-        logits = np.stack([one for _, one, _ in outcomes]) / interpreter.temperature
-        return scorecard(interpreter.kind, logits, labels, [note for note, _, _ in outcomes], resamples=200).metrics
 
 
 def _check(posted: Sequence[Posted]) -> None:
@@ -323,11 +266,6 @@ def _check(posted: Sequence[Posted]) -> None:
                 f"outcomes.{place}: task {task} is {interpreter.kind}, so a note has one class, and {len(one.labels)} were "
                 "posted back. No outcome was kept."
             )
-
-
-def _shifts(names: Sequence[str], before: Profile, now: NDArray[np.int64]) -> list[Shift]:
-    rows = zip(names, before.notes, now, strict=True)
-    return [Shift(name, psi(first, second), chance(first, second)) for name, first, second in rows]
 
 
 def _today() -> str:
