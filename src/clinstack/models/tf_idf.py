@@ -27,14 +27,13 @@ class TfIdfFeatures:
         self.vectorizers = vectorizers
 
     @classmethod
-    def fit(cls, texts: Sequence[str]) -> Self:
-        """Learns which words there are, and how rare they are."""
+    def fit_transform(cls, texts: Sequence[str]) -> tuple[Self, sparse.csr_matrix]:
+        """Learns which words there are, and how rare they are; and the weights (N, V) of these texts, read once for both."""
         short = sum(map(len, texts)) <= SHORT * len(texts)
         rarest = max(1, min(2, len(texts) // 100))
         found = {name: _vectorizer(name, rarest) for name, *_ in _KINDS if name == "words" or short}
-        for one in found.values():
-            one.fit(texts)
-        return cls(found)
+        weights = [one.fit_transform(texts) for one in found.values()]
+        return cls(found), sparse.hstack(weights, format="csr")
 
     def transform(self, texts: Sequence[str]) -> sparse.csr_matrix:
         """(N, V)."""

@@ -44,8 +44,8 @@ class TfIdfLinear(Baseline):
         cls, kind: str, train: LabelledTexts, valid: LabelledTexts, seed: int, select_by: SelectBy = "auroc"
     ) -> Self:
         """Fits one classifier per class (of two classes one for both) at each strength, and keeps the best."""
-        features = TfIdfFeatures.fit(train.texts)
-        seen, judged = features.transform(train.texts), features.transform(valid.texts)
+        features, seen = TfIdfFeatures.fit_transform(train.texts)
+        judged = features.transform(valid.texts)
         chosen = judged_columns(train.labels, kind)
         scores = {}
         for strength in cls.strengths:

@@ -31,8 +31,8 @@ class TfIdfMlp(Baseline):
         cls, kind: str, train: LabelledTexts, valid: LabelledTexts, seed: int, select_by: SelectBy = "auroc"
     ) -> Self:
         """Trains for at most 30 epochs and keeps the best; stops when five were no better."""
-        features = TfIdfFeatures.fit(train.texts)
-        seen, judged = features.transform(train.texts), features.transform(valid.texts)
+        features, seen = TfIdfFeatures.fit_transform(train.texts)
+        judged = features.transform(valid.texts)
         target: NDArray[Any] = train.labels.astype(int) if kind == "multilabel" else train.labels.argmax(axis=1)
         classes = np.arange(train.labels.shape[1])
         network = MLPClassifier(hidden_layer_sizes=(HIDDEN,), batch_size=min(32, len(target)), random_state=seed)
