@@ -3,7 +3,7 @@
     python benchmarks/limited.py --work bench-limited
 
 Three BERTs of random weights (two layers of width 128, vocabularies of their own), six heads (the linear probe, the four head
-adapters, and grn in the bottleneck's size), eight sizes from 50 notes to all, five splits, with models from nothing and
+adapters, and the bottleneck in a second form), eight sizes from 50 notes to all, five splits, with models from nothing and
 baselines, on 5,444 made-up French lines; no LoRA, which reads anew in every epoch. What is timed is one `clinstack study
 limited-data` on all cores, drawing and reading included. The same command goes on with what is there, and then says so.
 """
@@ -69,7 +69,7 @@ def main() -> None:
     command += [word for encoder in encoders for word in ("--encoders", encoder)]
     command += [
         "--heads",
-        "none,adapter,lightweight,tiny-attention,grn,grn:small",
+        "none,adapter,adapter:houlsby,lightweight,tiny-attention,grn",
         "--arms",
         "native",
         "--lora",

@@ -3,8 +3,9 @@
     python scripts/study_limited.py SHARED runs/limited
 
 SHARED holds data/. French: made-up lines of a children's intensive care unit, and MORFITT's abstracts (12 specialties).
-English: sections of MTS-Dialog, and document types of MTSamples. Small BERTs, trained here from nothing on clinical and on
-general text of either language, stand for the published encoders. Every command may be stopped and given again.
+English: sections of MTS-Dialog, and document types of MTSamples. Small BERTs, trained here from nothing on clinical cases (E3C)
+and on general text of either language, stand for the published encoders; none has read a note of any task. Every command may be
+stopped and given again.
 """
 
 import argparse
@@ -17,8 +18,8 @@ from clinstack.data.sources.french_lines import write_lines
 from clinstack.data.sources.table import build_table
 
 
-def make_french(data: Path, out: Path) -> None:
-    """Two tasks, and two corpora: clinical cases with leaflets, and novels."""
+def make_notes(data: Path, out: Path) -> None:
+    """Two tasks, and corpora of encoders: clinical cases with leaflets, novels, and English cases."""
     if not (out / "lines.csv").exists():
         write_lines(out / "lines.csv")
     columns = {"text": "text", "label": "label", "patient": "patient_id", "note_id": "note_id"}
@@ -33,6 +34,7 @@ def make_french(data: Path, out: Path) -> None:
             {"text": "text", "split": "split"},
         ),
         "corpora/french-general": ([data / "general/general_fr.parquet"], {"text": "text", "split": "split"}),
+        "corpora/english-clinical": ([data / "e3c/e3c_en_cases.parquet"], {"text": "text", "split": "split"}),
     }
     for place, (files, given) in made.items():
         if not (out / place).exists():
@@ -46,12 +48,12 @@ def main() -> None:
     arguments = parser.parse_args()
     data, out = arguments.shared / "data", arguments.out
     out.mkdir(parents=True, exist_ok=True)
-    make_french(data, out)
+    make_notes(data, out)
     make_public(data, out)
     encoders = {
         "small-french": (out / "corpora/french-general", True, 2),
         "small-french-clinical": (out / "corpora/french-clinical", True, 12),
-        "small-clinical": (out / "public-corpus", False, 3),
+        "small-clinical": (out / "corpora/english-clinical", False, 3),
         "small-general": (out / "general-corpus", False, 2),
     }
     for name, (corpus, cased, epochs) in encoders.items():

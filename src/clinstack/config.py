@@ -138,6 +138,12 @@ FROM_SCRATCH: dict[str, Any] = {
     "patience": 5,
 }
 """What a small model that is trained from nothing changes of the defaults; what is given beats it."""
+PRESETS_FROM_SCRATCH: dict[str, dict[str, Any]] = {
+    "transformer:keras": {"head_hidden": 20},
+    "moe-transformer:keras": {"head_hidden": 32, "head_dropout": 0.25},
+    "transformer:mean": {"head_hidden": None},
+}
+"""What a preset changes of that: the published heads, and for a mean of embeddings none but a linear one."""
 SETFIT: dict[str, Any] = {
     "task_adapter": "none",
     "pooling": "mean",
@@ -176,7 +182,7 @@ class TrainOptions(TrainingOptions):
     head_place: Literal["tokens", "pooled"] = "tokens"
     """The head adapter works on every token, or on the vector that they are pooled to."""
     head_hidden: int | None = Field(default=None, ge=1)
-    """Width of one more layer (GELU) before the logits; none without it."""
+    """Width of one more layer before the logits (GELU; ReLU on keras presets); none without it."""
     head_dropout: float = Field(default=0.0, ge=0, lt=1)
     """Share of what the head's last layers read that is dropped in training."""
     class_weights: Literal["none", "balanced", "root"] = "none"
@@ -219,9 +225,10 @@ class TrainOptions(TrainingOptions):
     @model_validator(mode="before")
     @classmethod
     def _follow_profile(cls, given: dict[str, Any]) -> dict[str, Any]:
-        kind = str(given.get("base")).partition(":")[0]
+        base = str(given.get("base"))
+        kind = base.partition(":")[0]
         of_base = FROM_SCRATCH if kind in names(_ARCHITECTURES) else SETFIT if kind == "setfit" else {}
-        return {**of_base, **PROFILES.get(str(given.get("profile")), {}), **given}
+        return {**of_base, **PRESETS_FROM_SCRATCH.get(base, {}), **PROFILES.get(str(given.get("profile")), {}), **given}
 
     @model_validator(mode="after")
     def _name_the_head_adapter(self) -> "TrainOptions":

@@ -50,6 +50,14 @@ def test_a_seed_decides_the_split():
     assert (first != other).any()
 
 
+def test_a_patient_with_many_notes_is_not_in_the_same_part_whatever_the_seed():
+    patients = ["big"] * 60 + [f"p{number % 80}" for number in range(240)]
+    classes = strata(one_of(np.random.default_rng(0).choice(2, 300).tolist(), 2))
+    parts = [draw_split(patients, classes, seed, "patient")[0] for seed in range(40)]
+    assert parts.count("train") > 20
+    assert {"train", "valid", "test"} == set(parts)
+
+
 def test_too_few_patients_are_refused():
     with pytest.raises(BadInput) as refused:
         draw_split(["a", "b"] * 20, np.zeros(40, int), 1, "patient")

@@ -6,11 +6,13 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 from model_families import make_family
 
 from clinstack import cli
 from clinstack.config import LimitedDataOptions, make_options
+from clinstack.data.subsets import draw_split, strata
 from clinstack.data.task import TaskWriter, open_task
 from clinstack.errors import BadInput, CannotWrite
 from clinstack.runs.layout import RunLayout, StudyLayout
@@ -119,6 +121,11 @@ def test_an_encoder_reads_each_note_once_whatever_the_arms(done):
         result = json.loads(RunLayout(run).result.read_text())
         if result["variant"] == "head-only":
             assert result["features"]["computed"] == 0
+    a_note = encoding["seconds"] / encoding["read"]
+    for row in rows_of(asked.out):
+        if row["backbone"] == "petit":
+            notes = row["notes"] + 20 + 24  # with those to select by (at least so many) and the test part
+            assert row["seconds_encode"] == pytest.approx(a_note * notes, rel=0.25, abs=0.05)
 
 
 def test_the_rate_is_the_one_that_validation_prefers(done):
@@ -270,7 +277,33 @@ def test_a_task_that_was_made_again_is_noticed(lines, tmp_path):
         ids = [str(number) for number in range(200)]
         out.write("train", ids, ids, [f"ligne {one}" for one in ids], [[list(WORDS)[int(one) % 2]] for one in ids])
     with pytest.raises(BadInput, match=r"was drawn from .* and task lines is .* now\."):
-        limited_data(options(tmp_path / "other", tmp_path / "study", sizes="40", **small))
+        limited_data(options(tmp_path / "other", tmp_path / "study", **small))
+
+
+def test_where_one_patient_has_a_class_alone_every_split_says_what_it_can(tmp_path):
+    """Whichever part that patient is in, another one lacks the class; in the first split it is training."""
+
+    def rows(heavy: int) -> list[tuple[str, str]]:
+        many = [(f"h{number % heavy}", "no") for number in range(20 * heavy)]
+        return [*(("ill", "yes") for _ in range(12)), *many, *((f"p{number % 60}", "no") for number in range(180))]
+
+    def part_of_patient(heavy: int, seed: int) -> str:
+        labels = np.array([[label == "yes", label == "no"] for _, label in rows(heavy)])
+        return str(draw_split([patient for patient, _ in rows(heavy)], strata(labels), seed, "patient")[0])
+
+    heavy = next(count for count in range(10) if part_of_patient(count, 1) != "train" == part_of_patient(count, 2))
+    with TaskWriter(tmp_path / "task", name="alone", kind="binary", classes=["yes", "no"], source="tests") as out:
+        patients, labels = zip(*rows(heavy), strict=True)
+        texts = [f"note {label} {number % 7}" for number, label in enumerate(labels)]
+        ids = [str(number) for number in range(len(labels))]
+        out.write("train", ids, patients, texts, [[one] for one in labels])
+    asked = options(tmp_path / "task", tmp_path / "study", scratch="transformer:mean", sizes="all", line_split="none")
+    found = limited_data(asked)
+    rows_made = {(row["arm"], row["seed"]): row for row in rows_of(asked.out)}
+    assert sorted(rows_made) == [("majority", 2), ("tf-idf", 2), ("transformer:mean", 2)]
+    assert all(row["auroc"] is None for row in rows_made.values())  # its test part has one class
+    assert {name.rpartition(" ")[2] for name in found["failed"]} == {"1"}
+    assert "transformer:mean" in (asked.out / "report.html").read_text()
 
 
 def test_the_imitation_splits_by_line_once(lines, tmp_path, capsys):
@@ -314,11 +347,15 @@ def test_a_class_that_is_rare_limits_the_sizes(tmp_path):
             "--sizes 40,many: 'many' is neither a number of notes nor all. Write such as 50,400,all.",
         ),
         (
-            {"sizes": "4000"},
+            {"sizes": "40,80"},
+            "--sizes 40,80 lacks all, which arms are compared with. Write 40,80,all.",
+        ),
+        (
+            {"sizes": "4000,all"},
             "Task lines, split 1 has 192 notes to train on, and 4,000 are asked for. Leave out that size.",
         ),
         (
-            {"sizes": "1"},
+            {"sizes": "1,all"},
             "Task lines, split 1: 1 notes hold none of normale. Leave out that size, or classes that are so rare.",
         ),
         (

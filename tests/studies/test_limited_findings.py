@@ -1,6 +1,7 @@
 """What is concluded from scores: metrics by name, paired differences, hypotheses, crossing points, advice."""
 
 import math
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,13 +11,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn import metrics as oracle
 
+from clinstack.config import LimitedDataOptions
+from clinstack.errors import BadInput
+from clinstack.metrics.decisions import Counts
 from clinstack.metrics.intervals import Draws
 from clinstack.runs.layout import RunLayout
-from clinstack.studies.limited_data.arms import PROBE, Arm
-from clinstack.studies.limited_data.findings import crosses, findings_of
+from clinstack.studies.limited_data.arms import PROBE, Arm, make_arms
+from clinstack.studies.limited_data.costs import Cost, cost_of
+from clinstack.studies.limited_data.findings import ahead_since, ahead_until, findings_of
 from clinstack.studies.limited_data.parts import Part
 from clinstack.studies.limited_data.recommendation import recommend
 from clinstack.studies.limited_data.scores import Scored, Trained, named_metrics, tuned_threshold
+from clinstack.studies.limited_data.tables import crossing_table
 
 
 def some_predictions(kind: str, seed: int = 0, notes: int = 80):
@@ -112,7 +118,8 @@ def scored(who: Arm, place: int, values: list[float], validation: float = 0.5, s
             "cost": {"train": {"seconds": who.options["seconds"], "cpu_seconds": 1.0, "peak_bytes": 1}},
         }
         trained = Trained(who, part, place, None, RunLayout(Path("nowhere")))
-        found.append(Scored(trained, result, {"f1_macro": value}, Draws(value, value + luck + own), ()))
+        draws = Draws(value, value + luck + own)
+        found.append(Scored(trained, result, {"f1_macro": value}, draws, (), cost_of(result)))
     return found
 
 
@@ -179,9 +186,24 @@ def test_a_crossing_lies_where_the_curves_meet():
     for place, frozen, fresh in ((100, 0.5, 0.6), (400, 0.7, 0.6), (0, 0.9, 0.7)):
         runs += [scored(BLOCK, place, [frozen] * 3), scored(FRESH, place, [fresh] * 3)]
     found = findings(*runs).crossing()
-    assert found.notes == pytest.approx(200)  # half way in the logarithm
-    assert 150 < found.low < found.notes < found.high < 270
-    assert found.never == 0
+    assert found.since.value == pytest.approx(200)  # half way in the logarithm
+    assert 150 < found.since.low < found.since.value < found.since.high < 270
+    assert (found.until.value, found.nowhere) == (0, 0)
+
+
+def test_encoders_that_are_ahead_with_few_notes_alone_are_said_to_be():
+    runs = []
+    for place, frozen, fresh in ((100, 0.7, 0.6), (400, 0.7, 0.8), (0, 0.7, 0.9)):
+        runs += [scored(BLOCK, place, [frozen] * 3), scored(FRESH, place, [fresh] * 3)]
+    found = findings(*runs)
+    meeting = found.crossing()
+    assert math.isinf(meeting.since.value)
+    assert meeting.until.value == pytest.approx(200)
+    assert 150 < meeting.until.low < meeting.until.high < 270
+    assert meeting.nowhere == 0
+    (row,) = crossing_table([found]).rows
+    assert row[1] == "not with all"
+    assert row[3:] == ["200", row[4], "0%"]
 
 
 numbers = st.floats(-1, 1, allow_nan=False).filter(lambda value: abs(value) > 1e-6)
@@ -190,7 +212,9 @@ numbers = st.floats(-1, 1, allow_nan=False).filter(lambda value: abs(value) > 1e
 @given(ahead=st.lists(numbers, min_size=2, max_size=6))
 def test_a_crossing_is_the_last_change_of_sign(ahead):
     notes = np.array([50.0 * 2**step for step in range(len(ahead))])
-    found = crosses(notes, np.array(ahead))
+    found = ahead_since(notes, np.array(ahead))
+    backward = ahead_until(1 / notes[::-1], np.array(ahead)[::-1])
+    assert backward == pytest.approx(1 / found if found else math.inf)
     if ahead[-1] < 0:
         assert math.isinf(found)
     elif min(ahead) > 0:
@@ -202,15 +226,77 @@ def test_a_crossing_is_the_last_change_of_sign(ahead):
         assert found == pytest.approx(fine[np.argmax(between > 0)], rel=1e-3)
 
 
-def test_advice_takes_the_cheapest_that_is_not_told_apart():
-    slow = replace(BLOCK, options={"seconds": 60.0})
-    said = recommend(findings(scored(SIMPLE, 0, [0.69] * 3, spread=0.05), scored(slow, 0, [0.7] * 3, spread=0.05)))
-    assert said.startswith("task, with all 1,000 training notes: use tf-idf, macro F1 0.690 (")
-    assert "enc + adapter scored +0.010" in said
-    assert "takes 1 min 0 s a run; the interval does not tell them apart." in said
-    said = recommend(findings(scored(SIMPLE, 0, [0.5] * 3), scored(slow, 0, [0.7] * 3)))
+SLOW = replace(BLOCK, options={"seconds": 60.0})
+
+
+def test_advice_takes_the_cheapest_that_is_as_good():
+    said = recommend(findings(scored(SIMPLE, 0, [0.699] * 3, spread=0.001), scored(SLOW, 0, [0.7] * 3, 0.6, 0.001)))
+    assert said.startswith("task, with all 1,000 training notes: use tf-idf, macro F1 0.699 (")
+    assert "Against enc + adapter, which validation prefers and which takes 1 min 0 s a run, it scored −0.001" in said
+    assert "): as good up to 0.01." in said
+
+
+def test_advice_does_not_take_what_is_merely_not_told_apart():
+    said = recommend(findings(scored(SIMPLE, 0, [0.65] * 3, spread=0.3), scored(SLOW, 0, [0.7] * 3, 0.6, 0.3)))
     assert said.startswith("task, with all 1,000 training notes: use enc + adapter, macro F1 0.700 (")
-    assert "Nothing scored higher." in said
+    assert (
+        "Validation prefers it to all others. Whether tf-idf would do, at 0.1 s a run, is not clear: −0.050 (" in said
+    )
+
+
+def test_advice_leaves_out_what_is_worse_and_what_only_test_prefers():
+    worse, lucky = scored(SIMPLE, 0, [0.5] * 3), scored(GATED, 0, [0.9] * 3, 0.4)
+    said = recommend(findings(worse, scored(SLOW, 0, [0.7] * 3, 0.6), scored(PROBED, 0, [0.4] * 3)))
+    assert said.endswith("Validation prefers it to all others.")
+    assert "tf-idf" not in said
+    said = recommend(findings(lucky, scored(SLOW, 0, [0.7] * 3, 0.6)))
+    assert "use enc + grn (equal)" in said  # cheaper, and better: only the reference is validation's
+    assert "Against enc + adapter, which validation prefers" in said
+
+
+def test_a_network_on_words_is_a_neural_model_and_a_mean_of_embeddings_is_not_one_from_nothing():
+    network = arm("baseline", backbone="tf-idf-mlp")
+    assert verdict("H4", scored(network, 0, [0.8] * 5), scored(SIMPLE, 0, [0.7] * 5)) == "refuted"
+    options = LimitedDataOptions(tasks=[Path("t")], out=Path("o"), scratch="transformer,transformer:mean")
+    families = {one.name: one.family for one in make_arms(options)}
+    assert (families["transformer"], families["transformer:mean"]) == ("scratch", "baseline")
+
+
+def test_the_adapter_stands_beside_heads_of_as_many_weights_whatever_arms_are_asked_for(small_base):
+    options = LimitedDataOptions(tasks=[Path("t")], out=Path("o"), encoders=[str(small_base)], arms=["equal"])
+    names = {one.head for one in make_arms(options)}
+    assert {"adapter", "grn (equal)"} < names
+    assert "grn" not in names
+
+
+def test_two_encoders_of_one_name_are_refused(small_base, tmp_path):
+    other = shutil.copytree(small_base, tmp_path / small_base.name)
+    with pytest.raises(BadInput) as refused:
+        make_arms(LimitedDataOptions(tasks=[Path("t")], out=Path("o"), encoders=[str(small_base), str(other)]))
+    assert str(refused.value) == (
+        f"{small_base} and {other} would both be called {small_base.name}. Rename one of the folders."
+    )
+
+
+def test_a_head_costs_what_reading_its_notes_by_the_encoder_takes():
+    alone = Cost({"encode": 0.5, "train": 2.0}, 3.0, 10)
+    found = alone.with_reading({"read": 200, "seconds": 40.0, "cpu_seconds": 80.0, "peak_bytes": 50}, 100)
+    assert found == Cost({"encode": 20.5, "train": 2.0}, 43.0, 50)
+    assert found.total == 22.5
+
+
+def test_a_resample_without_any_patient_says_nothing():
+    labels = np.eye(2, dtype=bool)[[0, 1]]
+    found = Counts(labels, labels, np.array([[1, 1], [0, 0]], dtype=np.int32))
+    assert found.f1_macro().tolist() == [1.0, pytest.approx(math.nan, nan_ok=True)]
+    assert found.f1_micro().tolist() == [1.0, pytest.approx(math.nan, nan_ok=True)]
+
+
+def test_metrics_of_one_label_alone_are_those_of_that_label():
+    labels, logits = (one[:, :1] for one in some_predictions("multilabel"))
+    found = named_metrics("multilabel", labels, logits)
+    assert found["f1_macro"] == pytest.approx(oracle.f1_score(labels[:, 0], logits[:, 0] >= 0))
+    assert found["precision_macro"] == pytest.approx(oracle.precision_score(labels[:, 0], logits[:, 0] >= 0))
 
 
 def test_advice_says_whether_more_labels_would_help():

@@ -1,6 +1,7 @@
 """Parts of a task drawn anew for each seed, and nested subsets of its training part: what a study of limited data varies.
 
 A split is by patient (scikit-learn's StratifiedGroupKFold: eight, one and one of ten folds) or, to show what leaks, by line.
+Chance says which folds: the first ones hold the patients with the most notes, in whatever order these come.
 Subsets are prefixes of one order, so that each is contained in the next, and every prefix has each class in its share.
 """
 
@@ -45,8 +46,9 @@ def draw_split(
     else:
         folds = StratifiedKFold(FOLDS, shuffle=True, random_state=seed).split(notes, stratum)
     split = np.full(len(stratum), "train", dtype="<U5")
-    for name, (_, chosen) in zip(("test", "valid"), folds, strict=False):
-        split[chosen] = name
+    parts = [chosen for _, chosen in folds]
+    for name, fold in zip(("test", "valid"), np.random.default_rng(seed).permutation(FOLDS), strict=False):
+        split[parts[fold]] = name
     return split
 
 

@@ -112,9 +112,10 @@ class BinnedNotes:
         self._excess = np.bincount(cell.ravel(), weights=excess, minlength=len(values) * bins).reshape(shape)
 
     def error(self, weights: NDArray[np.int32]) -> Floats:
-        """(B,) under each row of note weights (B, N)."""
+        """(B,) under each row of note weights (B, N); NaN where no note counts."""
         multiplicity = weights.astype(np.float64)
-        return np.asarray(np.abs(multiplicity @ self._excess).sum(axis=1) / (multiplicity @ self._entries).sum(axis=1))
+        distance, entries = np.abs(multiplicity @ self._excess).sum(axis=1), (multiplicity @ self._entries).sum(axis=1)
+        return np.asarray(np.divide(distance, entries, out=np.full(len(entries), np.nan), where=entries > 0))
 
 
 def expected_calibration_error(probabilities: ArrayLike, labels: ArrayLike, bins: int = _BINS) -> float:

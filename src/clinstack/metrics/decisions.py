@@ -3,7 +3,7 @@
 Labels and decisions are booleans, (N,) for one label or (N, C) with a column per class. A class that is neither true
 nor decided anywhere has F1 = 0 (scikit-learn's `zero_division=0` over all columns). A rare label that is never
 decided pulls a macro F1 down, on purpose; one that a resample of patients misses does so there, and widens the
-interval downward.
+interval downward. A resample without any note has no F1: NaN.
 """
 
 import numpy as np
@@ -23,10 +23,11 @@ class Counts:
         multiplicity = weights.astype(np.float64)
         self._both = multiplicity @ (truths & decided).astype(np.float64)
         self._either = multiplicity @ (truths.astype(np.float64) + decided)
+        self._notes = multiplicity.sum(axis=1)
 
     def f1_per_class(self) -> Floats:
         """(B, C)."""
-        return _ratio(2 * self._both, self._either)
+        return self._drawn(_ratio(2 * self._both, self._either))
 
     def f1_macro(self) -> Floats:
         """(B,): the mean over all classes."""
@@ -34,7 +35,10 @@ class Counts:
 
     def f1_micro(self) -> Floats:
         """(B,): of all (note, class) entries taken together."""
-        return _ratio(2 * self._both.sum(axis=1), self._either.sum(axis=1))
+        return self._drawn(_ratio(2 * self._both.sum(axis=1), self._either.sum(axis=1)))
+
+    def _drawn(self, found: Floats) -> Floats:
+        return np.where((self._notes > 0).reshape(-1, *[1] * (found.ndim - 1)), found, np.nan)
 
 
 def accuracy(labels: ArrayLike, decisions: ArrayLike) -> float:

@@ -52,6 +52,15 @@ def is_from_scratch(base: str) -> bool:
     return base.partition(":")[0] in discovery.names(_PACKAGE)
 
 
+def head_activation(base: str) -> Literal["gelu", "relu"]:
+    """What stands behind a head's hidden layer: what stands in the blocks of a model from nothing, GELU on other bases."""
+    if not is_from_scratch(base):
+        return "gelu"
+    kind, preset = _form(base)
+    found: Literal["gelu", "relu"] = kind.presets[preset].get("activation", "gelu")
+    return found
+
+
 def make_model(base: str, vocabulary: int, max_tokens: int) -> "PreTrainedModel":
     """A fresh model for so many different tokens, with torch's random numbers as they are."""
     kind, preset = _form(base)

@@ -6,6 +6,7 @@ groups cost five times as much and add little. scikit-learn's vectorizers do the
 
 from collections.abc import Mapping, Sequence
 from typing import Any, Self
+from unicodedata import normalize
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,6 +30,7 @@ class TfIdfFeatures:
     @classmethod
     def fit_transform(cls, texts: Sequence[str]) -> tuple[Self, sparse.csr_matrix]:
         """Learns which words there are, and how rare they are; and the weights (N, V) of these texts, read once for both."""
+        texts = _composed(texts)
         short = sum(map(len, texts)) <= SHORT * len(texts)
         rarest = max(1, min(2, len(texts) // 100))
         found = {name: _vectorizer(name, rarest) for name, *_ in _KINDS if name == "words" or short}
@@ -37,6 +39,7 @@ class TfIdfFeatures:
 
     def transform(self, texts: Sequence[str]) -> sparse.csr_matrix:
         """(N, V)."""
+        texts = _composed(texts)
         return sparse.hstack([one.transform(texts) for one in self.vectorizers.values()], format="csr")
 
     def state(self) -> tuple[dict[str, NDArray[Any]], dict[str, list[str]]]:
@@ -55,6 +58,11 @@ class TfIdfFeatures:
             found[name] = _vectorizer(name, 1, vocabulary)
             found[name].idf_ = arrays[f"idf_{name}"]
         return cls(found)
+
+
+def _composed(texts: Sequence[str]) -> list[str]:
+    """An accent that stands behind its letter would else end the word."""
+    return [normalize("NFC", text) for text in texts]
 
 
 def judged_columns(labels: NDArray[np.bool_], kind: str) -> NDArray[np.int64]:

@@ -25,6 +25,7 @@ from clinstack.models.adapter_files import save_adapter
 from clinstack.models.baseline import baselines
 from clinstack.models.classifier import Classifier, HeadForm
 from clinstack.models.features import features_used, open_reader
+from clinstack.models.from_scratch import head_activation
 from clinstack.models.note_classifier import NoteClassifier, Pooled, save_head
 from clinstack.models.window import Encoded, Window
 from clinstack.runs.array_store import ArrayStore
@@ -324,6 +325,7 @@ def make_head(options: TrainOptions, task: Task, width: int) -> Classifier:
         size=options.head_size,
         place=options.head_place,
         hidden=options.head_hidden,
+        activation=head_activation(options.base),
         dropout=options.head_dropout,
     )
     return Classifier(form, width, len(task.classes), independent=task.kind == "multilabel")

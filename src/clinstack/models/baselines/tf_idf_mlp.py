@@ -33,8 +33,11 @@ class TfIdfMlp(Baseline):
         """Trains for at most 30 epochs and keeps the best; stops when five were no better."""
         features, seen = TfIdfFeatures.fit_transform(train.texts)
         judged = features.transform(valid.texts)
-        target: NDArray[Any] = train.labels.astype(int) if kind == "multilabel" else train.labels.argmax(axis=1)
-        classes = np.arange(train.labels.shape[1])
+        several = kind == "multilabel" and train.labels.shape[1] > 1
+        target: NDArray[Any] = train.labels.astype(int)
+        if not several:  # a label alone is a question with two answers
+            target = target[:, 0] if kind == "multilabel" else target.argmax(axis=1)
+        classes = np.arange(max(2, train.labels.shape[1]))
         network = MLPClassifier(hidden_layer_sizes=(HIDDEN,), batch_size=min(32, len(target)), random_state=seed)
         best, best_score, without_gain = None, (-np.inf, 0.0), 0
         for _ in range(_EPOCHS):

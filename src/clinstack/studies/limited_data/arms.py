@@ -25,6 +25,8 @@ RATES = (3e-4, 1e-3, 3e-3)
 """Learning rates that every trained arm tries."""
 _REFERENCE = "adapter"
 """The head adapter whose number of weights the others are brought to."""
+_WORD_BAGS = ("transformer:mean",)
+"""Presets without a block: what a mean of embeddings learns is no more than how much each word counts, as in fastText."""
 _FEW = 200
 """Most training notes of SetFit: it is made for few, and forty pairs a note are read."""
 _SELECT_BY = "f1-macro"
@@ -66,7 +68,8 @@ def make_arms(options: LimitedDataOptions) -> list[Arm]:
     shared = _shared(options)
     scratch = {name: kind.presets for name, kind in architectures().items()}
     for name in _names(options.scratch, scratch, "model from nothing"):
-        arms.append(Arm("scratch", name, "own", {**shared, "base": name}))
+        own = {key: value for key, value in shared.items() if key != "head_dropout"}  # a preset has its own
+        arms.append(Arm("baseline" if name in _WORD_BAGS else "scratch", name, "own", {**own, "base": name}))
     for encoder in options.setfit:
         base = f"{PREFIX}{_place(encoder)}"
         machine = {key: shared[key] for key in ("device", "max_tokens", "select_by")}
@@ -76,7 +79,18 @@ def make_arms(options: LimitedDataOptions) -> list[Arm]:
     )
     for encoder in options.encoders:
         arms += _of_encoder(encoder, heads, options, shared)
+    _require_own_names(arms)
     return arms
+
+
+def _require_own_names(arms: Sequence[Arm]) -> None:
+    """Raises BadInput where two models would be one arm."""
+    bases: dict[str, str] = {}
+    for arm in arms:
+        base = str(arm.options["base"])
+        other = bases.setdefault(arm.name, base)
+        if other != base:
+            raise BadInput(f"{other} and {base} would both be called {arm.backbone}. Rename one of the folders.")
 
 
 def _shared(options: LimitedDataOptions) -> dict[str, Any]:
@@ -105,7 +119,7 @@ def _of_encoder(encoder: str, heads: Sequence[str], options: LimitedDataOptions,
         if head == "none":
             arms.append(Arm("head", name, PROBE, frozen))
             continue
-        if "native" in options.arms:
+        if "native" in options.arms or head == _REFERENCE:
             arms.append(Arm("head", name, head, {**frozen, "head_adapter": head}))
         if "equal" in options.arms and ":" not in head and head != _REFERENCE:
             sized = {"head_adapter": head, "head_size": size_of_weights(head, width, budget)}

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from clinstack.studies.limited_data.costs import cost_of, grid_totals, naive_passes
+from clinstack.studies.limited_data.costs import Total, grid_totals, naive_passes
 from clinstack.studies.limited_data.findings import TaskFindings
 from clinstack.studies.report import words
 from clinstack.studies.report.tables import Group, Table
@@ -19,7 +19,7 @@ def cost_table(findings: Sequence[TaskFindings], single: Mapping[str, Mapping[st
     for task in findings:
         rows.append(Group(task.task))
         for point in task.at(0):
-            costs = [cost_of(one.result) for one in point.runs]
+            costs = [one.cost for one in point.runs]
             phases = [
                 words.duration(float(np.mean([one.seconds[phase] for one in costs]))) for phase in costs[0].seconds
             ]
@@ -28,13 +28,23 @@ def cost_table(findings: Sequence[TaskFindings], single: Mapping[str, Mapping[st
             wait = f"{1000 * single[task.task][point.arm.name]:.1f} ms"
             rows.append([point.arm.name, *phases, words.duration(busy), words.size(peak), energy, wait])
     timed = ("Tokenise", "Encode", "Train", "Evaluate")
-    columns = ("Arm", *timed, "Processor time", "Peak memory", "Energy (assumed)", "One note")
+    columns = ("Arm", *timed, "Processor time", "Peak memory", "Processor's energy (assumed)", "One note")
     return Table("One run on all notes, mean over splits", columns, rows)
+
+
+def notes_read(encoding: Mapping[str, Any]) -> int:
+    """How often a note passed through a frozen encoder: once each at least, though a reading that is killed notes nothing."""
+    return sum(max(one["read"], one["notes"]) for one in encoding.values())
 
 
 def total_table(runs: Sequence[Path], encoding: Mapping[str, Any]) -> Table:
     """The sums of all runs by kind, and what reading by each encoder took. encoding: see `encode_once`."""
     totals = grid_totals(runs)
+    totals |= {
+        f"reading all notes by {name}": Total(1, one["seconds"], one["cpu_seconds"]) for name, one in encoding.items()
+    }
+    if totals:
+        totals["all"] = sum(totals.values(), Total())
     rows: list[Any] = [
         [
             family,
@@ -45,17 +55,7 @@ def total_table(runs: Sequence[Path], encoding: Mapping[str, Any]) -> Table:
         ]
         for family, one in totals.items()
     ]
-    for name, one in encoding.items():
-        rows.append(
-            [
-                f"reading all notes by {name}",
-                "1",
-                words.duration(one["seconds"]),
-                words.duration(one["cpu_seconds"]),
-                f"{assumed_joules(one['cpu_seconds']) / 3600:.2f} Wh",
-            ]
-        )
-    passes = sum(one["read"] for one in encoding.values())
+    passes = notes_read(encoding)
     if passes:
         naive = naive_passes(runs)
         ratio = f"{naive / passes:,.0f} times as many"
@@ -68,5 +68,5 @@ def total_table(runs: Sequence[Path], encoding: Mapping[str, Any]) -> Table:
                 ratio,
             ]
         )
-    columns = ("What", "Runs", "Time, one after the other", "Processor time", "Energy (assumed)")
+    columns = ("What", "Runs", "Time, one after the other", "Processor time", "Its energy (assumed)")
     return Table("The whole grid, learning rates that were not chosen included", columns, rows)

@@ -26,6 +26,24 @@ class Cost:
     cpu_seconds: float
     peak_bytes: int
 
+    @property
+    def total(self) -> float:
+        """Seconds of all phases."""
+        return sum(self.seconds.values())
+
+    def with_reading(self, noted: Mapping[str, Any], notes: int) -> "Cost":
+        """With what reading so many notes by a frozen encoder takes, as whoever trains this one model has to.
+
+        noted: what the study's own reading took, see `encode_once`.
+        """
+        share = notes / noted["read"] if noted["read"] else 0.0
+        encode = self.seconds["encode"] + share * noted["seconds"]
+        return Cost(
+            {**self.seconds, "encode": encode},
+            self.cpu_seconds + share * noted["cpu_seconds"],
+            max(self.peak_bytes, int(noted["peak_bytes"])),
+        )
+
 
 @dataclass(frozen=True)
 class Total:
@@ -40,9 +58,8 @@ class Total:
         """An estimate, see `assumed_joules`."""
         return assumed_joules(self.cpu_seconds)
 
-    def plus(self, cost: Cost) -> "Total":
-        """With one more run."""
-        return Total(self.runs + 1, self.seconds + sum(cost.seconds.values()), self.cpu_seconds + cost.cpu_seconds)
+    def __add__(self, other: "Total") -> "Total":
+        return Total(self.runs + other.runs, self.seconds + other.seconds, self.cpu_seconds + other.cpu_seconds)
 
 
 def cost_of(result: Mapping[str, Any]) -> Cost:
@@ -56,14 +73,13 @@ def cost_of(result: Mapping[str, Any]) -> Cost:
 
 
 def grid_totals(runs: Iterable[Path]) -> dict[str, Total]:
-    """The sums of all finished runs, by kind of model, and of all together."""
+    """The sums of all finished runs, by kind of model."""
     found: dict[str, Total] = {}
     for layout in _finished(runs):
         result = read_json(layout.result)
-        cost = cost_of(result)
-        for kind in (_kind(result), "all"):
-            found[kind] = found.get(kind, Total()).plus(cost)
-    return {kind: found[kind] for kind in [*(kind for kind in found if kind != "all"), *(["all"] if found else [])]}
+        cost, kind = cost_of(result), _kind(result)
+        found[kind] = found.get(kind, Total()) + Total(1, cost.total, cost.cpu_seconds)
+    return found
 
 
 def naive_passes(runs: Iterable[Path]) -> int:

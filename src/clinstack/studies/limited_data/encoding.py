@@ -52,7 +52,11 @@ def encode_once(
                 "peak_bytes": max(before["peak_bytes"], cost["encode"]["peak_bytes"]),
             }
             write_json(layout.encoding, noted)
-    return noted
+        if used is None:
+            witness.says(
+                f"The states of {name} are more than {layout.features} may hold; each run reads its notes anew"
+            )
+    return {base_name(encoder): noted[base_name(encoder)] for encoder in options.encoders}
 
 
 def _texts(folders: Sequence[Path]) -> list[str]:

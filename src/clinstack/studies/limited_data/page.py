@@ -1,16 +1,17 @@
 """The limited-data study as a page, as Markdown and as rows: a section per question, and before them what to use."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from clinstack.config import LimitedDataOptions
-from clinstack.runs.atomic import read_json, write_json, write_text
+from clinstack.runs.atomic import write_json, write_text
 from clinstack.runs.layout import RunLayout, StudyLayout
 from clinstack.studies.limited_data import cost_tables, pictures, tables
 from clinstack.studies.limited_data.calibration import calibrated
-from clinstack.studies.limited_data.costs import cost_of, naive_passes
+from clinstack.studies.limited_data.costs import naive_passes
 from clinstack.studies.limited_data.findings import TaskFindings
 from clinstack.studies.limited_data.recommendation import recommend
 from clinstack.studies.limited_data.scores import HEADLINE, Scored
@@ -29,14 +30,16 @@ _VERDICTS = (
     "refuted: it is on the other; undecided: neither. Where the best of several is meant, validation chose it."
 )
 _COSTS = (
-    "A run's seconds are those of one training, at the learning rate that was chosen; a frozen encoder's reading is shared by "
-    f"all runs on it and stands in the totals. Energy assumes {WATTS_PER_CORE:g} watts a busy core and is no measurement. One "
-    "note: the median of 30, one by one on the processor. Never compare a total of many runs with one run."
+    "A run's seconds are those of one training, at the learning rate that was chosen. Encode: what reading all its notes by a "
+    "frozen encoder takes whoever trains this one model; the study reads them once for all, as the totals show. Energy assumes "
+    f"{WATTS_PER_CORE:g} watts a busy core and is no measurement; an accelerator's is not in it. One note: the median of 30, "
+    "one by one on the processor. Never compare a total of many runs with one run."
 )
 _LEAKAGE = "Split by line, a patient's other lines are in the training part. What that adds is learned by heart."
 _CALIBRATION = (
     "Error: what the probabilities and the outcomes differ by, 0 best; scaled: with the temperature that the validation part "
-    "gave. The Brier score is reliability (0 best) minus resolution (high best) plus what no model can change."
+    "gave. The Brier score (of several classes, of the one that is decided) is reliability (0 best) minus resolution (high "
+    "best) plus what no model can change."
 )
 _SLICES = (
     "The arm of each family that validation prefers. Nearly a training note: four fifths of the groups of three words of both "
@@ -46,13 +49,14 @@ _SLICES = (
 
 @dataclass(frozen=True)
 class Findings:
-    """All that is written. seconds: task -> arm -> for one note.   failed: cell -> why.
+    """All that is written. encoding: see `encode_once`.   seconds: task -> arm -> for one note.   failed: cell -> why.
 
     runs: the folders of all cells, those of learning rates that were not chosen included.
     """
 
     scored: Sequence[Scored]
     tasks: Sequence[TaskFindings]
+    encoding: Mapping[str, Any]
     seconds: Mapping[str, Mapping[str, float]]
     runs: Sequence[Path]
     failed: Mapping[str, str]
@@ -60,7 +64,7 @@ class Findings:
 
 def write_findings(options: LimitedDataOptions, found: Findings, layout: StudyLayout) -> dict[str, Any]:
     """Writes `table.json`, `table.md` and `report.html`; returns a short account of them."""
-    encoding = read_json(layout.encoding) if layout.encoding.is_file() else {}
+    encoding = found.encoding
     write_json(layout.table, [_row(one) for one in found.scored])
     sections = [section for section in _sections(options, found, encoding) if section.tables]
     advice = [recommend(one) for one in found.tasks]
@@ -69,7 +73,7 @@ def write_findings(options: LimitedDataOptions, found: Findings, layout: StudyLa
     texts = [f"## {section.title}\n\n" + "\n".join(map(as_markdown, section.tables)) for section in sections]
     write_text(layout.markdown, "\n\n".join([*summary, *texts]))
     return {
-        "notes_read": sum(one["read"] for one in encoding.values()),
+        "notes_read": cost_tables.notes_read(encoding),
         "notes_read_naively": naive_passes(found.runs),
         "cells": len(found.runs),
         "finished": sum(RunLayout(run).result.is_file() for run in found.runs),
@@ -120,7 +124,7 @@ def _how_sure(options: LimitedDataOptions) -> str:
 
 def _row(one: Scored) -> dict[str, Any]:
     """A run as flat values, for spreadsheets."""
-    trained, cost = one.trained, cost_of(one.result)
+    trained, cost = one.trained, one.cost
     return {
         "arm": trained.arm.name,
         "family": trained.arm.family,
@@ -136,7 +140,7 @@ def _row(one: Scored) -> dict[str, Any]:
         "parameters": one.result["parameters"]["total"],
         "parameters_trainable": one.result["parameters"]["trainable"],
         one.result["validation"]["name"] + "_valid": one.validation[0],
-        **one.metrics,
+        **{name: value if math.isfinite(value) else None for name, value in one.metrics.items()},
         **{f"seconds_{phase}": seconds for phase, seconds in cost.seconds.items()},
         "cpu_seconds": cost.cpu_seconds,
         "peak_bytes": cost.peak_bytes,

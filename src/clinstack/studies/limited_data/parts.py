@@ -58,7 +58,10 @@ class _Notes:
 
 
 def parse_sizes(given: str) -> list[int] | None:
-    """Numbers of training notes from a list joined by commas; 0 stands for all. None for `auto`. Raises BadInput."""
+    """Numbers of training notes from a list joined by commas, 0 for all; None for `auto`.
+
+    Raises BadInput for what is no number, or if all is not among them.
+    """
     if given == "auto":
         return None
     sizes = []
@@ -66,6 +69,8 @@ def parse_sizes(given: str) -> list[int] | None:
         if word != "all" and (not word.isdigit() or int(word) < 1):
             raise BadInput(f"--sizes {given}: {word!r} is neither a number of notes nor all. Write such as 50,400,all.")
         sizes.append(0 if word == "all" else int(word))
+    if 0 not in sizes:
+        raise BadInput(f"--sizes {given} lacks all, which arms are compared with. Write {given.strip(', ')},all.")
     return list(dict.fromkeys(sizes))
 
 

@@ -4,7 +4,6 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from clinstack.studies.limited_data.costs import cost_of
 from clinstack.studies.limited_data.findings import TaskFindings
 from clinstack.studies.report import figures
 from clinstack.studies.report.figures import Axis, Series
@@ -61,7 +60,7 @@ def cost_pictures(findings: Sequence[TaskFindings]) -> list[Figure]:
     for task in findings:
         series = []
         for number, point in enumerate(task.at(0)):
-            seconds = float(np.mean([sum(cost_of(one.result).seconds.values()) for one in point.runs]))
+            seconds = float(np.mean([one.cost.total for one in point.runs]))
             series.append(
                 Series(point.arm.name, ((max(seconds, 0.01), point.draws.value),), figures.style(number), (1.0,))
             )

@@ -1,39 +1,58 @@
-"""One paragraph of advice, made of the numbers and saying no more than their intervals allow."""
+"""One paragraph of advice, made of the numbers and saying no more than their intervals allow.
 
-from clinstack.studies.limited_data.costs import cost_of
-from clinstack.studies.limited_data.findings import Point, TaskFindings
+The best arm is the one that validation prefers; a cheaper one is advised only if it is as good up to a margin, with its
+interval: not to be told apart is not to be as good.
+"""
+
+from collections.abc import Sequence
+
+from clinstack.studies.limited_data.findings import NEAR, Point, TaskFindings
 from clinstack.studies.report import words
 
 
 def recommend(task: TaskFindings) -> str:
-    """What to use for a task: the cheapest arm that is not told apart from the best one, and what more notes would bring."""
-    points = [point for point in task.at(0) if point.arm.name != "majority"]
-    if not points:
+    """What to use for a task: the cheapest arm that is as good as the best one, and what more notes would bring."""
+    best = task.best(0, lambda arm: arm.name != "majority")
+    if best is None:
         return f"{task.task}: nothing but the majority was trained, so there is nothing to advise."
-    highest = max(points, key=lambda point: (point.draws.value, -_seconds(point)))
-    alike = [one for one in points if one is highest or not highest.minus(one).interval().low > 0]
-    cheapest = min(alike, key=_seconds)
-    value = cheapest.draws.interval()
+    others = [one for one in task.at(0) if one.arm.name != "majority" and one is not best]
+    as_good = [one for one in others if one.minus(best).interval().low > -NEAR]
+    used = min([best, *as_good], key=_seconds)
+    value = used.draws.interval()
     said = (
-        f"{task.task}, with all {cheapest.notes:,.0f} training notes: use {cheapest.arm.name}, macro F1 "
-        f"{words.figure(value.value)} ({words.limits(value.low, value.high)}), {words.duration(_seconds(cheapest))} a run."
+        f"{task.task}, with all {used.notes:,.0f} training notes: use {used.arm.name}, macro F1 "
+        f"{words.figure(value.value)} ({words.limits(value.low, value.high)}), {words.duration(_seconds(used))} a run."
     )
-    if cheapest is highest:
-        others = len(alike) - 1
-        said += " Nothing scored higher" + (
-            f"; {words.count_of(others, 'arm')} cannot be told apart from it." if others else "."
-        )
-    else:
-        gap = highest.minus(cheapest).interval()
-        said += (
-            f" {highest.arm.name} scored {words.signed(gap.value)} ({words.signed_limits(gap)}) and takes "
-            f"{words.duration(_seconds(highest))} a run; the interval does not tell them apart."
-        )
-    return f"{said} {_more_notes(task, cheapest)}".strip()
+    said += f" {_why(used, best)} {_left_open(used, best, others)}".rstrip()
+    return f"{said} {_more_notes(task, used)}".strip()
+
+
+def _why(used: Point, best: Point) -> str:
+    if used is best:
+        return "Validation prefers it to all others."
+    gap = used.minus(best).interval()
+    return (
+        f"Against {best.arm.name}, which validation prefers and which takes {words.duration(_seconds(best))} a run, it scored "
+        f"{words.signed(gap.value)} ({words.signed_limits(gap)}): as good up to {NEAR}."
+    )
+
+
+def _left_open(used: Point, best: Point, others: Sequence[Point]) -> str:
+    """The cheapest of those that are cheaper, and neither as good nor worse as far as the interval says."""
+    cheaper = [one for one in others if _seconds(one) < _seconds(used)]
+    open_still = [one for one in cheaper if one.minus(best).interval().high >= 0]
+    if not open_still:
+        return ""
+    one = min(open_still, key=_seconds)
+    gap = one.minus(best).interval()
+    return (
+        f"Whether {one.arm.name} would do, at {words.duration(_seconds(one))} a run, is not clear: {words.signed(gap.value)} "
+        f"({words.signed_limits(gap)})."
+    )
 
 
 def _seconds(point: Point) -> float:
-    return sum(sum(cost_of(one.result).seconds.values()) for one in point.runs) / len(point.runs)
+    return sum(one.cost.total for one in point.runs) / len(point.runs)
 
 
 def _more_notes(task: TaskFindings, chosen: Point) -> str:

@@ -3,6 +3,7 @@
 All arms of a split are drawn on the same notes, and a patient weighs the same in every split, so that differences are paired.
 """
 
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
@@ -11,12 +12,14 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.metrics import matthews_corrcoef, precision_recall_fscore_support
 
+from clinstack.data.task import open_task
 from clinstack.metrics.decisions import Counts
 from clinstack.metrics.intervals import Draws, bootstrap_draws, shared_weights
 from clinstack.metrics.scorecard import decide, statistics
 from clinstack.runs.atomic import read_json
 from clinstack.runs.layout import RunLayout
 from clinstack.studies.limited_data.arms import Arm
+from clinstack.studies.limited_data.costs import Cost, cost_of
 from clinstack.studies.limited_data.parts import Part
 from clinstack.studies.report.gather import Predictions, Run, read_predictions
 
@@ -49,13 +52,17 @@ class Trained:
 
 @dataclass(frozen=True)
 class Scored:
-    """A run with what it scored. metrics: on test.   draws: of the headline metric.   patients: whose each test note is."""
+    """A run with what it scored. metrics: on test.   draws: of the headline metric.   patients: whose each test note is.
+
+    cost: with its notes' reading by a frozen encoder, though that was done once for all runs.
+    """
 
     trained: Trained
     result: Mapping[str, Any]
     metrics: Mapping[str, float]
     draws: Draws
     patients: Sequence[str]
+    cost: Cost
 
     @property
     def part(self) -> Part:
@@ -78,8 +85,16 @@ class Scored:
         return validation_of(self.result)
 
 
-def score(trained: Sequence[Trained], patients: Mapping[str, Mapping[str, str]], resamples: int) -> list[Scored]:
-    """Scores every run. patients: task -> note id -> whose it is, also where the split was by line."""
+def score(
+    trained: Sequence[Trained],
+    patients: Mapping[str, Mapping[str, str]],
+    encoding: Mapping[str, Mapping[str, Any]],
+    resamples: int,
+) -> list[Scored]:
+    """Scores every run.
+
+    patients: task -> note id -> whose it is, also where the split was by line.   encoding: see `encode_once`.
+    """
     found = []
     for runs in together(trained):
         results = [read_json(one.run.result) for one in runs]
@@ -92,8 +107,17 @@ def score(trained: Sequence[Trained], patients: Mapping[str, Mapping[str, str]],
             valid = _predictions(one.run, result, "valid")
             threshold = tuned_threshold(result["kind"], valid.labels, valid.logits)
             metrics = named_metrics(result["kind"], predicted.labels, predicted.logits, threshold)
-            found.append(Scored(one, result, metrics, draws[number], whose))
+            found.append(Scored(one, result, metrics, draws[number], whose, _cost(one, result, encoding)))
     return found
+
+
+def _cost(one: Trained, result: Mapping[str, Any], encoding: Mapping[str, Mapping[str, Any]]) -> Cost:
+    cost = cost_of(result)
+    if one.arm.family != "head" or one.arm.backbone not in encoding:
+        return cost
+    notes = sum(counts["notes"] for counts in open_task(one.part.folder).counts.values())
+    itself = (result["features"] or {}).get("computed", 0)  # what was not kept, the run's own cost has
+    return cost.with_reading(encoding[one.arm.backbone], max(0, notes - itself))
 
 
 def validation_of(result: Mapping[str, Any]) -> tuple[float, float]:
@@ -131,7 +155,9 @@ def named_metrics(
     found = {
         name: float(value[0]) for name, value in statistics(kind, logits, labels)(once).items() if isinstance(name, str)
     }
-    precision, recall, f1, _ = precision_recall_fscore_support(labels, decided, average="macro", zero_division=0)
+    # Of one label alone scikit-learn would make two classes.
+    both, average = ((labels, decided), "macro") if labels.shape[1] > 1 else ((labels[:, 0], decided[:, 0]), "binary")
+    precision, recall, f1, _ = precision_recall_fscore_support(*both, average=average, zero_division=0)
     found |= {"precision_macro": float(precision), "recall_macro": float(recall), HEADLINE: float(f1)}
     if threshold is not None:
         tuned = Counts(labels, decide(kind, logits, threshold), once)
@@ -150,7 +176,9 @@ def named_metrics(
             "true_negatives": float((~truths & ~answers).sum()),
         }
     if kind != "multilabel":
-        found["mcc"] = float(matthews_corrcoef(labels.argmax(axis=1), decided.argmax(axis=1)))
+        truths, answers = labels.argmax(axis=1), decided.argmax(axis=1)
+        several = len(np.unique(np.concatenate([truths, answers]))) > 1
+        found["mcc"] = float(matthews_corrcoef(truths, answers)) if several else math.nan
     return found
 
 

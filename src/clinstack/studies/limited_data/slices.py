@@ -1,6 +1,7 @@
 """On which notes do the arms fail? Macro F1 on the notes that have something against those that have not.
 
-Only the best arm of each family is asked, by validation, and only of splits where both sides have enough notes.
+Only the best arm of each family is asked, by validation, and only of splits where both sides have enough notes. Macro F1 is
+over the classes that both sides have.
 """
 
 import re
@@ -77,7 +78,8 @@ def slices(points: Sequence[Point], resamples: int) -> list[Slice]:
     found: dict[tuple[str, str], list[tuple[tuple[int, int], Draws, Draws]]] = {}
     for runs in together(one for point in points for one in point.runs):
         marks = _marks(runs[0].part)
-        told = {what: mark for what, mark in marks.items() if min(mark.sum(), (~mark).sum()) >= LEAST}
+        labels = predictions_of(runs[0]).labels
+        told = {what: mark for what, mark in marks.items() if _comparable(mark, labels)}
         draws = bootstrap_draws(_two_sides(runs, told), runs[0].patients, resamples, weights=shared_weights)
         for (number, what), mark in ((key, told[key[1]]) for key in _keys(runs, told)):
             counts = int(mark.sum()), int((~mark).sum())
@@ -89,6 +91,12 @@ def slices(points: Sequence[Point], resamples: int) -> list[Slice]:
         for point in points
         if (what, point.arm.name) in found
     ]
+
+
+def _comparable(mark: Marks, labels: NDArray[np.bool_]) -> bool:
+    """Whether both sides have enough notes, and a class in common."""
+    enough = min(mark.sum(), (~mark).sum()) >= LEAST
+    return bool(enough and (labels[mark].any(axis=0) & labels[~mark].any(axis=0)).any())
 
 
 def _slice(what: str, arm: Arm, by_split: Sequence[tuple[tuple[int, int], Draws, Draws]]) -> Slice:
@@ -110,11 +118,19 @@ def _two_sides(
     said = [predictions_of(one) for one in runs]
     decided = [decide(one.kind, found.logits) for one, found in zip(runs, said, strict=True)]
     labels = said[0].labels
-    return lambda weights: {
-        (number, what, side): Counts(labels, decided[number], weights * (marks[what] == side)).f1_macro()
-        for number, what in _keys(runs, marks)
-        for side in (True, False)
-    }
+    # Classes that one side lacks would be 0 there, whatever the arm does.
+    shared = {what: labels[mark].any(axis=0) & labels[~mark].any(axis=0) for what, mark in marks.items()}
+
+    def sides(weights: NDArray[np.int32]) -> dict[tuple[int, str, bool], NDArray[np.float64]]:
+        return {
+            (number, what, side): Counts(
+                labels[:, shared[what]], decided[number][:, shared[what]], weights * (marks[what] == side)
+            ).f1_macro()
+            for number, what in _keys(runs, marks)
+            for side in (True, False)
+        }
+
+    return sides
 
 
 @lru_cache(maxsize=256)

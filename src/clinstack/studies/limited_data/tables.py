@@ -124,19 +124,28 @@ def _limits(interval: Interval | None) -> str:
 
 
 def crossing_table(findings: Sequence[TaskFindings]) -> Table:
-    """Where frozen encoders overtake models from nothing."""
+    """Where the curves of frozen encoders and of models from nothing meet."""
     rows = []
     for task in findings:
         found = task.crossing()
         if found:
-            low, high = (_notes(limit) for limit in (found.low, found.high))
-            rows.append([task.task, _notes(found.notes), f"{low} to {high}", f"{found.never:.0%}"])
-    caption = "Training notes from which the best frozen encoder is ahead of the best model from nothing, and stays so"
-    return Table(caption, ("Task", "Notes", "95 % interval", "Not ahead with any size, of resamples"), rows)
+            since = _range(found.since, least="the fewest", most="not with all")
+            until = _range(found.until, least="not with the fewest", most="all")
+            rows.append([task.task, *since, *until, f"{found.nowhere:.0%}"])
+    caption = "Training notes with which the best frozen encoder is ahead of the best model from nothing"
+    columns = ("Task", "From", "95 % interval", "Up to", "95 % interval", "With no size, of resamples")
+    return Table(caption, columns, rows)
 
 
-def _notes(value: float) -> str:
-    return "never" if math.isinf(value) else "always" if value == 0 else f"{value:,.0f}"
+def _range(found: Interval, least: str, most: str) -> tuple[str, str]:
+    """A number of notes and its interval; least, most: what 0 and infinity are called."""
+
+    def said(value: float) -> str:
+        if math.isnan(value):
+            return words.NONE
+        return most if math.isinf(value) else least if value == 0 else f"{value:,.0f}"
+
+    return said(found.value), f"{said(found.low)} to {said(found.high)}"
 
 
 def leakage_table(findings: Sequence[TaskFindings]) -> Table | None:
