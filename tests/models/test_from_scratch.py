@@ -145,7 +145,7 @@ def test_experts_are_those_of_a_loop_over_tokens(chosen):
                     dropped += 1
     assert torch.allclose(found, wanted, atol=1e-6)
     assert dropped > 0
-    told = block.told
+    told = block.told()
     np.testing.assert_allclose(told["expert_load"], load, atol=1e-4)
     assert told["dropped_share"] == pytest.approx(dropped / (10 * chosen))
     mean = likely[mask == 1].mean(dim=0).numpy()
@@ -159,7 +159,23 @@ def test_even_experts_have_the_balance_loss_of_its_weight():
         block.router.bias.zero_()
     block(torch.randn(2, 8, 6), torch.ones(2, 8, dtype=torch.int64))
     assert block.balance_loss.item() == pytest.approx(0.5)
-    assert block.told["router_entropy"] == pytest.approx(np.log(4))
+    assert block.told()["router_entropy"] == pytest.approx(np.log(4))
+
+
+def test_experts_tell_of_all_tokens_since_they_were_asked():
+    block = experts(experts=3, capacity_factor=0.5, noise=0.0).train()
+    passes = [(torch.randn(1, tokens, 6), torch.ones(1, tokens, dtype=torch.int64)) for tokens in (4, 12)]
+    each = []
+    for one in passes:
+        block(*one)
+        each.append(block.told())
+    assert block.told() == {}
+    for one in passes:
+        block(*one)
+    told = block.told()
+    for name in ("dropped_share", "expert_load"):
+        wanted = (4 * np.array(each[0][name]) + 12 * np.array(each[1][name])) / 16
+        np.testing.assert_allclose(told[name], wanted, atol=1e-3)
 
 
 def test_in_use_no_token_is_dropped():

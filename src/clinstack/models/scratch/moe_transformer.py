@@ -8,6 +8,7 @@ noise and its weight 1 of the balance loss; its defects (padding that is routed,
 """
 
 import math
+from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
 import torch
@@ -43,6 +44,33 @@ class MoeTransformerConfig(TransformerConfig):  # type: ignore[no-untyped-call]
         super().__init__(**others)
 
 
+@dataclass
+class _Seen:
+    """Sums over tokens."""
+
+    tokens: int = 0
+    load: Tensor | float = 0.0
+    entropy: float = 0.0
+    dropped: float = 0.0
+
+    def add(self, load: Tensor, entropy: float, dropped: float, tokens: int) -> None:
+        """A pass's means."""
+        self.tokens += tokens
+        self.load = self.load + load * tokens
+        self.entropy += entropy * tokens
+        self.dropped += dropped * tokens
+
+    def shares(self) -> dict[str, Any]:
+        """Their means; nothing if there was no token."""
+        if not isinstance(self.load, Tensor):
+            return {}
+        return {
+            "expert_load": [round(float(one) / self.tokens, 4) for one in self.load],
+            "router_entropy": self.entropy / self.tokens,
+            "dropped_share": self.dropped / self.tokens,
+        }
+
+
 class Experts(nn.Module):
     """y_t = sum over the chosen experts e of g_t,e * Expert_e(x_t); 0 where the expert is full.
 
@@ -60,7 +88,12 @@ class Experts(nn.Module):
         self.router = nn.Linear(config.hidden_size, config.experts)
         self.experts = nn.ModuleList(FeedForward(*sizes) for _ in range(config.experts))
         self.balance_loss: Tensor | None = None
-        self.told: dict[str, Any] = {}
+        self._seen = _Seen()
+
+    def told(self) -> dict[str, Any]:
+        """See `MoeTransformerModel.told`."""
+        seen, self._seen = self._seen, _Seen()
+        return seen.shares()
 
     def forward(self, states: Tensor, mask: Tensor) -> Tensor:
         """states: (B, T, H).   mask: (B, T) of 0/1."""
@@ -109,12 +142,8 @@ class Experts(nn.Module):
         experts = self.config.experts
         load = nn.functional.one_hot(chosen, experts).float().mean(dim=(0, 1))
         self.balance_loss = self.config.balance * experts * (load * likely.mean(dim=0)).sum()
-        entropy = -(likely * likely.clamp_min(1e-9).log()).sum(dim=-1).mean()
-        self.told = {
-            "expert_load": [round(float(share), 4) for share in load],
-            "router_entropy": float(entropy.detach()),
-            "dropped_share": float((~taken).float().mean()),
-        }
+        entropy = -(likely * likely.clamp_min(1e-9).log()).sum(dim=-1)
+        self._seen.add(load.detach(), float(entropy.detach().mean()), float((~taken).float().mean()), len(likely))
 
 
 class MoeTransformerModel(TransformerModel):  # type: ignore[no-untyped-call]
@@ -134,10 +163,12 @@ class MoeTransformerModel(TransformerModel):  # type: ignore[no-untyped-call]
         return loss
 
     def told(self) -> dict[str, Any]:
-        """Of the last pass in training: each expert's share of the tokens, the router's entropy (nats), what no expert took."""
+        """Of all passes in training since it was last asked: each expert's share of the tokens, the router's entropy in nats,
+        and the share of tokens that no expert took.
+        """
         experts = self.blocks[-1].feed_forward
         assert isinstance(experts, Experts)
-        return experts.told
+        return experts.told()
 
 
 class MoeTransformer(Architecture):
