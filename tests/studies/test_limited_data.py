@@ -57,7 +57,7 @@ def options(lines: Path, out: Path, **changed) -> LimitedDataOptions:
         "lora": "none",
         "scratch": "transformer",
         "baselines": "majority,tf-idf",
-        "epochs": 2,
+        "steps": 10,
         "max_tokens": 24,
         "resamples": 100,
         "workers": 1,
@@ -211,7 +211,7 @@ def test_a_study_that_is_killed_goes_on_and_ends_the_same(lines, encoder, tmp_pa
     asked = options(lines, tmp_path / "killed", encoders=[str(encoder)], scratch="", baselines="tf-idf", seeds=1)
     words = ["--tasks", str(lines), "--encoders", str(encoder), "--sizes", "40,all", "--seeds", "1"]
     words += ["--heads", "none,adapter", "--arms", "native", "--lora", "none", "--scratch", "", "--baselines", "tf-idf"]
-    words += ["--epochs", "2", "--max-tokens", "24", "--resamples", "100", "--workers", "1", "--device", "cpu"]
+    words += ["--steps", "10", "--max-tokens", "24", "--resamples", "100", "--workers", "1", "--device", "cpu"]
     finished = []
     for wanted in (1, 5, 9):
         process = subprocess.Popen(
@@ -263,7 +263,7 @@ def test_a_study_may_grow_under_its_protocol_and_not_under_another(lines, tmp_pa
     grown = limited_data(options(lines, tmp_path / "study", seeds=2, sizes="40,80,all", **small))
     assert grown["finished"] == 6
     with pytest.raises(CannotWrite) as refused:
-        limited_data(options(lines, tmp_path / "study", epochs=3, **small))
+        limited_data(options(lines, tmp_path / "study", steps=30, **small))
     assert str(refused.value) == (
         f"{tmp_path / 'study'} holds another study, or this one under another protocol: see study.toml there. Choose another "
         "--out."
@@ -317,7 +317,7 @@ def test_the_imitation_splits_by_line_once(lines, tmp_path, capsys):
         "--scratch",
         "transformer:keras",
     ]
-    words += ["--baselines", "majority", "--epochs", "1", "--max-tokens", "24", "--resamples", "100", "--workers", "1"]
+    words += ["--baselines", "majority", "--steps", "10", "--max-tokens", "24", "--resamples", "100", "--workers", "1"]
     with pytest.raises(SystemExit) as end:
         cli.main([*words, "--out", str(tmp_path / "study"), "--json"])
     assert end.value.code == 0

@@ -269,6 +269,18 @@ def test_the_adapter_stands_beside_heads_of_as_many_weights_whatever_arms_are_as
     assert "grn" not in names
 
 
+def test_all_sizes_train_for_as_many_steps_and_the_probe_for_ten_times_as_many(small_base):
+    asked = LimitedDataOptions(tasks=[Path("t")], out=Path("o"), encoders=[str(small_base)], steps=100, patience=20)
+    arms = {one.name: one for one in make_arms(asked)}
+    adapter, probe = arms[f"{small_base.name} + adapter"], arms[f"{small_base.name} + linear probe"]
+    assert adapter.pace.options(50) == {"epochs": 50, "patience": 10, "batch_size": 32}  # two steps each
+    assert adapter.pace.options(4355) == {"epochs": 1, "patience": 2, "batch_size": 32}
+    assert probe.pace.options(50) == {"epochs": 500, "patience": 100, "batch_size": 32}
+    assert min(probe.rates) >= max(adapter.rates) > max(arms["transformer"].rates)
+    still = asked.model_copy(update={"patience": 0})
+    assert make_arms(still)[-1].pace.options(50)["patience"] == 0
+
+
 def test_two_encoders_of_one_name_are_refused(small_base, tmp_path):
     other = shutil.copytree(small_base, tmp_path / small_base.name)
     with pytest.raises(BadInput) as refused:

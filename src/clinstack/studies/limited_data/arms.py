@@ -2,10 +2,12 @@
 
 A frozen encoder is read once, and a head is trained on it: a linear one (the probe), or one with a head adapter before it, in
 its own size and in one that has as many weights as the bottleneck of 64. Beside these: the encoder with a real LoRA, encoders
-that SetFit tunes, small Transformers from nothing, and baselines. Every arm but these last and SetFit tries the same learning
-rates.
+that SetFit tunes, small Transformers from nothing, and baselines. Every arm but these last and SetFit tries three learning
+rates, those that its kind needs, and trains for as many steps, whatever the number of notes: epochs of a few notes are over
+before anything is learned.
 """
 
+import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,7 +24,11 @@ from clinstack.studies.limited_data.parts import Part
 
 PROBE, EQUAL = "linear probe", "equal"
 RATES = (3e-4, 1e-3, 3e-3)
-"""Learning rates that every trained arm tries."""
+"""Learning rates that are tried where a whole model or a LoRA trains."""
+_HEAD_RATES, _PROBE_RATES = (1e-3, 3e-3, 1e-2), (1e-2, 3e-2, 1e-1)
+"""A head adapter starts from nothing on states that stay; a linear layer alone takes the largest steps."""
+_PROBE_STEPS = 10
+"""Times the steps: a probe reads one vector a note, kept, and anything that beats one in mid-course has shown nothing."""
 _REFERENCE = "adapter"
 """The head adapter whose number of weights the others are brought to."""
 _WORD_BAGS = ("transformer:mean",)
@@ -35,12 +41,31 @@ _LORA = {"task_adapter": "lora", "rank": 8, "targets": "qv"}
 
 
 @dataclass(frozen=True)
+class Pace:
+    """How long a training takes, whatever the number of notes.
+
+    steps: at most.   patience: steps without gain after which it ends.   batch_size: notes of a step.
+    """
+
+    steps: int
+    patience: int
+    batch_size: int
+
+    def options(self, notes: int) -> dict[str, int]:
+        """What step 2 is asked for, of so many training notes; patience is of two epochs at least, or none."""
+        an_epoch = math.ceil(notes / self.batch_size)
+        patience = max(2, math.ceil(self.patience / an_epoch)) if self.patience else 0
+        return {"epochs": math.ceil(self.steps / an_epoch), "patience": patience, "batch_size": self.batch_size}
+
+
+@dataclass(frozen=True)
 class Arm:
     """A model of the study.
 
     family: head (on a frozen encoder), lora, setfit, scratch or baseline.   backbone: the encoder's name, or the model's own.
     head: the probe, or a head adapter's name; `equal` in brackets says that its size is brought to the reference's weights.
-    sizes: which parts it is trained on.
+    rates: learning rates that are tried; of what has none the options say all.   sizes: which parts it is trained on.
+    pace: of its training, where it has rates.
     """
 
     family: str
@@ -49,6 +74,7 @@ class Arm:
     options: dict[str, Any] = field(hash=False)
     rates: tuple[float, ...] = RATES
     sizes: Literal["all", "largest", "few"] = "all"
+    pace: Pace | None = None
 
     @property
     def name(self) -> str:
@@ -69,7 +95,8 @@ def make_arms(options: LimitedDataOptions) -> list[Arm]:
     scratch = {name: kind.presets for name, kind in architectures().items()}
     for name in _names(options.scratch, scratch, "model from nothing"):
         own = {key: value for key, value in shared.items() if key != "head_dropout"}  # a preset has its own
-        arms.append(Arm("baseline" if name in _WORD_BAGS else "scratch", name, "own", {**own, "base": name}))
+        family = "baseline" if name in _WORD_BAGS else "scratch"
+        arms.append(Arm(family, name, "own", {**own, "base": name}, pace=_pace(options)))
     for encoder in options.setfit:
         base = f"{PREFIX}{_place(encoder)}"
         machine = {key: shared[key] for key in ("device", "max_tokens", "select_by")}
@@ -99,15 +126,17 @@ def _shared(options: LimitedDataOptions) -> dict[str, Any]:
     return {
         **machine,
         "max_tokens": options.max_tokens,
-        "batch_size": options.batch_size,
-        "epochs": options.epochs,
-        "patience": options.patience,
         "schedule": "linear",
         "head_rate": 1.0,
         "head_dropout": 0.1,
         "pooling": "mean",
         "select_by": _SELECT_BY,
     }
+
+
+def _pace(options: LimitedDataOptions, times: int = 1) -> Pace:
+    """times: as long as others."""
+    return Pace(times * options.steps, times * options.patience, options.batch_size)
 
 
 def _of_encoder(encoder: str, heads: Sequence[str], options: LimitedDataOptions, shared: dict[str, Any]) -> list[Arm]:
@@ -117,15 +146,16 @@ def _of_encoder(encoder: str, heads: Sequence[str], options: LimitedDataOptions,
     arms = []
     for head in heads:
         if head == "none":
-            arms.append(Arm("head", name, PROBE, frozen))
+            arms.append(Arm("head", name, PROBE, frozen, _PROBE_RATES, pace=_pace(options, _PROBE_STEPS)))
             continue
         if "native" in options.arms or head == _REFERENCE:
-            arms.append(Arm("head", name, head, {**frozen, "head_adapter": head}))
+            arms.append(Arm("head", name, head, {**frozen, "head_adapter": head}, _HEAD_RATES, pace=_pace(options)))
         if "equal" in options.arms and ":" not in head and head != _REFERENCE:
             sized = {"head_adapter": head, "head_size": size_of_weights(head, width, budget)}
-            arms.append(Arm("head", name, f"{head} ({EQUAL})", {**frozen, **sized}))
+            arms.append(Arm("head", name, f"{head} ({EQUAL})", {**frozen, **sized}, _HEAD_RATES, pace=_pace(options)))
     if options.lora != "none":
-        arms.append(Arm("lora", name, "LoRA", {**shared, "base": base, **_LORA}, sizes=options.lora))
+        tuned = {**shared, "base": base, **_LORA}
+        arms.append(Arm("lora", name, "LoRA", tuned, sizes=options.lora, pace=_pace(options)))
     return arms
 
 

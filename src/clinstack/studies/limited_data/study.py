@@ -32,7 +32,7 @@ from clinstack.studies.study import begin_study, train_more
 from clinstack.training.running import Silent, Witness
 
 _TITLE = "Limited data"
-_PROTOCOL = ("profile", "epochs", "patience", "batch_size", "max_tokens", "precision")
+_PROTOCOL = ("profile", "steps", "patience", "batch_size", "max_tokens", "precision")
 """What must stay the same in one folder; tasks, sizes, seeds and arms may be added."""
 _CELL_RESAMPLES = 100
 """A cell's own intervals are not shown; the study's come from all cells together."""
@@ -142,6 +142,8 @@ def _slot(arm: Arm, part: Part) -> _Slot:
 
 def _cell(arm: Arm, part: Part, rate: float | None, layout: StudyLayout) -> Cell:
     trained = {"learning_rate": rate} if rate is not None else {}
+    if arm.pace is not None:
+        trained |= arm.pace.options(part.size)
     options = {**arm.options, **trained, "task": part.folder, "seed": part.seed, "resamples": _CELL_RESAMPLES}
     cell = make_cell(TrainOptions, options, arm.name, layout.runs)
     noise = f", {part.noise:.0%} wrong labels" if part.noise else ""
