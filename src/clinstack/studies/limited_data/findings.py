@@ -176,7 +176,8 @@ class TaskFindings:
         drawn = np.stack([one.draws for one in differences])
         drawn = drawn[:, ~np.isnan(drawn).any(axis=0)]
         since, until = (_meeting(notes, value, drawn, where) for where in (ahead_since, ahead_until))
-        return Crossing(since, until, float((drawn <= 0).all(axis=0).mean()))
+        nowhere = float((drawn <= 0).all(axis=0).mean()) if drawn.size else math.nan
+        return Crossing(since, until, nowhere)
 
     def _first(self) -> Hypothesis:
         pairs = []

@@ -131,7 +131,8 @@ def crossing_table(findings: Sequence[TaskFindings]) -> Table:
         if found:
             since = _range(found.since, least="the fewest", most="not with all")
             until = _range(found.until, least="not with the fewest", most="all")
-            rows.append([task.task, *since, *until, f"{found.nowhere:.0%}"])
+            nowhere = words.NONE if math.isnan(found.nowhere) else f"{found.nowhere:.0%}"
+            rows.append([task.task, *since, *until, nowhere])
     caption = "Training notes with which the best frozen encoder is ahead of the best model from nothing"
     columns = ("Task", "From", "95 % interval", "Up to", "95 % interval", "With no size, of resamples")
     return Table(caption, columns, rows)
