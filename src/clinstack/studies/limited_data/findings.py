@@ -138,14 +138,6 @@ class TaskFindings:
             ]
         return _differences(pairs)
 
-    def against_best(self) -> list[Difference]:
-        """Every arm against the one that validation prefers, at every place."""
-        pairs = []
-        for place in self.places:
-            best = self.best(place)
-            pairs += [(one, best) for one in self.at(place) if best is not None and one is not best]
-        return _differences(pairs)
-
     def leakage(self) -> list[tuple[Point, Point, Interval]]:
         """Arms on all notes split by line and by patient, and the difference."""
         last = {point.arm.name: point for point in self.at(0)}
