@@ -16,6 +16,7 @@ from clinstack.errors import BadInput
 from clinstack.metrics.decisions import Counts
 from clinstack.metrics.intervals import Draws
 from clinstack.runs.layout import RunLayout
+from clinstack.studies.limited_data import slices as slices_of
 from clinstack.studies.limited_data.arms import PROBE, Arm, make_arms
 from clinstack.studies.limited_data.costs import Cost, cost_of
 from clinstack.studies.limited_data.findings import ahead_since, ahead_until, findings_of
@@ -23,6 +24,7 @@ from clinstack.studies.limited_data.parts import Part
 from clinstack.studies.limited_data.recommendation import recommend
 from clinstack.studies.limited_data.scores import Scored, Trained, named_metrics, tuned_threshold
 from clinstack.studies.limited_data.tables import crossing_table
+from clinstack.studies.report.gather import Predictions
 
 
 def some_predictions(kind: str, seed: int = 0, notes: int = 80):
@@ -316,3 +318,16 @@ def test_advice_says_whether_more_labels_would_help():
     assert recommend(findings(*runs)).endswith("more labels still help.")
     same = [scored(SIMPLE, 400, [0.7] * 3), scored(SIMPLE, 0, [0.7] * 3)]
     assert recommend(findings(*same)).endswith("whether more labels would help is not clear.")
+
+
+def test_slices_compare_the_classes_that_both_sides_have(monkeypatch):
+    labels = np.eye(4, dtype=bool)[[0, 1] * 20 + [0, 1, 2, 3] * 10]  # the first forty notes lack two classes
+    ids = tuple(str(number) for number in range(80))
+    right = Predictions(ids, ids, labels, np.where(labels, 9.0, -9.0))
+    monkeypatch.setattr(slices_of, "predictions_of", lambda one: right)
+    monkeypatch.setattr(slices_of, "_marks", lambda part: {"with a number": np.arange(80) < 40})
+    runs = [
+        replace(one, result={**one.result, "kind": "multiclass"}, patients=ids) for one in scored(BLOCK, 0, [0.5] * 2)
+    ]
+    (found,) = slices_of.slices(findings(runs).at(0), 100)
+    assert (found.having.value, found.others.value, found.difference.value) == (1.0, 1.0, 0.0)

@@ -95,8 +95,12 @@ def slices(points: Sequence[Point], resamples: int) -> list[Slice]:
 
 def _comparable(mark: Marks, labels: NDArray[np.bool_]) -> bool:
     """Whether both sides have enough notes, and a class in common."""
-    enough = min(mark.sum(), (~mark).sum()) >= LEAST
-    return bool(enough and (labels[mark].any(axis=0) & labels[~mark].any(axis=0)).any())
+    return bool(min(mark.sum(), (~mark).sum()) >= LEAST and _on_both_sides(mark, labels).any())
+
+
+def _on_both_sides(mark: Marks, labels: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Which classes (C,) have notes on both sides; one that a side lacks would be 0 there, whatever the arm does."""
+    return np.asarray(labels[mark].any(axis=0) & labels[~mark].any(axis=0))
 
 
 def _slice(what: str, arm: Arm, by_split: Sequence[tuple[tuple[int, int], Draws, Draws]]) -> Slice:
@@ -118,8 +122,7 @@ def _two_sides(
     said = [predictions_of(one) for one in runs]
     decided = [decide(one.kind, found.logits) for one, found in zip(runs, said, strict=True)]
     labels = said[0].labels
-    # Classes that one side lacks would be 0 there, whatever the arm does.
-    shared = {what: labels[mark].any(axis=0) & labels[~mark].any(axis=0) for what, mark in marks.items()}
+    shared = {what: _on_both_sides(mark, labels) for what, mark in marks.items()}
 
     def sides(weights: NDArray[np.int32]) -> dict[tuple[int, str, bool], NDArray[np.float64]]:
         return {
