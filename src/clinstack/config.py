@@ -430,6 +430,8 @@ class LimitedDataOptions(EngineOptions):
     """Baselines, joined by commas."""
     line_split: Literal["none", "largest"] = "largest"
     """Split all notes by line too, to show what leaks where a patient's lines are on both sides."""
+    own_split: Literal["auto", "none", "largest"] = "auto"
+    """Train on all notes in the task's own parts too: auto where these are by time or by site, which chance cannot imitate."""
     label_noise: list[Annotated[float, Field(gt=0, lt=1)]] = []
     """Shares of wrong training labels, such as 0.05 0.1 0.2, with which all arms but LoRA learn once more from all notes."""
     profile: Literal["correct", "as-described"] = "correct"

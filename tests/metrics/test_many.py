@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from scipy.stats import norm
+from scipy.stats import binomtest, norm
 
-from clinstack.metrics.many import holm, p_of_draws
+from clinstack.metrics.many import holm, mcnemar, p_of_draws, p_of_splits
 
 p_values = st.lists(st.floats(0, 1), min_size=1, max_size=6)
 
@@ -60,3 +60,21 @@ def test_p_values_of_a_bootstrapped_mean_are_uniform_where_there_is_no_differenc
         found.append(p_of_draws(draws))
     assert 0.03 < np.mean(np.array(found) < 0.05) < 0.09
     assert 0.42 < np.mean(np.array(found) < 0.5) < 0.58
+
+
+@given(st.lists(st.tuples(st.booleans(), st.booleans()), min_size=1, max_size=60))
+def test_mcnemar_is_a_test_of_coins(notes):
+    first, second = (np.array(column) for column in zip(*notes, strict=True))
+    alone = int((first & ~second).sum()), int((second & ~first).sum())
+    expected = binomtest(alone[0], sum(alone)).pvalue if sum(alone) else 1.0
+    assert mcnemar(first, second) == pytest.approx(expected)
+
+
+def test_one_p_value_of_several_splits_raises_no_more_false_alarms_whatever_their_dependence():
+    random = np.random.default_rng(0)
+    for shared in (0.0, 0.7, 1.0):
+        common, own = random.normal(size=(4000, 1)), random.normal(size=(4000, 5))
+        p_values = 2 * norm.cdf(-np.abs(np.sqrt(shared) * common + np.sqrt(1 - shared) * own))
+        assert np.mean([p_of_splits(row) < 0.05 for row in p_values]) < 0.055
+    assert p_of_splits([0.03]) == 0.03
+    assert math.isnan(p_of_splits([]))

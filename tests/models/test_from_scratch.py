@@ -1,5 +1,7 @@
 """Models that are trained from nothing: sizes, experts, invariance, tokenizers that come out the same every time."""
 
+import math
+
 import numpy as np
 import pytest
 import torch
@@ -30,6 +32,8 @@ def count(model) -> int:
 SIZES = {
     ("transformer", ""): [(8000, 256, 599_618)],
     ("moe-transformer", ""): [(8000, 256, 649_606)],
+    ("moe-transformer", "top-2"): [(8000, 256, 649_606)],
+    ("moe-transformer", "unlimited"): [(8000, 256, 649_606)],
     ("transformer", "keras"): [(20_000, 200, 657_758), (20_000, 256, 659_550)],
     ("moe-transformer", "keras"): [(20_000, 200, 677_516), (20_000, 256, 679_308)],
     ("transformer", "mean"): [(8000, 256, 64 * (8000 + 256) + 2 * 64 + 2)],
@@ -236,6 +240,15 @@ def test_blanks_and_composed_accents_are_alike():
 def test_words_are_the_most_frequent():
     tokenizer = train_tokenizer(["FC 120, fc 90; stable", "fc 120"], "words", 5)
     assert tokenizer.get_vocab() == {"<pad>": 0, "<s>": 1, "<unk>": 2, "fc": 3, "120": 4}
+
+
+@pytest.mark.parametrize(
+    ("form", "option", "value"), [("top-2", "experts_per_token", 2), ("unlimited", "capacity_factor", math.inf)]
+)
+def test_a_form_of_experts_is_what_it_says_and_stays_so(form, option, value, tmp_path):
+    make_base(f"moe-transformer:{form}", NOTES, 16, 1, tmp_path / "base")
+    config = load_backbone(str(tmp_path / "base"), "cpu").model.config
+    assert getattr(config, option) == value
 
 
 def test_names_are_known_with_and_without_preset():

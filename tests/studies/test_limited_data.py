@@ -12,6 +12,7 @@ from model_families import make_family
 
 from clinstack import cli
 from clinstack.config import LimitedDataOptions, make_options
+from clinstack.data.sources.table import build_table
 from clinstack.data.subsets import draw_split, strata
 from clinstack.data.task import TaskWriter, open_task
 from clinstack.errors import BadInput, CannotWrite
@@ -107,7 +108,14 @@ def test_every_arm_is_scored_on_every_part(done):
     assert set(found["hypotheses"]["lines"]) == {"H1", "H2", "H3", "H4"}
     page = (asked.out / "report.html").read_text()
     headings = ("Limited data: which model to use", "Asked before it ran", "What a split by line would have claimed")
-    for text in (*headings, "Do the probabilities hold?", "On which notes it fails", "If labels are wrong"):
+    for text in (
+        *headings,
+        "Do the probabilities hold?",
+        "lines: net benefit",
+        "lines: surest notes",
+        "On which notes it fails",
+        "If labels are wrong",
+    ):
         assert text in page
     assert "| petit + adapter |" in (asked.out / "table.md").read_text()
 
@@ -126,6 +134,21 @@ def test_an_encoder_reads_each_note_once_whatever_the_arms(done):
         if row["backbone"] == "petit":
             notes = row["notes"] + 20 + 24  # with those to select by (at least so many) and the test part
             assert row["seconds_encode"] == pytest.approx(a_note * notes, rel=0.25, abs=0.05)
+
+
+def test_a_row_says_what_made_it(done):
+    asked, _ = done
+    rows = rows_of(asked.out)
+    for row in rows:
+        lineage = json.loads(RunLayout(StudyLayout(asked.out).run(row["run"])).lineage.read_text())
+        assert (row["base_hash"], row["data_hash"]) == (lineage["base"]["hash"], lineage["data"]["hash"])
+        assert row["version_torch"] == lineage["versions"]["torch"]
+        assert row["device"].endswith("cores")
+    operations = {
+        row["arm"]: row["flops_estimated"] for row in rows if row["all_notes"] and row["split_by"] == "patient"
+    }
+    assert 0 < operations["petit + linear probe"] < operations["petit + adapter"]
+    assert all(row["flops_estimated"] is None for row in rows if row["family"] == "baseline")
 
 
 def test_the_rate_is_the_one_that_validation_prefers(done):
@@ -232,6 +255,43 @@ def test_a_study_that_is_killed_goes_on_and_ends_the_same(lines, encoder, tmp_pa
     limited_data(asked)
     limited_data(asked.model_copy(update={"out": tmp_path / "whole"}))
     assert scores_of(asked.out) == scores_of(tmp_path / "whole")
+
+
+def test_a_task_that_was_split_by_time_is_tested_on_its_later_notes_too(tmp_path):
+    rows = [
+        (f"{number}", f"p{number}", list(WORDS)[number % 2], f"2020-01-{1 + number // 8:02}") for number in range(240)
+    ]
+    table = tmp_path / "notes.csv"
+    body = [
+        f"{note},{patient},{label},{when},{WORDS[label][int(note) % 3]} matin" for note, patient, label, when in rows
+    ]
+    table.write_text("\n".join(["note_id,patient_id,label,when,text", *body]))
+    columns = {"text": "text", "label": "label", "patient": "patient_id", "note_id": "note_id", "time": "when"}
+    build_table([table], tmp_path / "task", split_by="time", name="dated", **columns)
+    later = set(open_task(tmp_path / "task").read("test").column("note_id").to_pylist())
+    small = {"scratch": "", "baselines": "majority,tf-idf", "sizes": "all"}
+    limited_data(options(tmp_path / "task", tmp_path / "study", **small))
+    own = [row for row in rows_of(tmp_path / "study") if row["split_by"] == "own"]
+    assert sorted((row["arm"], row["seed"]) for row in own) == [
+        (arm, seed) for arm in ("majority", "tf-idf") for seed in (1, 2)
+    ]
+    for seed in (1, 2):
+        (folder,) = (tmp_path / "study" / "tasks" / "dated" / f"own-{seed}").iterdir()
+        assert set(open_task(folder).read("test").column("note_id").to_pylist()) == later
+    page = (tmp_path / "study" / "report.html").read_text()
+    assert "In the task&#39;s own parts" in page
+    assert "168 training notes" in page.replace("192 and ", "")
+
+
+def test_a_task_split_by_chance_is_tested_in_its_own_parts_if_asked(lines, tmp_path):
+    small = {"scratch": "", "baselines": "majority", "sizes": "all", "line_split": "none", "seeds": 1}
+    limited_data(options(lines, tmp_path / "study", own_split="largest", **small))
+    assert {row["split_by"]: row["notes"] for row in rows_of(tmp_path / "study")} == {"patient": 192, "own": 180}
+    with TaskWriter(tmp_path / "task", name="whole", kind="binary", classes=list(WORDS), source="tests") as out:
+        ids = [str(number) for number in range(100)]
+        out.write("train", ids, ids, [f"ligne {one}" for one in ids], [[list(WORDS)[int(one) % 2]] for one in ids])
+    with pytest.raises(BadInput, match=r"^Task whole has no valid notes of its own\. Leave out --own-split\.$"):
+        limited_data(options(tmp_path / "task", tmp_path / "other", own_split="largest", **small))
 
 
 def test_ray_finds_the_same(lines, encoder, tmp_path):

@@ -121,7 +121,7 @@ def scored(who: Arm, place: int, values: list[float], validation: float = 0.5, s
         }
         trained = Trained(who, part, place, None, RunLayout(Path("nowhere")))
         draws = Draws(value, value + luck + own)
-        found.append(Scored(trained, result, {"f1_macro": value}, draws, (), cost_of(result)))
+        found.append(Scored(trained, result, {"f1_macro": value}, draws, (), cost_of(result), luck > 1 - value))
     return found
 
 

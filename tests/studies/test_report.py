@@ -322,6 +322,7 @@ def test_a_multilabel_task_has_no_roc_curve_but_calibration(study):
     assert "roc" not in page.ids
     assert "Expected calibration error" in page.text("calibration")
     assert 'id="decisions"' not in page.source
+    assert "of how many of the surest test notes a label of them is wrong" in page.text("abstention")
 
 
 def test_a_binary_task_shows_what_acting_on_it_is_worth(study):

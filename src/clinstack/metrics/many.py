@@ -1,15 +1,16 @@
-"""Many comparisons at once: how sure a difference is when it is one of a table's.
+"""Many comparisons at once: how sure a difference is when it is one of a table's, or was tested on several splits.
 
 Among twenty comparisons of equals one is "significant" at 5 % by chance. Holm's procedure keeps the chance of any false one in
 the whole family at the level, whatever the dependence between them.
 """
 
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable, Mapping, Sequence
 from statistics import NormalDist
 from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import bdtr
 
 Key = TypeVar("Key", bound=Hashable)
 
@@ -30,6 +31,24 @@ def p_of_draws(draws: NDArray[np.float64]) -> float:
     if smaller or not deviation:
         return counted
     return min(counted, 2 * NormalDist().cdf(-abs(float(defined.mean())) / deviation))
+
+
+def mcnemar(first_right: NDArray[np.bool_], second_right: NDArray[np.bool_]) -> float:
+    """McNemar's test that two models are as often right on the same notes (N,), two-sided and exact: whichever alone is right
+    on a note is a coin's toss. It takes notes to be independent, and asks about accuracy.
+    """
+    alone, other = int((first_right & ~second_right).sum()), int((~first_right & second_right).sum())
+    return min(1.0, 2 * float(bdtr(min(alone, other), alone + other, 0.5)))
+
+
+def p_of_splits(p_values: Sequence[float]) -> float:
+    """One p-value from those of several splits of the same notes: twice their median (Rueger 1978).
+
+    It holds however the splits depend on each other, and so is cautious. NaN of none; of one, that one.
+    """
+    if len(p_values) < 2:
+        return float(p_values[0]) if p_values else float("nan")
+    return min(1.0, 2 * float(np.median(p_values)))
 
 
 def holm(p_values: Mapping[Key, float]) -> dict[Key, float]:

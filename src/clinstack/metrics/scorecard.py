@@ -194,6 +194,17 @@ def decide(kind: str, logits: ArrayLike, threshold: float = 0.5) -> Bools:
     return np.asarray(np.eye(likely.shape[1], dtype=bool)[likely.argmax(axis=1)])
 
 
+def surety(kind: str, logits: ArrayLike) -> Floats:
+    """(N,): how sure a model is of what it decides of each note, as log odds: of its class, or of its least sure label."""
+    table = _finite(logits)
+    if kind == "multiclass":
+        others = table.copy()
+        decided = table.argmax(axis=1)
+        others[np.arange(len(table)), decided] = -np.inf
+        return np.asarray(table.max(axis=1) - np.logaddexp.reduce(others, axis=1))
+    return np.asarray(np.abs(_kind(kind).scores(table)).min(axis=1))
+
+
 def log_loss(kind: str, logits: ArrayLike, labels: ArrayLike) -> float:
     """The mean negative log-likelihood of a note's class, or of every label, in nats; both (N, C)."""
     values, truths = np.asarray(logits, dtype=np.float64), np.asarray(labels).astype(bool)

@@ -81,6 +81,13 @@ class Classifier(nn.Module):
                 nn.init.normal_(layer.weight, std=0.02)
                 nn.init.zeros_(layer.bias)
 
+    @property
+    def weights_per_token(self) -> int:
+        """Weights that every token is multiplied with, for estimates of operations: a head adapter's before the pooling."""
+        if self.adapter is None or not self.form.reads_tokens:
+            return 0
+        return sum(one.numel() for one in self.adapter.parameters())
+
     def expect(self, frequencies: Tensor) -> None:
         """Sets the biases so that untrained logits already say how frequent each class is.
 

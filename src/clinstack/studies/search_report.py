@@ -8,8 +8,7 @@ from markupsafe import Markup
 from clinstack.runs.atomic import write_json, write_text
 from clinstack.runs.layout import StudyLayout
 from clinstack.studies.report import figures, words
-from clinstack.studies.report.figures import Axis, Bar, Series
-from clinstack.studies.report.panels import Figure
+from clinstack.studies.report.figures import Axis, Bar, Figure, Series
 from clinstack.studies.report.plain_page import Section, render_sections
 from clinstack.studies.report.tables import Table
 

@@ -8,8 +8,7 @@ from markupsafe import Markup
 from clinstack.runs.atomic import write_json, write_text
 from clinstack.runs.layout import StudyLayout
 from clinstack.studies.report import figures, words
-from clinstack.studies.report.figures import Axis, Bar
-from clinstack.studies.report.panels import Figure
+from clinstack.studies.report.figures import Axis, Bar, Figure
 from clinstack.studies.report.plain_page import Section, as_markdown, render_sections
 from clinstack.studies.report.tables import Table
 from clinstack.training.machine import WATTS_PER_CORE

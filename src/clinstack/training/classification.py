@@ -34,7 +34,7 @@ from clinstack.training.baseline_run import train_baseline
 from clinstack.training.batches import LabelledNotes, NoteBatch, PooledBatch, PooledNotes
 from clinstack.training.label_loss import check_loss, class_weights, frequencies, label_loss
 from clinstack.training.loop import Batches, Fitted, Loss, Score, fit
-from clinstack.training.machine import choose_autocast, choose_device, measured
+from clinstack.training.machine import choose_autocast, choose_device, measured, training_flops
 from clinstack.training.outcome import SplitNotes, write_outcome
 from clinstack.training.own_base import makes_own_base, prepare_own_base, save_own_base
 from clinstack.training.processes import Processes
@@ -195,7 +195,8 @@ class _Training:
                 self.notes["test"] = _Notes(self.task, "test", self.classifier)
             scored = [split for split in self.notes if split != "train"]
             logits = {split: self.reading.logits(self.notes[split].encoded) for split in scored}
-        cost["evaluate"] |= reading_cost(self.weights, sum(self.notes[split].tokens for split in scored))
+        read = sum(self.notes[split].tokens for split in scored)
+        cost["evaluate"] |= reading_cost(self.weights + self.head.weights_per_token, read)
         return self._save(training, proof, logits)
 
     def _store(self) -> ArrayStore | None:
@@ -276,6 +277,7 @@ class _Training:
         cost |= training_cost(cost, fitted, *self.stack.weights_per_token, through_frozen=True)
         if not self.stack.trainable():
             cost |= reading_cost(self.weights, train.tokens)
+        cost["flops"] += training_flops(0, self.head.weights_per_token, fitted.tokens, backward_through_frozen=False)
 
     def _save(
         self, training: dict[str, Any], proof: dict[str, AdapterProof], logits: dict[str, NDArray[np.float32]]

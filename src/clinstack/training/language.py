@@ -29,7 +29,7 @@ from clinstack.runs.lineage import hash_files, versions
 from clinstack.runs.seal import finish_folder
 from clinstack.training.batches import PackedBlocks
 from clinstack.training.loop import Score, fit
-from clinstack.training.machine import choose_autocast, choose_device, measured
+from clinstack.training.machine import choose_autocast, choose_device, device_name, measured
 from clinstack.training.objective import objective_of
 from clinstack.training.perplexity import (
     LanguageMeasure,
@@ -237,6 +237,7 @@ class _Adaptation:
             **origin,
             "adapters": [{**{key: saved[key] for key in ("name", "method", "hash", "parents")}, "frozen": False}],
             "versions": versions(),
+            "device": device_name(choose_device(options.device)),
             "seed": options.seed,
             "terms": list(self.corpus.terms),
         }

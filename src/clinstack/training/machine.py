@@ -1,6 +1,7 @@
 """What the machine offers and what a training cost on it: device, precision, seconds, memory, floating-point operations."""
 
 import os
+import platform
 import re
 import resource
 import sys
@@ -35,6 +36,21 @@ def choose_device(device: str) -> str:
         return str(torch.device(device))
     except RuntimeError:
         raise BadInput(f"--device {device} is not known. Use auto, cpu, cuda or cuda:0.") from None
+
+
+def device_name(device: str) -> str:
+    """What the device's maker calls it, and how many cores of a processor may be used."""
+    if device.startswith("cuda"):
+        return str(torch.cuda.get_device_name(device))
+    return f"{_processor()}, {cores()} cores"
+
+
+def _processor() -> str:
+    with suppress(OSError):  # not Linux
+        found = re.search(r"^model name\s*: (.+)$", Path("/proc/cpuinfo").read_text(), re.MULTILINE)
+        if found:
+            return found[1].strip()
+    return platform.processor() or platform.machine()
 
 
 def choose_autocast(precision: Precision, device: str) -> torch.dtype | None:

@@ -23,6 +23,7 @@ from clinstack.runs.card import write_card
 from clinstack.runs.layout import RunLayout
 from clinstack.runs.lineage import versions
 from clinstack.runs.seal import finish_folder
+from clinstack.training.machine import choose_device, device_name
 
 Logits = Mapping[str, NDArray[np.float32]]
 
@@ -81,7 +82,8 @@ def write_outcome(
         "labels_absent": {split: int((~one.labels.any(axis=0)).sum()) for split, one in notes.items()},
         **about,
     }
-    lineage = {**lineage, "versions": versions(), "seed": options.seed}
+    device = device_name(choose_device(options.device))
+    lineage = {**lineage, "versions": versions(), "device": device, "seed": options.seed}
     _write_predictions(layout, task, scored, logits)
     write_json(layout.lineage, lineage)
     write_text(layout.labels, _label_table(task, notes, cards.get("test")))

@@ -5,6 +5,7 @@ router's probability; a loss of its own keeps the experts evenly busy; in traini
 and what is beyond passes by on the residual. In use there is no limit, so that a note's logits do not depend on its neighbours.
 Padding is never sent anywhere. Preset `keras` has the sizes of the Keras tutorial on a Switch Transformer, with its additive
 noise and its weight 1 of the balance loss; its defects (padding that is routed, a slot lost in every expert) are left out.
+Preset `top-2` sends each token to two experts, `unlimited` lets an expert take all tokens in training too.
 """
 
 import math
@@ -178,6 +179,8 @@ class MoeTransformer(Architecture):
     model: ClassVar[type[Any]] = MoeTransformerModel
     presets: ClassVar[dict[str, dict[str, Any]]] = {
         "": {},
+        "top-2": {"experts_per_token": 2},
+        "unlimited": {"capacity_factor": math.inf},
         "keras": {
             **Transformer.presets["keras"],
             "experts": 10,

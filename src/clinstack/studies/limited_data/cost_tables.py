@@ -9,8 +9,11 @@ import numpy as np
 from clinstack.studies.limited_data.costs import Total, grid_totals, naive_passes
 from clinstack.studies.limited_data.findings import TaskFindings
 from clinstack.studies.report import words
-from clinstack.studies.report.tables import Group, Table
+from clinstack.studies.report.tables import Group, Measured, Table
 from clinstack.training.machine import assumed_joules
+
+_BUDGETS = (1.0, 10.0, 60.0, 600.0, 3600.0, 36000.0)
+"""Seconds of one run."""
 
 
 def cost_table(findings: Sequence[TaskFindings], single: Mapping[str, Mapping[str, float]]) -> Table:
@@ -25,11 +28,31 @@ def cost_table(findings: Sequence[TaskFindings], single: Mapping[str, Mapping[st
             ]
             busy = float(np.mean([one.cpu_seconds for one in costs]))
             peak, energy = max(one.peak_bytes for one in costs), f"{assumed_joules(busy) / 3600:.3f} Wh"
+            counted = [one.flops for one in costs if one.flops is not None]
+            operations = words.operations(float(np.mean(counted))) if counted else words.NONE
             wait = f"{1000 * single[task.task][point.arm.name]:.1f} ms"
-            rows.append([point.arm.name, *phases, words.duration(busy), words.size(peak), energy, wait])
+            rows.append([point.arm.name, *phases, words.duration(busy), operations, words.size(peak), energy, wait])
     timed = ("Tokenise", "Encode", "Train", "Evaluate")
-    columns = ("Arm", *timed, "Processor time", "Peak memory", "Processor's energy (assumed)", "One note")
+    used = ("Processor time", "Operations (estimated)", "Peak memory", "Processor's energy (assumed)")
+    columns = ("Arm", *timed, *used, "One note")
     return Table("One run on all notes, mean over splits", columns, rows)
+
+
+def budget_table(findings: Sequence[TaskFindings]) -> Table:
+    """What to train where a run may take so long, and no longer; a budget that buys nothing new is left out."""
+    rows: list[Any] = []
+    for task in findings:
+        rows.append(Group(task.task))
+        before = None
+        for budget in _BUDGETS:
+            best = task.within(budget)
+            if best is not None and best is not before:
+                interval, before = best.draws.interval(), best
+                limits = words.limits(interval.low, interval.high)
+                scored = Measured(words.figure(interval.value), limits)
+                rows.append([words.duration(budget), best.arm.name, scored, words.duration(best.seconds)])
+    columns = ("A run may take", "Arm that validation prefers", "Macro F1 on test", "It takes")
+    return Table("At equal time, with all training notes", columns, rows)
 
 
 def notes_read(encoding: Mapping[str, Any]) -> int:

@@ -20,11 +20,15 @@ _PARTS = {"tokenise": ["tokenise"], "encode": ["encode"], "train": ["make", "tra
 
 @dataclass(frozen=True)
 class Cost:
-    """Of a run. seconds: by phase, 0 where a model has none."""
+    """Of a run. seconds: by phase, 0 where a model has none.
+
+    flops: estimated operations (`training_flops`), with reading each note once; None of what is no network here.
+    """
 
     seconds: Mapping[str, float]
     cpu_seconds: float
     peak_bytes: int
+    flops: float | None = None
 
     @property
     def total(self) -> float:
@@ -42,6 +46,7 @@ class Cost:
             {**self.seconds, "encode": encode},
             self.cpu_seconds + share * noted["cpu_seconds"],
             max(self.peak_bytes, int(noted["peak_bytes"])),
+            self.flops,
         )
 
 
@@ -69,6 +74,7 @@ def cost_of(result: Mapping[str, Any]) -> Cost:
         {phase: sum(float(cost.get(one, {}).get("seconds", 0.0)) for one in _PARTS[phase]) for phase in PHASES},
         sum(float(one["cpu_seconds"]) for one in cost.values()),
         max(int(one["peak_bytes"]) for one in cost.values()),
+        sum(one.get("flops", 0.0) for one in cost.values()) or None,
     )
 
 

@@ -14,8 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from clinstack.metrics.intervals import Draws, Interval, over_seeds
-from clinstack.metrics.many import holm, p_of_draws
+from clinstack.metrics.many import holm, mcnemar, p_of_draws, p_of_splits
 from clinstack.studies.limited_data.arms import EQUAL, PROBE, Arm
+from clinstack.studies.limited_data.parts import SplitBy
 from clinstack.studies.limited_data.scores import Scored
 
 Verdict = Literal["supported", "refuted", "undecided", "not asked"]
@@ -24,6 +25,7 @@ FEW = 400
 """Training notes up to which hypothesis 3 speaks."""
 NEAR = 0.01
 """Macro F1 by which hypothesis 4 lets the simple baseline lie behind."""
+MAJORITY = "majority"
 _SIMPLE, _NETWORK = "tf-idf", "tf-idf-mlp"
 
 Floats = NDArray[np.float64]
@@ -49,6 +51,11 @@ class Point:
         value, tie = np.mean([one.validation for one in self.runs], axis=0).tolist()
         return value, tie
 
+    @property
+    def seconds(self) -> float:
+        """Of one run, the mean over splits."""
+        return float(np.mean([one.cost.total for one in self.runs]))
+
     def mean(self, metric: str) -> float:
         """A metric's mean over splits; NaN if a run lacks it."""
         return float(np.mean([one.metrics.get(metric, math.nan) for one in self.runs]))
@@ -60,14 +67,23 @@ class Point:
 
     def minus(self, other: "Point") -> Draws:
         """The mean paired difference, over the splits that both have."""
-        theirs = {one.trained.part.seed: one.draws for one in other.runs}
-        pairs = [one.draws.minus(theirs[seed]) for one in self.runs if (seed := one.trained.part.seed) in theirs]
-        return over_seeds(pairs)
+        return over_seeds([mine.draws.minus(theirs.draws) for mine, theirs in self._paired(other)])
+
+    def p_mcnemar(self, other: "Point") -> float:
+        """That both are as often right, by McNemar's test on single notes, of all splits (`p_of_splits`)."""
+        return p_of_splits([mcnemar(mine.right, theirs.right) for mine, theirs in self._paired(other)])
+
+    def _paired(self, other: "Point") -> list[tuple[Scored, Scored]]:
+        theirs = {one.trained.part.seed: one for one in other.runs}
+        return [(one, theirs[seed]) for one in self.runs if (seed := one.trained.part.seed) in theirs]
 
 
 @dataclass(frozen=True)
 class Difference:
-    """Two arms at one place. p_value: two-sided, before and after Holm's correction over its family."""
+    """Two arms at one place. p_value, p_holm: two-sided, before and after Holm's correction over its family.
+
+    p_mcnemar: a second view, see `Point.p_mcnemar`.
+    """
 
     first: str
     second: str
@@ -75,6 +91,7 @@ class Difference:
     interval: Interval
     p_value: float
     p_holm: float
+    p_mcnemar: float
 
 
 @dataclass(frozen=True)
@@ -106,13 +123,13 @@ class Crossing:
 class TaskFindings:
     """All that is said of one task.
 
-    points: by arm and place, of the main split.   by_line: all notes, split by line.   noisy: all notes, by arm and share of
-    wrong labels.
+    points: by arm and place, of the main split.   other_splits: all notes, split otherwise, by how and arm.   noisy: all notes,
+    by arm and share of wrong labels.
     """
 
     task: str
     points: dict[tuple[str, int], Point] = field(default_factory=dict)
-    by_line: dict[str, Point] = field(default_factory=dict)
+    other_splits: dict[tuple[SplitBy, str], Point] = field(default_factory=dict)
     noisy: dict[tuple[str, float], Point] = field(default_factory=dict)
 
     @cached_property
@@ -123,6 +140,11 @@ class TaskFindings:
     def at(self, place: int, chosen: Callable[[Arm], bool] = lambda arm: True) -> list[Point]:
         """The arms that have a point at a place."""
         return [point for (_, where), point in self.points.items() if where == place and chosen(point.arm)]
+
+    def within(self, seconds: float) -> Point | None:
+        """With all notes, the arm that validation prefers of those whose run takes no longer; the majority apart."""
+        able = [one for one in self.at(0) if one.seconds <= seconds and one.arm.name != MAJORITY]
+        return max(able, key=lambda point: point.validation, default=None)
 
     def best(self, place: int, chosen: Callable[[Arm], bool] = lambda arm: True) -> Point | None:
         """The arm that validation prefers at a place."""
@@ -138,13 +160,13 @@ class TaskFindings:
             ]
         return _differences(pairs)
 
-    def leakage(self) -> list[tuple[Point, Point, Interval]]:
-        """Arms on all notes split by line and by patient, and the difference."""
+    def split_otherwise(self, by: SplitBy) -> list[tuple[Point, Point, Interval]]:
+        """Arms on all notes split otherwise and in the main way, and the difference, which pairs nothing: test notes differ."""
         last = {point.arm.name: point for point in self.at(0)}
         return [
-            (line, last[name], line.draws.minus(last[name].draws).interval())
-            for name, line in self.by_line.items()
-            if name in last
+            (point, last[name], point.draws.minus(last[name].draws).interval())
+            for (how, name), point in self.other_splits.items()
+            if how == by and name in last
         ]
 
     def best_of_families(self) -> list[Point]:
@@ -211,7 +233,7 @@ class TaskFindings:
 
 def findings_of(scored: Iterable[Scored], main: str) -> list[TaskFindings]:
     """The findings of every task. main: how the curves' parts were split."""
-    groups: dict[tuple[str, str, float, str, int], list[Scored]] = {}
+    groups: dict[tuple[str, SplitBy, float, str, int], list[Scored]] = {}
     for one in scored:
         key = (one.part.task, one.part.by, one.part.noise, one.trained.arm.name, one.trained.place)
         groups.setdefault(key, []).append(one)
@@ -219,7 +241,7 @@ def findings_of(scored: Iterable[Scored], main: str) -> list[TaskFindings]:
     for (task, by, noise, name, place), runs in groups.items():
         found = tasks.setdefault(task, TaskFindings(task))
         if by != main:
-            found.by_line[name] = _point(runs)
+            found.other_splits[by, name] = _point(runs)
         elif noise:
             found.noisy[name, noise] = _point(runs)
         else:
@@ -275,7 +297,13 @@ def _differences(pairs: Sequence[tuple[Point, Point]]) -> list[Difference]:
     adjusted = holm(values)
     return [
         Difference(
-            first.arm.name, second.arm.name, first.place, draws[number].interval(), values[number], adjusted[number]
+            first.arm.name,
+            second.arm.name,
+            first.place,
+            draws[number].interval(),
+            values[number],
+            adjusted[number],
+            first.p_mcnemar(second),
         )
         for number, (first, second) in enumerate(pairs)
     ]

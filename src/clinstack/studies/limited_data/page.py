@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from clinstack.config import LimitedDataOptions
-from clinstack.runs.atomic import write_json, write_text
+from clinstack.runs.atomic import read_json, write_json, write_text
 from clinstack.runs.layout import RunLayout, StudyLayout
 from clinstack.studies.limited_data import cost_tables, pictures, tables
 from clinstack.studies.limited_data.calibration import calibrated
@@ -25,6 +25,10 @@ _IMITATION = (
     "This is an imitation of the published protocol: one split by line, batches of 8, all notes. Learning rate, epochs, widths "
     "and dropout, and what was frozen are not published and are guesses here. Do not compare its figures with the published."
 )
+_SECOND_VIEW = (
+    "McNemar: a second view, which asks how often each is right instead of macro F1, and takes notes to be independent; twice "
+    "the median of the splits' p-values, which holds however these depend on each other."
+)
 _VERDICTS = (
     "Written down before the study ran. Supported: the whole 95 % interval of the difference is on the side of the statement; "
     "refuted: it is on the other; undecided: neither. Where the best of several is meant, validation chose it."
@@ -33,13 +37,22 @@ _COSTS = (
     "A run's seconds are those of one training, at the learning rate that was chosen. Encode: what reading all its notes by a "
     "frozen encoder takes whoever trains this one model; the study reads them once for all, as the totals show. Energy assumes "
     f"{WATTS_PER_CORE:g} watts a busy core and is no measurement; an accelerator's is not in it. One note: the median of 30, "
-    "one by one on the processor. Never compare a total of many runs with one run."
+    "one by one on the processor. Operations: two for each weight and token read, and twice that again for each weight that "
+    "learns; baselines and SetFit do not count theirs. Never compare a total of many runs with one run."
 )
 _LEAKAGE = "Split by line, a patient's other lines are in the training part. What that adds is learned by heart."
+_SHIFT = (
+    "Where the task's own test part is of a later time or of another site, what is lost against the split by patient, which "
+    "chance draws, is what a model loses when it is used there; as far as it has as many notes to learn from."
+)
 _CALIBRATION = (
     "Error: what the probabilities and the outcomes differ by, 0 best; scaled: with the temperature that the validation part "
     "gave. The Brier score (of several classes, of the one that is decided) is reliability (0 best) minus resolution (high "
     "best) plus what no model can change."
+)
+_ABSTENTION = (
+    "How often a model is wrong that answers only the notes it is surest of: by the probability of the class it decides, or of "
+    "its least sure label, all of which must be right. Drawn: the arm of each family that validation prefers."
 )
 _SLICES = (
     "The arm of each family that validation prefers. Nearly a training note: four fifths of the groups of three words of both "
@@ -89,16 +102,25 @@ def _sections(options: LimitedDataOptions, found: Findings, encoding: Mapping[st
     tasks = found.tasks
     trusted = [(one.task, calibrated(one.at(0), options.resamples)) for one in tasks]
     sliced = [(one.task, slices(one.best_of_families(), options.resamples)) for one in tasks]
-    costs = [cost_tables.cost_table(tasks, found.seconds), cost_tables.total_table(found.runs, encoding)]
+    said = [pictures.best_arms_say(one) for one in tasks if one.at(0)]
+    holding = [figure for one in said for figure in [*one.reliability(), *one.net_benefit()]]
+    leaving = [figure for one in said for figure in one.abstention()]
+    costs = [
+        cost_tables.cost_table(tasks, found.seconds),
+        cost_tables.budget_table(tasks),
+        cost_tables.total_table(found.runs, encoding),
+    ]
     return [
         Section("All notes", [tables.headline_table(tasks)], note=_how_sure(options)),
         Section("Learning curves", [tables.curve_table(tasks)], pictures.curves(tasks)),
-        Section("Does a head adapter help?", [tables.structure_table(tasks)]),
+        Section("Does a head adapter help?", [tables.structure_table(tasks)], note=_SECOND_VIEW),
         Section("Asked before it ran", [tables.hypothesis_table(tasks)], note=_VERDICTS),
         Section("Where encoders overtake", [tables.crossing_table(tasks)]),
-        Section("What a split by line would have claimed", _if_any(tables.leakage_table(tasks)), note=_LEAKAGE),
+        Section("What a split by line would have claimed", _if_any(tables.split_table(tasks, "line")), note=_LEAKAGE),
+        Section("In the task's own parts", _if_any(tables.split_table(tasks, "own")), note=_SHIFT),
         Section("What it cost", costs, pictures.cost_pictures(tasks), _COSTS),
-        Section("Do the probabilities hold?", [tables.calibration_table(trusted)], note=_CALIBRATION),
+        Section("Do the probabilities hold?", [tables.calibration_table(trusted)], holding, _CALIBRATION),
+        Section("If it leaves notes to a person", [tables.abstention_table(trusted)], leaving, _ABSTENTION),
         Section("On which notes it fails", _if_any(tables.slice_table(sliced)), note=_SLICES),
         Section("If labels are wrong", _if_any(tables.noise_table(tasks))),
         Section("Every metric, all notes", tables.metric_tables(tasks)),
@@ -123,8 +145,9 @@ def _how_sure(options: LimitedDataOptions) -> str:
 
 
 def _row(one: Scored) -> dict[str, Any]:
-    """A run as flat values, for spreadsheets."""
+    """A run as flat values, for spreadsheets. run: hash of its options.   base_hash: of weights and tokenizer."""
     trained, cost = one.trained, one.cost
+    lineage = read_json(trained.run.lineage)
     return {
         "arm": trained.arm.name,
         "family": trained.arm.family,
@@ -143,8 +166,13 @@ def _row(one: Scored) -> dict[str, Any]:
         **{name: value if math.isfinite(value) else None for name, value in one.metrics.items()},
         **{f"seconds_{phase}": seconds for phase, seconds in cost.seconds.items()},
         "cpu_seconds": cost.cpu_seconds,
+        "flops_estimated": cost.flops,
         "peak_bytes": cost.peak_bytes,
         "energy_joules_assumed": assumed_joules(cost.cpu_seconds),
         "run": str(trained.run.root.name),
+        "base_hash": lineage["base"]["hash"],
+        "data_hash": lineage["data"]["hash"],
+        "device": lineage.get("device"),
+        **{f"version_{library}": version for library, version in lineage["versions"].items()},
         "headline": HEADLINE,
     }

@@ -1,5 +1,7 @@
 """Tasks drawn from a task: for each seed a split by patient, for each size a nested subset, each a task folder of its own.
 
+Beside these all notes may be split by line, and in the task's own parts, the same for every seed.
+
 Of all the notes of a task, whatever parts they were in, 80, 10 and 10 percent train, select and test. A subset of n notes
 brings n/8 notes for selection, in the same proportion, since a hospital that has labelled fifty lines has no five hundred more
 to select by; the test part is the same for every size of a seed.
@@ -21,7 +23,7 @@ from clinstack.errors import BadInput
 from clinstack.runs.layout import StudyLayout, TaskLayout
 from clinstack.runs.lineage import short
 
-SplitBy = Literal["patient", "line"]
+SplitBy = Literal["patient", "line", "own"]
 
 SIZES = (50, 100, 200, 400, 800, 1600, 3200)
 """Training notes where nothing else is asked for: those of them that there are."""
@@ -49,12 +51,13 @@ class Part:
 
 @dataclass(frozen=True)
 class _Notes:
-    """All notes of a task. hash: of its files."""
+    """All notes of a task. hash: of its files.   split: the task's own part of each."""
 
     hash: str
     table: pa.Table
     labels: NDArray[np.bool_]
     patients: list[str]
+    split: NDArray[np.str_]
 
 
 def parse_sizes(given: str) -> list[int] | None:
@@ -87,12 +90,14 @@ def draw_parts(
     sizes: of the training part, 0 for all; None for those of `SIZES` that each split has and that hold every class.
     noises: shares of wrong labels, each of which all notes are drawn with once more.
     Raises BadInput if a size is more than there is, or leaves a class without a note, or if parts of the same name were drawn
-    from other notes.
+    from other notes; split as its own, if the task lacks a part.
     """
     notes = _read(task)
+    if by == "own" and (lacking := [name for name in SPLITS if not task.counts[name]["notes"]]):
+        raise BadInput(f"Task {task.name} has no {lacking[0]} notes of its own. Leave out --own-split.")
     found = []
     for seed in seeds:
-        split = draw_split(notes.patients, strata(notes.labels), seed, by)
+        split = notes.split if by == "own" else draw_split(notes.patients, strata(notes.labels), seed, by)
         train, valid, test = (np.flatnonzero(split == name) for name in SPLITS)
         what = f"Task {task.name}, split {seed}"
         orders = {
@@ -142,7 +147,8 @@ def _fitting(labels: NDArray[np.bool_], seed: int) -> list[int]:
 def _read(task: Task) -> _Notes:
     table = task.read_all()
     content = task.content_hash()
-    return _Notes(content, table, task.label_matrix(table), table.column("patient_id").to_pylist())
+    split = np.repeat(SPLITS, [task.counts[name]["notes"] for name in SPLITS])
+    return _Notes(content, table, task.label_matrix(table), table.column("patient_id").to_pylist(), split)
 
 
 def _require_same(part: Part, content: str) -> None:
@@ -190,5 +196,5 @@ def _write(
             chosen = np.sort(chosen)
             table, said = notes.table.take(chosen), [classes[row].tolist() for row in labels[split][chosen]]
             ids = table.column("note_id").to_pylist()
-            patients = table.column("patient_id").to_pylist() if part.by == "patient" else ids
+            patients = ids if part.by == "line" else table.column("patient_id").to_pylist()
             out.write(split, ids, patients, table.column("text").to_pylist(), said)

@@ -1,13 +1,12 @@
-"""The pictures of a limited-data study: learning curves, and cost against quality."""
+"""The pictures of a limited-data study: learning curves, cost against quality, and what the best arms say of the test notes."""
 
 from collections.abc import Sequence
 
-import numpy as np
-
 from clinstack.studies.limited_data.findings import TaskFindings
+from clinstack.studies.limited_data.scores import predictions_of
 from clinstack.studies.report import figures
-from clinstack.studies.report.figures import Axis, Series
-from clinstack.studies.report.panels import Figure
+from clinstack.studies.report.figures import Axis, Figure, Series
+from clinstack.studies.report.prediction_panels import Line, PredictionPanels
 
 _REFERENCE = "tf-idf"
 """Stands in every panel."""
@@ -60,10 +59,8 @@ def cost_pictures(findings: Sequence[TaskFindings]) -> list[Figure]:
     for task in findings:
         series = []
         for number, point in enumerate(task.at(0)):
-            seconds = float(np.mean([one.cost.total for one in point.runs]))
-            series.append(
-                Series(point.arm.name, ((max(seconds, 0.01), point.draws.value),), figures.style(number), (1.0,))
-            )
+            place = max(point.seconds, 0.01), point.draws.value
+            series.append(Series(point.arm.name, (place,), figures.style(number), (1.0,)))
         if series:
             told = "; ".join(f"{one.label}: {one.points[0][0]:.1f} s, {one.points[0][1]:.3f}" for one in series)
             title = f"{task.task}: cost against quality"
@@ -73,3 +70,14 @@ def cost_pictures(findings: Sequence[TaskFindings]) -> list[Figure]:
                 Figure(drawing, f"{title}.", legend=tuple((figures.swatch(one.style), one.label) for one in series))
             )
     return drawn
+
+
+def best_arms_say(task: TaskFindings) -> PredictionPanels:
+    """What the best arm of each family says of the test notes of the first split."""
+    best = task.best_of_families()
+    lines = [
+        Line(point.arm.name, predictions_of(point.runs[0]), figures.style(number)) for number, point in enumerate(best)
+    ]
+    first = best[0].runs[0].result
+    which = " of the first split" if len(best[0].runs) > 1 else ""
+    return PredictionPanels(task.task, str(first["kind"]), first["classes"], lines, which, keyed=True)

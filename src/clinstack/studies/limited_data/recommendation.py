@@ -6,22 +6,22 @@ interval: not to be told apart is not to be as good.
 
 from collections.abc import Sequence
 
-from clinstack.studies.limited_data.findings import NEAR, Point, TaskFindings
+from clinstack.studies.limited_data.findings import MAJORITY, NEAR, Point, TaskFindings
 from clinstack.studies.report import words
 
 
 def recommend(task: TaskFindings) -> str:
     """What to use for a task: the cheapest arm that is as good as the best one, and what more notes would bring."""
-    best = task.best(0, lambda arm: arm.name != "majority")
+    best = task.best(0, lambda arm: arm.name != MAJORITY)
     if best is None:
         return f"{task.task}: nothing but the majority was trained, so there is nothing to advise."
-    others = [one for one in task.at(0) if one.arm.name != "majority" and one is not best]
+    others = [one for one in task.at(0) if one.arm.name != MAJORITY and one is not best]
     as_good = [one for one in others if one.minus(best).interval().low > -NEAR]
-    used = min([best, *as_good], key=_seconds)
+    used = min([best, *as_good], key=lambda point: point.seconds)
     value = used.draws.interval()
     said = (
         f"{task.task}, with all {used.notes:,.0f} training notes: use {used.arm.name}, macro F1 "
-        f"{words.figure(value.value)} ({words.limits(value.low, value.high)}), {words.duration(_seconds(used))} a run."
+        f"{words.figure(value.value)} ({words.limits(value.low, value.high)}), {words.duration(used.seconds)} a run."
     )
     said += f" {_why(used, best)} {_left_open(used, best, others)}".rstrip()
     return f"{said} {_more_notes(task, used)}".strip()
@@ -32,27 +32,23 @@ def _why(used: Point, best: Point) -> str:
         return "Validation prefers it to all others."
     gap = used.minus(best).interval()
     return (
-        f"Against {best.arm.name}, which validation prefers and which takes {words.duration(_seconds(best))} a run, it scored "
+        f"Against {best.arm.name}, which validation prefers and which takes {words.duration(best.seconds)} a run, it scored "
         f"{words.signed(gap.value)} ({words.signed_limits(gap)}): as good up to {NEAR}."
     )
 
 
 def _left_open(used: Point, best: Point, others: Sequence[Point]) -> str:
     """The cheapest of those that are cheaper, and neither as good nor worse as far as the interval says."""
-    cheaper = [one for one in others if _seconds(one) < _seconds(used)]
+    cheaper = [one for one in others if one.seconds < used.seconds]
     open_still = [one for one in cheaper if one.minus(best).interval().high >= 0]
     if not open_still:
         return ""
-    one = min(open_still, key=_seconds)
+    one = min(open_still, key=lambda point: point.seconds)
     gap = one.minus(best).interval()
     return (
-        f"Whether {one.arm.name} would do, at {words.duration(_seconds(one))} a run, is not clear: {words.signed(gap.value)} "
+        f"Whether {one.arm.name} would do, at {words.duration(one.seconds)} a run, is not clear: {words.signed(gap.value)} "
         f"({words.signed_limits(gap)})."
     )
-
-
-def _seconds(point: Point) -> float:
-    return sum(one.cost.total for one in point.runs) / len(point.runs)
 
 
 def _more_notes(task: TaskFindings, chosen: Point) -> str:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from sklearn.metrics import matthews_corrcoef, precision_recall_fscore_support
 
 from clinstack.data.task import open_task
-from clinstack.metrics.decisions import Counts
+from clinstack.metrics.decisions import Counts, right
 from clinstack.metrics.intervals import Draws, bootstrap_draws, shared_weights
 from clinstack.metrics.scorecard import decide, statistics
 from clinstack.runs.atomic import read_json
@@ -54,6 +54,7 @@ class Trained:
 class Scored:
     """A run with what it scored. metrics: on test.   draws: of the headline metric.   patients: whose each test note is.
 
+    right: whether all that it decides of each test note is right.
     cost: with its notes' reading by a frozen encoder, though that was done once for all runs.
     """
 
@@ -63,6 +64,7 @@ class Scored:
     draws: Draws
     patients: Sequence[str]
     cost: Cost
+    right: NDArray[np.bool_]
 
     @property
     def part(self) -> Part:
@@ -107,7 +109,8 @@ def score(
             valid = _predictions(one.run, result, "valid")
             threshold = tuned_threshold(result["kind"], valid.labels, valid.logits)
             metrics = named_metrics(result["kind"], predicted.labels, predicted.logits, threshold)
-            found.append(Scored(one, result, metrics, draws[number], whose, _cost(one, result, encoding)))
+            cost, hits = _cost(one, result, encoding), right(predicted.labels, decided[number])
+            found.append(Scored(one, result, metrics, draws[number], whose, cost, hits))
     return found
 
 

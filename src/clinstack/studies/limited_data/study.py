@@ -127,7 +127,15 @@ def _draw(options: LimitedDataOptions, tasks: Sequence[Task], layout: StudyLayou
         parts += draw_parts(task, by, seeds, sizes, layout, list(dict.fromkeys(options.label_noise)))
         if options.line_split == "largest" and by == "patient" and _share_patients(task):
             parts += draw_parts(task, "line", seeds, [0], layout)
+        if options.own_split == "largest" or (options.own_split == "auto" and by == "patient" and _shifts(task)):
+            parts += draw_parts(task, "own", seeds, [0], layout)
     return parts
+
+
+def _shifts(task: Task) -> bool:
+    """Whether its own test part was written later or elsewhere than what is trained on."""
+    rule = task.build.get("split")
+    return isinstance(rule, dict) and rule.get("by") in ("time", "site")
 
 
 def _share_patients(task: Task) -> bool:

@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 
 from clinstack.metrics.intervals import Interval
-from clinstack.studies.limited_data.calibration import BINS, Calibrated
+from clinstack.studies.limited_data.calibration import BINS, COVERAGES, Calibrated
 from clinstack.studies.limited_data.findings import Difference, Hypothesis, Point, TaskFindings
+from clinstack.studies.limited_data.parts import SplitBy
 from clinstack.studies.limited_data.slices import Slice, share_nearly_trained
 from clinstack.studies.report import words
 from clinstack.studies.report.tables import Group, Measured, Table
@@ -89,7 +90,8 @@ def structure_table(findings: Sequence[TaskFindings]) -> Table:
         differences = task.structures()
         rows += [Group(task.task), *map(_difference_row, differences)] if differences else []
     caption = "Each head adapter minus the linear probe of its encoder; Holm's correction over all rows of a task"
-    return Table(caption, ("Arm", "Notes", "Difference", "95 % interval", "p", "p (Holm)"), rows)
+    columns = ("Arm", "Notes", "Difference", "95 % interval", "p", "p (Holm)", "p (McNemar)")
+    return Table(caption, columns, rows)
 
 
 def _difference_row(one: Difference) -> list[str]:
@@ -102,6 +104,7 @@ def _difference_row(one: Difference) -> list[str]:
         limits,
         words.p_value(one.p_value),
         words.p_value(one.p_holm),
+        words.p_value(one.p_mcnemar),
     ]
 
 
@@ -149,26 +152,30 @@ def _range(found: Interval, least: str, most: str) -> tuple[str, str]:
     return said(found.value), f"{said(found.low)} to {said(found.high)}"
 
 
-def leakage_table(findings: Sequence[TaskFindings]) -> Table | None:
-    """All notes split by patient and by line; None where no task was split by line."""
+def split_table(findings: Sequence[TaskFindings], by: SplitBy) -> Table | None:
+    """All notes split by patient and otherwise; None where no task was."""
+    called = {"line": "by line", "own": "in the task's own parts"}[by]
     rows: list[Any] = []
     for task in findings:
-        found = task.leakage()
+        found = task.split_otherwise(by)
         if found:
-            shares = [share_nearly_trained(point) for point in (found[0][1], found[0][0])]
-            said = f"test notes that are nearly a training note: {shares[0]:.1%} by patient, {shares[1]:.1%} by line"
-            rows.append(Group(task.task, said))
+            both = found[0][1], found[0][0]
+            shares = " and ".join(f"{share_nearly_trained(point):.1%}" for point in both)
+            trained = " and ".join(f"{point.notes:,.0f}" for point in both)
+            rows.append(
+                Group(task.task, f"{trained} training notes; {shares} of test notes are nearly a training note")
+            )
         rows += [
             [
-                line.arm.name,
+                other.arm.name,
                 words.figure(patient.draws.value),
-                words.figure(line.draws.value),
+                words.figure(other.draws.value),
                 words.signed(gap.value),
                 words.signed_limits(gap),
             ]
-            for line, patient, gap in found
+            for other, patient, gap in found
         ]
-    columns = ("Arm", "Split by patient", "Split by line", "Difference", "95 % interval")
+    columns = ("Arm", "Split by patient", f"Split {called}", "Difference", "95 % interval")
     return Table("Macro F1, all notes", columns, rows) if rows else None
 
 
@@ -184,6 +191,16 @@ def calibration_table(findings: Sequence[tuple[str, Sequence[Calibrated]]]) -> T
 def _calibration_row(one: Calibrated) -> list[Any]:
     errors = map(_with_limits, (one.error, one.scaled))
     return [one.arm.name, *errors, *map(words.figure, (one.log_loss, one.brier, one.reliability, one.resolution))]
+
+
+def abstention_table(findings: Sequence[tuple[str, Sequence[Calibrated]]]) -> Table:
+    """How much is wrong if only the surest notes are answered. findings: of each task."""
+    rows: list[Any] = []
+    for task, found in findings:
+        rows.append(Group(task))
+        rows += [[one.arm.name, *map(_with_limits, one.wrong)] for one in found]
+    columns = ("Arm", *("all" if share == 1 else f"the surest {share:.0%}" for share in COVERAGES))
+    return Table("Share of test notes that are decided wrongly, of those that are answered", columns, rows)
 
 
 def slice_table(findings: Sequence[tuple[str, Sequence[Slice]]]) -> Table | None:

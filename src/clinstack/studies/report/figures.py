@@ -25,7 +25,7 @@ Point = tuple[float, float]
 
 @dataclass(frozen=True)
 class Style:
-    """How one series looks wherever it appears; made from its number by `style`."""
+    """How one series looks wherever it appears; made from its number by `style`. marker: none draws the line alone."""
 
     colour: str
     dash: str
@@ -72,6 +72,15 @@ class Bar:
     high: float
     seeds: tuple[float, ...]
     style: Style
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A panel with its caption. legend: what its lines are, where the page does not say it elsewhere."""
+
+    drawing: Markup
+    caption: str
+    legend: tuple[tuple[Markup, str], ...] = ()
 
 
 def line_panel(
@@ -184,6 +193,8 @@ def _svg(title: str, description: str, height: int, parts: Sequence[str]) -> Mar
 
 
 def _marker(look: Style, x: float, y: float, radius: float) -> str:
+    if look.marker == "none":
+        return ""
     if look.marker == "circle":
         return f'<circle cx="{x:.1f}" cy="{y:.1f}" r="{radius:.1f}" fill="{look.colour}"/>'
     corners = {

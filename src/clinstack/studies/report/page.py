@@ -22,6 +22,7 @@ def compose(found: Gathered, tasks: Sequence[TaskFindings], title: str, publishe
     looks = {setup: figures.style(number) for number, setup in enumerate(names)}
     average = average_over_tasks(tasks)
     verdicts = judge(tasks, average)
+    said = [panels.prediction_figures(task, names, looks) for task in tasks]
     adapting, adapting_lines = panels.step_one_figures(found.language)
     return {
         "title": title,
@@ -35,9 +36,10 @@ def compose(found: Gathered, tasks: Sequence[TaskFindings], title: str, publishe
         "answers": tables.answer_table(verdicts.answers, names) if verdicts.answers else None,
         "metrics": [tables.metric_table(task, names) for task in tasks],
         "step_one": tables.step_one_table(found.language) if found.language else None,
-        "roc": [figure for task in tasks for figure in panels.roc_figure(task, names, looks)],
-        "calibration": [figure for task in tasks for figure in panels.reliability_figure(task, names, looks)],
-        "decisions": [figure for task in tasks for figure in panels.decision_figure(task, names, looks)],
+        "roc": [figure for one in said for figure in one.roc()],
+        "calibration": [figure for one in said for figure in one.reliability()],
+        "decisions": [figure for one in said for figure in one.net_benefit()],
+        "abstention": [figure for one in said for figure in one.abstention()],
         "learning": panels.learning_figures(tasks, names, looks),
         "adapting": adapting,
         "adapting_legend": [(figures.swatch(look), name) for name, look in adapting_lines],
@@ -49,7 +51,7 @@ def compose(found: Gathered, tasks: Sequence[TaskFindings], title: str, publishe
         "limits": limits(found, tasks),
         "terms": sorted({str(term) for run in found.finished for term in run.lineage.get("terms", [])}),
         "settings": tables.settings_table(found),
-        "versions": tables.versions(found),
+        "versions": [*tables.devices(found), *tables.versions(found)],
     }
 
 

@@ -5,34 +5,19 @@ task (the highest ones), because more lines cannot be told apart.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from markupsafe import Markup
-from numpy.typing import NDArray
 
-from clinstack.metrics.calibration import expected_calibration_error, reliability
-from clinstack.metrics.decision_curve import decision_curve
-from clinstack.metrics.ranking import roc_curve
-from clinstack.metrics.scorecard import KINDS, foretold, probabilities
 from clinstack.studies.report import figures, words
-from clinstack.studies.report.figures import Axis, Series, Style
+from clinstack.studies.report.figures import Axis, Figure, Series, Style
 from clinstack.studies.report.findings import Cell, TaskFindings
-from clinstack.studies.report.gather import Predictions, Run
+from clinstack.studies.report.gather import Run
+from clinstack.studies.report.prediction_panels import Line, PredictionPanels
 from clinstack.studies.report.setups import Setup
 
 MOST_LINES = 6
 MOST_POINTS = 60
-
-
-@dataclass(frozen=True)
-class Figure:
-    """A panel with its caption. legend: what its lines are, where the page does not say it elsewhere."""
-
-    drawing: Markup
-    caption: str
-    legend: tuple[tuple[Markup, str], ...] = ()
 
 
 def interval_figure(task: TaskFindings, names: Mapping[Setup, str], looks: Mapping[Setup, Style]) -> Figure:
@@ -64,95 +49,16 @@ def interval_figure(task: TaskFindings, names: Mapping[Setup, str], looks: Mappi
     )
 
 
-def roc_figure(task: TaskFindings, names: Mapping[Setup, str], looks: Mapping[Setup, Style]) -> list[Figure]:
-    """The ROC curves of a binary task; nothing for another kind or without predictions."""
-    series = []
-    for cell, predictions in _drawn(task) if task.kind == "binary" else []:
-        label = predictions.labels[:, 1]
-        if not np.isfinite(predictions.logits).all() or label.all() or not label.any():
-            continue
-        curve = roc_curve(KINDS["binary"].scores(predictions.logits)[:, 1], label)
-        points = tuple(zip(curve.false_positive_rate.tolist(), curve.true_positive_rate.tolist(), strict=True))
-        series.append(Series(names[cell.setup], points, looks[cell.setup]))
-    if not series:
-        return []
-    share = Axis("1 − specificity", 0, 1), Axis("sensitivity", 0, 1)
-    description = "ROC curves of " + ", ".join(one.label for one in series)
-    return [
-        Figure(
-            figures.line_panel(f"{task.task}: ROC", description, series, *share, diagonal=True),
-            f"{task.task}: sensitivity against 1 − specificity for “{task.classes[1]}” on the test notes"
-            f"{_which_seed(task)}. Dotted: chance.",
-        )
+def prediction_figures(
+    task: TaskFindings, names: Mapping[Setup, str], looks: Mapping[Setup, Style]
+) -> PredictionPanels:
+    """What the highest setups say of the test notes."""
+    kept = task.first_predictions
+    lines = [
+        Line(names[cell.setup], kept[cell.setup], looks[cell.setup]) for cell in _highest(task) if cell.setup in kept
     ]
-
-
-def reliability_figure(task: TaskFindings, names: Mapping[Setup, str], looks: Mapping[Setup, Style]) -> list[Figure]:
-    """Predicted against observed, with the expected calibration error; nothing without predictions."""
-    series, errors = [], []
-    for cell, predictions in _drawn(task):
-        if not np.isfinite(predictions.logits).all():
-            continue
-        said, labels = foretold(task.kind, predictions.logits, predictions.labels)
-        table = reliability(said, labels)
-        points = tuple(zip(table.mean_probability.tolist(), table.observed_fraction.tolist(), strict=True))
-        shares = tuple((table.entries / table.entries.sum()).tolist())
-        series.append(Series(names[cell.setup], points, looks[cell.setup], shares))
-        errors.append(f"{names[cell.setup]} {expected_calibration_error(said, labels):.3f}")
-    if not series:
-        return []
-    share = Axis("predicted probability", 0, 1), Axis("observed fraction", 0, 1)
-    said_of = {"binary": f"of “{task.classes[-1]}”", "multiclass": "of the decided class"}.get(
-        task.kind, "of every label"
-    )
-    return [
-        Figure(
-            figures.line_panel(
-                f"{task.task}: calibration", "Calibration of " + ", ".join(errors), series, *share, diagonal=True
-            ),
-            f"{task.task}: probability {said_of} in ten bins{_which_seed(task)}; larger marks hold more notes. "
-            f"Dotted: perfect. Expected calibration error: {'; '.join(errors)}.",
-        )
-    ]
-
-
-def decision_figure(task: TaskFindings, names: Mapping[Setup, str], looks: Mapping[Setup, Style]) -> list[Figure]:
-    """Net benefit by threshold of a binary task, beside acting on everybody; nothing for another kind."""
-    series: list[Series] = []
-    for cell, predictions in _drawn(task) if task.kind == "binary" else []:
-        label = predictions.labels[:, 1]
-        if not np.isfinite(predictions.logits).all() or not label.any():
-            continue
-        curve = decision_curve(probabilities("binary", predictions.logits)[:, 1], label, _thresholds(label))
-        if not series:
-            series.append(Series("acting on everybody", _of_use(curve.thresholds, curve.everybody), _EVERYBODY))
-        series.append(Series(names[cell.setup], _of_use(curve.thresholds, curve.model), looks[cell.setup]))
-    if not series:
-        return []
-    axes = Axis("act from this probability on", 0), Axis("net benefit a note")
-    return [
-        Figure(
-            figures.line_panel(
-                f"{task.task}: net benefit", "Net benefit of " + ", ".join(one.label for one in series), series, *axes
-            ),
-            f"{task.task}: what acting on “{task.classes[1]}” is worth{_which_seed(task)}, if who acts from a probability of t "
-            "on holds a missed one to be as bad as (1 − t) / t needless actions. Grey: acting on everybody. On nobody: 0.",
-        )
-    ]
-
-
-def _thresholds(label: NDArray[np.bool_]) -> NDArray[np.float64]:
-    """From 1 % to twice the share of notes with the label, where acting on everybody begins to do harm, and 99 % at most."""
-    return np.linspace(0.01, min(0.99, max(0.1, 2 * float(label.mean()))), 50)
-
-
-def _of_use(thresholds: NDArray[np.float64], benefit: NDArray[np.float64]) -> tuple[tuple[float, float], ...]:
-    """A line that ends a little below 0: how much harm is done further down is of no interest."""
-    floor = -0.1 * float(benefit.max())
-    return tuple(zip(thresholds.tolist(), np.maximum(benefit, floor).tolist(), strict=True))
-
-
-_EVERYBODY = Style("#8a8f98", "", "none")
+    which = " (lowest seed)" if any(len(cell.runs) > 1 for cell in task.cells) else ""
+    return PredictionPanels(task.task, task.kind, task.classes, lines, which)
 
 
 def learning_figures(
@@ -206,12 +112,3 @@ def _highest(task: TaskFindings) -> list[Cell]:
     """The setups whose curves are drawn: the MOST_LINES highest, in table order."""
     ranked = sorted(task.cells, key=lambda cell: -np.nan_to_num(cell.interval.value, nan=-1.0))[:MOST_LINES]
     return [cell for cell in task.cells if cell in ranked]
-
-
-def _drawn(task: TaskFindings) -> list[tuple[Cell, Predictions]]:
-    kept = task.first_predictions
-    return [(cell, kept[cell.setup]) for cell in _highest(task) if cell.setup in kept]
-
-
-def _which_seed(task: TaskFindings) -> str:
-    return " (lowest seed)" if any(len(cell.runs) > 1 for cell in task.cells) else ""

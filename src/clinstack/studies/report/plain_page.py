@@ -7,7 +7,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from clinstack.studies.report.panels import Figure
+from clinstack.studies.report.figures import Figure
 from clinstack.studies.report.tables import Group, Measured, Table
 
 

@@ -326,6 +326,11 @@ def _mean(values: Sequence[Any]) -> float | None:
     return float(numbers.mean()) if len(numbers) else None
 
 
+def devices(found: Gathered) -> list[str]:
+    """What the runs were trained on, each once."""
+    return sorted({str(run.lineage["device"]) for run in found.finished if "device" in run.lineage})
+
+
 def versions(found: Gathered) -> list[str]:
     """`torch 2.13.0`, each version that occurs."""
     pairs = {(str(k), str(v)) for run in found.finished for k, v in run.lineage.get("versions", {}).items()}
