@@ -44,8 +44,15 @@ epochs = 20
 learning-rate = 1e-2
 head-rate = 1.0
 epochs = 20
+
+[variants.task-large]
+task-adapter = "lora"
+rank = 16
+targets = "all"
 """
-"""The head alone is a small convex problem on notes that are read once: more epochs cost it next to nothing."""
+"""The head alone is a small convex problem on notes that are read once: more epochs cost it next to nothing. `task-large` is a
+fresh adapter of the clinical one's size: against it a trainable clinical adapter shows what step 1 gave, and not how large it is.
+"""
 
 CONTEXT = """
 title = "MTSamples: how much of a note"

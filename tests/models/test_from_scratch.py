@@ -1,12 +1,15 @@
 """Models that are trained from nothing: sizes, experts, invariance, tokenizers that come out the same every time."""
 
+import json
 import math
+from collections import Counter
 
 import numpy as np
 import pytest
 import torch
 
 from clinstack.config import TrainOptions
+from clinstack.data.sources.french_lines import make_lines
 from clinstack.data.task import open_task
 from clinstack.errors import BadInput
 from clinstack.models.backbone import hash_base, load_backbone
@@ -201,44 +204,47 @@ def test_noise_is_of_training_alone(noise_adds):
 
 
 @pytest.mark.parametrize("kind", ["subwords", "words"])
-def test_a_tokenizer_comes_out_the_same_every_time(kind):
-    first, again = (train_tokenizer(NOTES, kind, 200).backend_tokenizer.to_str() for _ in range(2))
+def test_a_tokenizer_comes_out_the_same_every_time(kind, tmp_path):
+    first, again = (train_tokenizer(NOTES, kind, 200, tmp_path).backend_tokenizer.to_str() for _ in range(2))
     assert first == again
 
 
-def test_subwords_are_cut_as_their_teacher_cuts_them():
-    """sentencepiece learns the pieces, tokenizers uses them."""
-    import io
-
-    import sentencepiece
-
-    tokenizer = train_tokenizer(NOTES, "subwords", 60)
-    model = io.BytesIO()
-    sentencepiece.SentencePieceTrainer.train(
-        sentence_iterator=iter([" ".join(note.split()) for note in NOTES]),
-        model_writer=model,
-        vocab_size=60,
-        hard_vocab_limit=False,
-        normalization_rule_name="identity",
-        num_threads=1,
-        minloglevel=2,
-        pad_id=0,
-        bos_id=1,
-        unk_id=2,
-        eos_id=-1,
-    )
-    teacher = sentencepiece.SentencePieceProcessor(model_proto=model.getvalue())
-    for note in (" ".join(note.split()) for note in NOTES[:4]):
-        assert tokenizer(note, add_special_tokens=False).input_ids == teacher.encode(note)
+def test_subwords_are_cut_in_the_likeliest_way(tmp_path):
+    """Of all ways to cut a word into pieces, the one whose log-likelihoods sum to most."""
+    tokenizer = train_tokenizer(NOTES, "subwords", 120, tmp_path)
+    pieces = json.loads(tokenizer.backend_tokenizer.to_str())["model"]["vocab"]
+    likely, unknown = dict(pieces), tokenizer.unk_token
+    for word in {word for note in NOTES for word in note.split()}:
+        text, best = f"▁{word}", [0.0]
+        for end in range(1, len(text) + 1):
+            ends = [best[start] + likely[text[start:end]] for start in range(end) if text[start:end] in likely]
+            best.append(max(ends, default=-math.inf))
+        found = tokenizer.tokenize(word)
+        assert unknown not in found
+        assert sum(likely[piece] for piece in found) == pytest.approx(best[-1], abs=1e-3)
+    assert list(tmp_path.iterdir()) == []
 
 
-def test_blanks_and_composed_accents_are_alike():
-    tokenizer = train_tokenizer(NOTES, "subwords", 60)
+def test_a_word_that_is_written_often_is_one_piece_however_alike_the_notes_are(tmp_path):
+    """Of templates, whose words stand in few forms, sentencepiece's own first guess knows no whole word."""
+    notes = [line.text for line in make_lines(lines=200, patients=50)]
+    tokenizer = train_tokenizer(notes, "subwords", 8000, tmp_path)
+    words = Counter(word for note in notes for word in note.split())
+    often = [word for word, count in words.items() if count > 20 and word.isalpha()]
+    assert len(often) > 100
+    whole = [word for word in often if len(tokenizer(word, add_special_tokens=False).input_ids) == 1]
+    assert len(whole) > 0.95 * len(often)
+    pieces = sum(len(tokenizer(note, add_special_tokens=False).input_ids) for note in notes)
+    assert pieces < 1.7 * sum(words.values())
+
+
+def test_blanks_and_composed_accents_are_alike(tmp_path):
+    tokenizer = train_tokenizer(NOTES, "subwords", 60, tmp_path)
     assert tokenizer("Détresse\n\n  respiratoire").input_ids == tokenizer("De\u0301tresse respiratoire ").input_ids
 
 
-def test_words_are_the_most_frequent():
-    tokenizer = train_tokenizer(["FC 120, fc 90; stable", "fc 120"], "words", 5)
+def test_words_are_the_most_frequent(tmp_path):
+    tokenizer = train_tokenizer(["FC 120, fc 90; stable", "fc 120"], "words", 5, tmp_path)
     assert tokenizer.get_vocab() == {"<pad>": 0, "<s>": 1, "<unk>": 2, "fc": 3, "120": 4}
 
 

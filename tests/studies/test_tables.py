@@ -72,6 +72,16 @@ def test_table_3_has_six_variants_encoders_in_full_and_simple_baselines(options)
     assert "**Does step 1 help by itself?** (clinical-frozen" in markdown
 
 
+def test_a_variant_of_ones_own_is_a_row_more(options, settings, small_base, encoder):
+    settings.write_text(
+        settings.read_text() + '[variants.task-large]\ntask-adapter = "lora"\nrank = 4\ntargets = "all"\n'
+    )
+    asked = options(seeds=1)
+    cells = [cell.options for cell in grid_of(asked).cells if cell.variant == "task-large"]
+    assert [(cell.base, cell.clinical, cell.method_options["rank"]) for cell in cells] == [(str(small_base), None, 4)]
+    assert len(grid_of(asked).cells) == 11
+
+
 def test_a_built_in_table_may_be_changed_and_run_as_a_grid_of_ones_own(options, tmp_path):
     asked = options(seeds=1)
     study(asked)

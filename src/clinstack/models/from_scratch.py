@@ -77,11 +77,11 @@ def make_base(base: str, texts: list[str], max_tokens: int, seed: int, folder: P
     from clinstack.models.scratch_tokenizer import train_tokenizer
 
     pieces = _pieces(base)
-    tokenizer = train_tokenizer(texts, pieces.kind, pieces.most)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        model = make_model(base, len(tokenizer), max_tokens)
     with atomic_folder(folder) as partial:
+        tokenizer = train_tokenizer(texts, pieces.kind, pieces.most, partial)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            model = make_model(base, len(tokenizer), max_tokens)
         model.save_pretrained(partial)
         tokenizer.save_pretrained(partial)
 

@@ -15,6 +15,7 @@ from clinstack.runs.layout import StudyLayout, TaskLayout
 from clinstack.studies.grid import Grid, make_grid, read_grid
 from clinstack.studies.grid_tables import as_table, by_option
 from clinstack.studies.published import VARIANTS as PUBLISHED_VARIANTS
+from clinstack.training.variants import VARIANTS
 
 _SIMPLE = ["majority", "tf-idf"]
 _STEP_1_DESCRIBED = {
@@ -46,7 +47,7 @@ def _written_out(given: dict[str, Any], runs: Path) -> Grid:
 
 
 def _table3(options: Table3Options) -> dict[str, Any]:
-    """The six variants on each base and task, encoders in full and simple baselines."""
+    """The six variants on each base and task, variants of one's own, encoders in full and simple baselines."""
     if options.corpus is None and not options.clinical:
         raise BadInput(
             "Table 3 needs a clinical adapter for each base. Give --corpus, or --clinical for each of --bases."
@@ -54,7 +55,8 @@ def _table3(options: Table3Options) -> dict[str, Any]:
     if options.corpus is not None and options.clinical:
         raise BadInput("Give --corpus or --clinical, not both: a base has one clinical adapter.")
     below = {"run": [_path(run) for run in options.clinical]} if options.clinical else _step_1(options)
-    stacks = {"base": _bases(options.bases), "variant": list(PUBLISHED_VARIANTS)}
+    own = [name for name in _settings(options, "variants") if name not in VARIANTS]
+    stacks = {"base": _bases(options.bases), "variant": [*PUBLISHED_VARIANTS, *own]}
     title = f"Table 3: what each adapter of a stack gives ({options.profile})"
     return {**_shared(options, title, "table3", [stacks, *_encoders(options)]), "clinical": below}
 
