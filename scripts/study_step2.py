@@ -51,7 +51,7 @@ rank = 16
 targets = "all"
 """
 """The head alone is a small convex problem on notes that are read once: more epochs cost it next to nothing. `task-large` is a
-fresh adapter of the clinical one's size: against it a trainable clinical adapter shows what step 1 gave, and not how large it is.
+fresh adapter of the clinical one's size: against it a trainable clinical adapter shows what step 1 gave, not how large it is.
 """
 
 CONTEXT = """

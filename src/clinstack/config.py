@@ -374,7 +374,7 @@ class ComparisonOptions(EngineOptions):
     resamples: int | None = Field(default=None, ge=100)
     """Bootstrap resamples of the patients for the intervals."""
     settings: Path | None = None
-    """TOML file of further options: tables all, clinical and variants, as in a grid; a variant of one's own is a row of table3."""
+    """TOML file of further options: tables all, clinical and variants, as in a grid; own variants are rows of table3."""
     device: str | None = None
     """auto, cpu, cuda or cuda:N."""
     precision: Literal["auto", "float32", "bfloat16"] | None = None
