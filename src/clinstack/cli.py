@@ -476,7 +476,8 @@ def _library_list(options: config.LibraryListOptions) -> None:
 @_command(shelf, "show", config.LibraryShowOptions, ("version",))
 def _library_show(options: config.LibraryShowOptions) -> None:
     from clinstack.runs.layout import RunLayout
-    from clinstack.serving.library import Library, parse_entry
+    from clinstack.serving.entry_names import parse_entry
+    from clinstack.serving.library import Library
 
     library = Library(options.library)
     entry = library.entry(*parse_entry(options.version))
@@ -486,7 +487,8 @@ def _library_show(options: config.LibraryShowOptions) -> None:
 
 @_command(shelf, "verify", config.LibraryVerifyOptions)
 def _library_verify(options: config.LibraryVerifyOptions) -> None:
-    from clinstack.serving.library import Library, parse_entry
+    from clinstack.serving.entry_names import parse_entry
+    from clinstack.serving.library import Library
 
     library = Library(options.library)
     chosen = [library.entry(*parse_entry(options.version))] if options.version else library.entries()
@@ -498,7 +500,8 @@ def _library_verify(options: config.LibraryVerifyOptions) -> None:
 
 @_command(shelf, "promote", config.LibraryPromoteOptions, ("version",))
 def _library_promote(options: config.LibraryPromoteOptions) -> None:
-    from clinstack.serving.library import Library, parse_entry
+    from clinstack.serving.entry_names import parse_entry
+    from clinstack.serving.library import Library
 
     task, version = parse_entry(options.version)
     if version is None:
@@ -519,7 +522,8 @@ def _library_rollback(options: config.LibraryRollbackOptions) -> None:
 @_command(shelf, "export", config.LibraryExportOptions, ("version",))
 def _library_export(options: config.LibraryExportOptions) -> None:
     from clinstack.models.export import export_run
-    from clinstack.serving.library import Library, parse_entry
+    from clinstack.serving.entry_names import parse_entry
+    from clinstack.serving.library import Library
 
     library = Library(options.library)
     entry = library.entry(*parse_entry(options.version))

@@ -65,6 +65,27 @@ def test_help_loads_nothing_heavy():
     assert found.stdout.strip() == "[]"
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        "keys add ward --keys keys.toml",
+        "library list --library library",
+        "library show mor@1 --library library",
+        "predict --server http://127.0.0.1:9 --input notes.csv --output out.csv",
+        "audit-log check log",
+        "data describe folder",
+        "report folder",
+    ],
+)
+def test_what_reads_no_model_does_not_wait_for_torch(words, tmp_path):
+    """It takes five seconds to load. What a command finds out here does not matter."""
+    (tmp_path / "notes.csv").write_text("note_id,text\n1,stable\n")
+    (tmp_path / "folder").mkdir()
+    code = f"import sys; from clinstack.cli import main\ntry: main({words.split()!r})\nexcept SystemExit: print('torch' in sys.modules)"
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=tmp_path)
+    assert found.stdout.splitlines()[-1] == "False"
+
+
 def test_help_takes_less_than_two_fifths_of_a_second_of_work():
     spent = []
     for _ in range(3):

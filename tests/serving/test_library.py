@@ -18,7 +18,9 @@ from clinstack import cli
 from clinstack.config import TrainOptions
 from clinstack.errors import BadInput, WrongParents
 from clinstack.models.note_classifier import load
-from clinstack.serving.library import Library, check_run, parse_entry
+from clinstack.serving.entry_names import parse_entry
+from clinstack.serving.library import Library
+from clinstack.serving.run_check import check_run
 from clinstack.serving.service import Service
 from clinstack.training.classification import train
 

@@ -19,10 +19,8 @@ from clinstack.data.mistakes import Mistakes
 from clinstack.data.notes import shown
 from clinstack.data.rows import read_columns, read_rows
 from clinstack.errors import BadInput
-from clinstack.models.note_classifier import load
 from clinstack.models.text_classifier import TextClassifier
 from clinstack.runs.atomic import atomic_file
-from clinstack.training.machine import choose_device
 
 _ROWS = 1024
 
@@ -94,6 +92,9 @@ def predict(options: PredictOptions, find: Callable[[], Predicts] | None = None)
 def _of_run(options: PredictOptions) -> Predicts:
     if options.run is None:
         raise BadInput("There is nothing to predict with. Give a run folder, or a server with --server.")
+    from clinstack.models.note_classifier import load  # torch: who asks a server does not wait for it
+    from clinstack.training.machine import choose_device
+
     return _OfRun(load(options.run, options.base, choose_device(options.device)))
 
 

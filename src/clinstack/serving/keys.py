@@ -25,7 +25,7 @@ import tomli_w
 
 from clinstack.errors import BadInput, did_you_mean
 from clinstack.runs.atomic import atomic_file, read_errors, wait_for_turn
-from clinstack.serving.library import is_task_name
+from clinstack.serving.entry_names import is_task_name
 from clinstack.serving.log import LOG
 
 PREFIX = "clinstack_"

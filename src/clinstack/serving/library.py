@@ -17,17 +17,12 @@ from typing import Any
 from pyarrow import parquet
 
 from clinstack.errors import BadInput, ClinstackError, WrongParents, did_you_mean
-from clinstack.models.adapter_files import load_adapter
-from clinstack.models.backbone import find_base, hash_base
-from clinstack.models.baseline import load_baseline
-from clinstack.models.note_classifier import base_of_run, finished_step_2, hash_of_head
 from clinstack.runs.atomic import atomic_file, atomic_folder, read_json, wait_for_turn, write_json
 from clinstack.runs.card import add_groups
 from clinstack.runs.layout import AdapterLayout, LibraryLayout, RunLayout
-from clinstack.runs.lineage import hash_files, short
+from clinstack.runs.lineage import hash_files
 from clinstack.runs.seal import check_seal, mend_version, seal
-
-_NAME = frozenset("abcdefghijklmnopqrstuvwxyz0123456789-_.")
+from clinstack.serving.entry_names import is_task_name
 
 
 @dataclass(frozen=True)
@@ -66,6 +61,8 @@ class Library:
         """
         if not is_task_name(task):
             raise BadInput(f"{task!r} is no name for a task. Use lower-case letters, digits, and - _ . between them.")
+        from clinstack.serving.run_check import check_run  # torch: who lists versions does not wait for it
+
         check_run(run, base)
         with self._turn():
             version = 1 + max((one.version for one in self.entries(task)), default=0)
@@ -121,6 +118,8 @@ class Library:
         """Raises WrongParents or BadInput, naming the file, if anything of a version is not what was added."""
         if entry.broken:
             raise WrongParents(entry.broken)
+        from clinstack.serving.run_check import check_run
+
         check_run(self.run(entry), base)
 
     def promote(self, entry: Entry) -> None:
@@ -238,61 +237,3 @@ def _share(file: Path, shared: Path) -> None:
     if not shared.is_file() or hash_files([shared]) != hash_files([file]):
         with atomic_file(shared) as partial:
             shutil.copyfile(file, partial)
-
-
-def check_run(run: Path, base: str | None = None) -> None:
-    """Raises BadInput or WrongParents if a step-2 run is not finished, whole, unchanged, and of its base.
-
-    base: where the base is now; where it was without it, and not looked at if it is no longer there.
-    """
-    layout, _, lineage = finished_step_2(run)
-    check_seal(layout)
-    parents: list[str] = []
-    for recorded in lineage["adapters"]:
-        folder = layout.adapter(recorded["name"])
-        if not folder.is_dir():
-            raise WrongParents(f"{run} lacks its adapter {recorded['name']!r} ({recorded['hash']}). Restore {folder}.")
-        adapter = load_adapter(folder)
-        if adapter.hash != recorded["hash"]:
-            raise WrongParents(
-                f"{folder} holds adapter {adapter.hash}, and the run was made with {recorded['hash']}. Restore that one."
-            )
-        if adapter.base != lineage["base"]["hash"]:
-            raise WrongParents(f"{folder} was made for the base {adapter.base}, the run for {lineage['base']['hash']}.")
-        if missing := [one for one in adapter.parents if one not in parents]:
-            raise WrongParents(f"{folder} needs adapter {missing[0]} below it, which the run does not hold.")
-        parents.append(str(adapter.hash))
-    if lineage["stack"] is None:
-        load_baseline(layout, lineage["head"])
-        return
-    if (found := hash_of_head(layout.head)) != lineage["head"]:
-        raise WrongParents(
-            f"{layout.head} has been changed: its content is {found}, the lineage says {lineage['head']}."
-        )
-    _check_base(layout, lineage, base)
-
-
-def _check_base(run: RunLayout, lineage: dict[str, Any], base: str | None) -> None:
-    where, wanted = base_of_run(run, lineage, base)
-    try:
-        path = find_base(where)
-    except BadInput:
-        if base is not None or "own_base" in lineage:
-            raise
-        return  # it may be on another machine; whoever loads the run meets it
-    if (found := hash_base(path, lineage["base"].get("quantize"))) != wanted:
-        mend = "Restore it." if "own_base" in lineage else "Give the base it was made on with --base."
-        raise WrongParents(f"{run.root} was made on the base {short(wanted)} and {where} is {short(found)}. {mend}")
-
-
-def is_task_name(name: str) -> bool:
-    """Whether a task of a library may be called so."""
-    return bool(name) and set(name) <= _NAME and not name.startswith(".")
-
-
-def parse_entry(word: str) -> tuple[str, int | None]:
-    """TASK or TASK@VERSION. Raises BadInput for anything else."""
-    task, at, version = word.partition("@")
-    if at and not version.isdigit():
-        raise BadInput(f"{word!r} is neither a task nor TASK@VERSION, such as mortality@2.")
-    return task, int(version) if at else None
