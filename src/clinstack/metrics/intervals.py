@@ -64,6 +64,16 @@ class Draws:
         low, high = np.quantile(defined, [(1 - level) / 2, (1 + level) / 2])
         return Interval(self.value, float(low), float(high), dropped)
 
+    def around_itself(self) -> "Draws":
+        """With the resamples moved so that their mean is the figure, and none below 0.
+
+        For what noise can only raise, as a calibration error: a resample, in which notes stand twice, has more noise, and all
+        of them lie too high by about as much (Efron and Tibshirani 1993, "An Introduction to the Bootstrap", chapter 10).
+        """
+        if np.isnan(self.draws).all():
+            return self
+        return Draws(self.value, np.maximum(self.draws - np.nanmean(self.draws) + self.value, 0.0))
+
     def minus(self, other: "Draws") -> "Draws":
         """The difference, resample by resample."""
         return Draws(self.value - other.value, self.draws - other.draws)
@@ -113,23 +123,6 @@ def shared_weights(patient_ids: Sequence[str], resamples: int = RESAMPLES, seed:
         yield drawn[start : start + rows, patient_of_note]
 
 
-def bootstrap_all(
-    statistics: Statistics[Key],
-    patient_ids: Sequence[str],
-    resamples: int = RESAMPLES,
-    seed: int = 0,
-    level: float = LEVEL,
-) -> dict[Key, Interval]:
-    """The percentile intervals of several statistics of the same notes, from the same resamples.
-
-    statistics:  maps note weights (B, N) to (B,) values by name; NaN where a statistic does not exist.
-    patient_ids: (N,) whose each note is.
-    Raises BadInput if there are no notes.
-    """
-    found = bootstrap_draws(statistics, patient_ids, resamples, seed)
-    return {name: draws.interval(level) for name, draws in found.items()}
-
-
 def bootstrap_draws(
     statistics: Statistics[Key],
     patient_ids: Sequence[str],
@@ -137,9 +130,12 @@ def bootstrap_draws(
     seed: int = 0,
     weights: Callable[[Sequence[str], int, int], Iterator[Weights]] = patient_weights,
 ) -> dict[Key, Draws]:
-    """The statistics in each resample, for what is made of several of them; see `bootstrap_all`.
+    """Several statistics of the same notes in the same resamples.
 
-    weights: how patients are drawn; `shared_weights` for figures of several tasks.
+    statistics:  maps note weights (B, N) to (B,) values by name; NaN where a statistic does not exist.
+    patient_ids: (N,) whose each note is.
+    weights:     how patients are drawn; `shared_weights` for figures of several tasks.
+    Raises BadInput if there are no notes.
     """
     if not len(patient_ids):
         raise BadInput("There are no notes to score.")
@@ -158,8 +154,10 @@ def bootstrap(
     seed: int = 0,
     level: float = LEVEL,
 ) -> Interval:
-    """The percentile interval of one statistic; see `bootstrap_all`."""
-    return bootstrap_all(lambda weights: {"it": statistic(weights)}, patient_ids, resamples, seed, level)["it"]
+    """The percentile interval of one statistic; see `bootstrap_draws`."""
+    return bootstrap_draws(lambda weights: {"it": statistic(weights)}, patient_ids, resamples, seed)["it"].interval(
+        level
+    )
 
 
 def paired_difference(

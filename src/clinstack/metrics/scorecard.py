@@ -17,7 +17,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from clinstack.errors import BadInput, did_you_mean
 from clinstack.metrics import calibration, decisions, ranking
-from clinstack.metrics.intervals import RESAMPLES, Interval, Statistic, Statistics, bootstrap, bootstrap_all
+from clinstack.metrics.intervals import RESAMPLES, Interval, Statistic, Statistics, bootstrap, bootstrap_draws
 
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
@@ -39,6 +39,9 @@ class Scorecard(NamedTuple):
 
 Figure = str | tuple[str, int]
 """A metric, or a metric of one class."""
+
+_RAISED_BY_NOISE = frozenset({"ece"})
+"""Metrics whose resamples are moved back to them, see `Draws.around_itself`."""
 
 SelectBy = Literal["auroc", "f1-macro"]
 
@@ -88,7 +91,10 @@ def scorecard(
     Raises BadInput if there are no notes, a logit is not finite, or shapes disagree.
     """
     truths = np.asarray(labels).astype(bool)
-    found = bootstrap_all(statistics(kind, logits, truths), patient_ids, resamples, seed)
+    drawn = bootstrap_draws(statistics(kind, logits, truths), patient_ids, resamples, seed)
+    found = {
+        figure: (one.around_itself() if figure in _RAISED_BY_NOISE else one).interval() for figure, one in drawn.items()
+    }
     both_values = truths.any(axis=0) & ~truths.all(axis=0)
     by_class: dict[int, dict[str, dict[str, float | None]]] = {}
     for figure, interval in found.items():
@@ -110,7 +116,8 @@ def calibration_error(
     of every label.
     """
     binned = calibration.BinnedNotes(*foretold(kind, logits, labels))
-    return _as_json(bootstrap(binned.error, patient_ids, resamples, seed))
+    drawn = bootstrap_draws(lambda weights: {"ece": binned.error(weights)}, patient_ids, resamples, seed)["ece"]
+    return _as_json(drawn.around_itself().interval())
 
 
 def foretold(kind: str, logits: ArrayLike, labels: ArrayLike) -> tuple[Floats, Bools]:
@@ -134,7 +141,7 @@ def auroc_as_released(
 
 
 def statistics(kind: str, logits: ArrayLike, labels: ArrayLike) -> Statistics[Figure]:
-    """The metrics of the kind as one function of note weights (B, N), for `bootstrap_all` and paired differences."""
+    """The metrics of the kind as one function of note weights (B, N), for `bootstrap_draws` and paired differences."""
     chosen = _kind(kind)
     table, truths = _finite(logits), np.asarray(labels).astype(bool)
     values = chosen.probabilities(table)

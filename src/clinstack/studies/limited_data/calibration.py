@@ -89,6 +89,7 @@ def _draws(runs: Sequence[Scored], said: Sequence[Predictions], resamples: int) 
         return found
 
     draws = bootstrap_draws(errors, runs[0].patients, resamples, weights=shared_weights)
+    draws |= {key: draws[key].around_itself() for key in binned}
     keys: tuple[str | float, ...] = (_AS_IT_IS, _SCALED, *COVERAGES)
     return [{key: draws[number, key] for key in keys} for number in range(len(runs))]
 
