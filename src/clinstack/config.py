@@ -401,7 +401,7 @@ class Table4Options(ComparisonOptions):
     """BERT-type bases: folders or hub ids; may be given several times."""
 
 
-_LIMITED_DESCRIBED: dict[str, Any] = {"seeds": 1, "sizes": "all", "batch_size": 8, "steps": 1600, "arms": ["native"]}
+_LIMITED_DESCRIBED: dict[str, Any] = {"seeds": 1, "sizes": "all", "batch_size": 8, "steps": 1200, "arms": ["native"]}
 """What the published protocol of Le et al. 2024 changes, as far as it is known."""
 
 
@@ -436,9 +436,9 @@ class LimitedDataOptions(EngineOptions):
     """Shares of wrong training labels, such as 0.05 0.1 0.2, with which all arms but LoRA learn once more from all notes."""
     profile: Literal["correct", "as-described"] = "correct"
     """Ours, or an imitation of the published protocol: one split by line, batches of 8, all notes, no other split or size."""
-    steps: int = Field(default=400, ge=1)
-    """Most steps of a training, however many notes there are; a linear probe, which costs little, takes ten times as many."""
-    patience: int = Field(default=80, ge=0)
+    steps: int = Field(default=300, ge=1)
+    """Most steps of a training, or three epochs if they are more; a linear probe takes ten times as many."""
+    patience: int = Field(default=60, ge=0)
     """Stop after so many steps, at least two epochs, without a better macro F1 on validation; 0 never stops."""
     batch_size: int = Field(default=32, ge=1)
     """Notes of a step."""

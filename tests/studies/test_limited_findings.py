@@ -276,7 +276,7 @@ def test_all_sizes_train_for_as_many_steps_and_the_probe_for_ten_times_as_many(s
     arms = {one.name: one for one in make_arms(asked)}
     adapter, probe = arms[f"{small_base.name} + adapter"], arms[f"{small_base.name} + linear probe"]
     assert adapter.pace.options(50) == {"epochs": 50, "patience": 10, "batch_size": 32}  # two steps each
-    assert adapter.pace.options(4355) == {"epochs": 1, "patience": 2, "batch_size": 32}
+    assert adapter.pace.options(4355) == {"epochs": 3, "patience": 2, "batch_size": 32}  # each note is read three times
     assert probe.pace.options(50) == {"epochs": 500, "patience": 100, "batch_size": 32}
     assert min(probe.rates) >= max(adapter.rates) > max(arms["transformer"].rates)
     still = asked.model_copy(update={"patience": 0})

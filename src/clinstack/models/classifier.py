@@ -4,21 +4,19 @@ A run owns its head and saves it beside the adapters, so that a saved run always
 that bundle a head read a padding position with some methods and forget to save it with others.)
 """
 
-from collections.abc import Callable
 from dataclasses import asdict, dataclass, fields
 from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import gelu, relu
 
 from clinstack.errors import BadInput
+from clinstack.models.activations import ACTIVATIONS, Activation
 from clinstack.models.chunk_pooling import CHUNK_POOLINGS, ChunkPooling
 from clinstack.models.head_adapter import head_adapters, make_head_adapter
 from clinstack.models.pooling import Pooling, pool
 
 HeadPlace = Literal["tokens", "pooled"]
-_ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {"gelu": gelu, "relu": relu}
 
 
 @dataclass(frozen=True)
@@ -35,7 +33,7 @@ class HeadForm:
     size: int | None = None
     place: HeadPlace = "tokens"
     hidden: int | None = None
-    activation: Literal["gelu", "relu"] = "gelu"
+    activation: Activation = "gelu"
     dropout: float = 0.0
 
     @property
@@ -113,7 +111,7 @@ class Classifier(nn.Module):
             if self.adapter is not None and not self.form.reads_tokens:
                 vectors = self.adapter(vectors.unsqueeze(1), vectors.new_ones(notes, 1)).squeeze(1)
             if self.hidden is not None:
-                vectors = _ACTIVATIONS[self.form.activation](self.hidden(self.dropout(vectors)))
+                vectors = ACTIVATIONS[self.form.activation](self.hidden(self.dropout(vectors)))
             return self.linear(self.dropout(vectors))  # type: ignore[no-any-return]
 
 

@@ -12,6 +12,7 @@ import torch
 
 from clinstack import discovery
 from clinstack.errors import BadInput, did_you_mean
+from clinstack.models.activations import Activation
 from clinstack.runs.atomic import atomic_folder
 
 if TYPE_CHECKING:  # a baseline needs no transformers
@@ -52,12 +53,12 @@ def is_from_scratch(base: str) -> bool:
     return base.partition(":")[0] in discovery.names(_PACKAGE)
 
 
-def head_activation(base: str) -> Literal["gelu", "relu"]:
+def head_activation(base: str) -> Activation:
     """What stands behind a head's hidden layer: what stands in the blocks of a model from nothing, GELU on other bases."""
     if not is_from_scratch(base):
         return "gelu"
     kind, preset = _form(base)
-    found: Literal["gelu", "relu"] = kind.presets[preset].get("activation", "gelu")
+    found: Activation = kind.presets[preset].get("activation", "gelu")
     return found
 
 

@@ -11,6 +11,7 @@ from typing import Any, ClassVar, Literal
 import torch
 from torch import Tensor, nn
 
+from clinstack.models.activations import ACTIVATIONS, Activation
 from clinstack.models.head_adapter import HeadAdapter
 
 
@@ -31,7 +32,7 @@ class BottleneckAdapter(HeadAdapter):
         width: int,
         size: int = 64,
         *,
-        activation: Literal["relu", "gelu"] = "relu",
+        activation: Activation = "relu",
         scale: float = 1.0,
         learned_scale: bool = False,
         norm: bool = False,
@@ -41,7 +42,7 @@ class BottleneckAdapter(HeadAdapter):
         super().__init__()
         self.norm = nn.LayerNorm(width) if norm else nn.Identity()
         self.down, self.up = nn.Linear(width, size), nn.Linear(size, width)
-        self.activation = {"relu": nn.ReLU, "gelu": nn.GELU}[activation]()
+        self.activation = ACTIVATIONS[activation]
         self.dropout = nn.Dropout(dropout)
         self.scale: nn.Parameter | float = nn.Parameter(torch.tensor([scale])) if learned_scale else scale
         start_bottleneck(self.down, self.up, start)

@@ -10,11 +10,12 @@ Preset `top-2` sends each token to two experts, `unlimited` lets an expert take 
 
 import math
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 
+from clinstack.models.activations import Activation
 from clinstack.models.from_scratch import Architecture
 from clinstack.models.scratch.transformer import FeedForward, Transformer, TransformerConfig, TransformerModel
 
@@ -80,7 +81,7 @@ class Experts(nn.Module):
 
     def __init__(self, config: MoeTransformerConfig):
         super().__init__()
-        sizes: tuple[int, int, Literal["gelu", "relu"]] = (
+        sizes: tuple[int, int, Activation] = (
             config.hidden_size,
             config.intermediate_size,
             config.activation,

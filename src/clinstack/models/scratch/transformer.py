@@ -6,15 +6,15 @@ sizes of the Keras tutorial on text classification with a Transformer, the likel
 mean of embeddings, as in fastText (Joulin et al. 2016, arXiv 1607.01759).
 """
 
-from collections.abc import Callable
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import gelu, relu, scaled_dot_product_attention
+from torch.nn.functional import scaled_dot_product_attention
 from transformers import PretrainedConfig, PreTrainedModel
 from transformers.modeling_outputs import BaseModelOutput
 
+from clinstack.models.activations import ACTIVATIONS, Activation
 from clinstack.models.from_scratch import Architecture
 
 _NORM_EPS = 1e-6
@@ -38,7 +38,7 @@ class TransformerConfig(PretrainedConfig):  # type: ignore[no-untyped-call]
         num_attention_heads: int = 4,
         head_dim: int = 16,
         intermediate_size: int = 128,
-        activation: Literal["gelu", "relu"] = "gelu",
+        activation: Activation = "gelu",
         norm_first: bool = True,
         norm_embeddings: bool = True,
         dropout: float = 0.1,
@@ -81,11 +81,10 @@ class Attention(nn.Module):
 class FeedForward(nn.Module):
     """Two layers on each token."""
 
-    def __init__(self, width: int, inner: int, activation: Literal["gelu", "relu"]):
+    def __init__(self, width: int, inner: int, activation: Activation):
         super().__init__()
         self.inner, self.outer = nn.Linear(width, inner), nn.Linear(inner, width)
-        activations: dict[str, Callable[[Tensor], Tensor]] = {"gelu": gelu, "relu": relu}
-        self.activation = activations[activation]
+        self.activation = ACTIVATIONS[activation]
 
     def forward(self, states: Tensor, mask: Tensor) -> Tensor:
         """states: (B, T, H).   mask: (B, T); not needed here."""

@@ -3,8 +3,8 @@
 A frozen encoder is read once, and a head is trained on it: a linear one (the probe), or one with a head adapter before it, in
 its own size and in one that has as many weights as the bottleneck of 64. Beside these: the encoder with a real LoRA, encoders
 that SetFit tunes, small Transformers from nothing, and baselines. Every arm but these last and SetFit tries three learning
-rates, those that its kind needs, and trains for as many steps, whatever the number of notes: epochs of a few notes are over
-before anything is learned.
+rates, those that its kind needs, and trains for as many steps, whatever the number of notes (or three epochs): epochs of a few
+notes are over before anything is learned.
 """
 
 import math
@@ -29,6 +29,8 @@ _HEAD_RATES, _PROBE_RATES = (1e-3, 3e-3, 1e-2), (1e-2, 3e-2, 1e-1)
 """A head adapter starts from nothing on states that stay; a linear layer alone takes the largest steps."""
 _PROBE_STEPS = 10
 """Times the steps: a probe reads one vector a note, kept, and anything that beats one in mid-course has shown nothing."""
+_LEAST_EPOCHS = 3
+"""What has to learn a language from the notes reads them so often at least, as in the tutorials that the presets follow."""
 _REFERENCE = "adapter"
 """The head adapter whose number of weights the others are brought to."""
 _WORD_BAGS = ("transformer:mean",)
@@ -42,7 +44,7 @@ _LORA = {"task_adapter": "lora", "rank": 8, "targets": "qv"}
 
 @dataclass(frozen=True)
 class Pace:
-    """How long a training takes, whatever the number of notes.
+    """How long a training takes, whatever the number of notes, as long as each is read three times.
 
     steps: at most.   patience: steps without gain after which it ends.   batch_size: notes of a step.
     """
@@ -55,7 +57,8 @@ class Pace:
         """What step 2 is asked for, of so many training notes; patience is of two epochs at least, or none."""
         an_epoch = math.ceil(notes / self.batch_size)
         patience = max(2, math.ceil(self.patience / an_epoch)) if self.patience else 0
-        return {"epochs": math.ceil(self.steps / an_epoch), "patience": patience, "batch_size": self.batch_size}
+        epochs = max(_LEAST_EPOCHS, math.ceil(self.steps / an_epoch))
+        return {"epochs": epochs, "patience": patience, "batch_size": self.batch_size}
 
 
 @dataclass(frozen=True)
