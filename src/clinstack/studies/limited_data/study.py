@@ -1,12 +1,14 @@
 """Draws the parts, reads every note once by every encoder, trains the arms, and writes the findings.
 
-The first split tries every learning rate of every arm at every size; what its validation part prefers is what the other splits
-are trained with. So all arms that have a rate have the same number of tries; baselines choose their strength anew in every
-split, which costs them nothing. The same command goes on.
+The first split tries every learning rate of every arm, with all notes and at every other size below; what its validation part
+prefers is what the other splits, and the next smaller size, are trained with. So all arms that have a rate have the same number
+of tries; baselines choose their strength anew in every split, which costs them nothing. The same command goes on.
 """
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -62,32 +64,35 @@ def limited_data(options: LimitedDataOptions, witness: Witness | None = None) ->
     encoding = encode_once(options, [part.folder for part in parts if part.whole and not part.noise], layout, witness)
     cells: dict[tuple[_Slot, Part, float | None], Cell] = {}
     best: dict[_Slot, float | None] = {}
+    main = [part for part in parts if part.by == _main(options) and not part.noise]
+    tried_at = _tried_at({_slot(arm, part) for part in main for arm in arms if arm.learns_from(part)})
     # The first split, and the next one for what the first cannot train, or has no part for.
-    for seed in range(1, options.seeds + 1):
-        mine = [part for part in parts if part.seed == seed and part.by == _main(options) and not part.noise]
+    for seed, own in product(range(1, options.seeds + 1), (True, False)):
         tried = {
             (slot, part, rate): _cell(arm, part, rate, layout)
-            for part in mine
+            for part in main
             for arm in arms
-            if arm.learns_from(part) and (slot := _slot(arm, part)) not in best
+            if part.seed == seed and arm.learns_from(part)
+            if (slot := _slot(arm, part)) not in best and (tried_at[slot] == slot) == own
             for rate in arm.rates or (None,)
         }
         if tried:
             cells |= tried
             best |= _best_rates(tried, train_more(_grid(tried.values()), layout, options, witness))
-    chosen = {(slot, part): cell for (slot, part, rate), cell in cells.items() if best.get(slot, 0) == rate}
-    for part in parts:
-        for arm in arms:
-            like = replace(_slot(arm, part), by=_main(options))
-            if (_slot(arm, part), part) not in chosen and like in best and arm.learns_from(part):
-                chosen[_slot(arm, part), part] = _cell(arm, part, best[like], layout)
+            best |= {slot: best[place] for slot, place in tried_at.items() if slot not in best and place in best}
+    chosen = {
+        (_slot(arm, part), part): _cell(arm, part, best[like], layout)
+        for part in parts
+        for arm in arms
+        if arm.learns_from(part) and (like := replace(_slot(arm, part), by=_main(options))) in best
+    }
     whole = {cell.key: cell for cell in [*cells.values(), *chosen.values()]}
     begun = {cell.key for cell in cells.values()}  # what failed just now would fail again
     train_more(_grid(cell for key, cell in whole.items() if key not in begun), layout, options, witness)
     work = Work(_grid(whole.values()), layout)
     failed = {cell.name: reason for cell in whole.values() if (reason := work.reason(cell.key)) is not None}
     trained = [
-        Trained(slot.arm, part, slot.place, best.get(slot), RunLayout(layout.run(cell.key)))
+        Trained(slot.arm, part, slot.place, best[replace(slot, by=_main(options))], RunLayout(layout.run(cell.key)))
         for (slot, part), cell in chosen.items()
         if work.finished(cell.key)
     ]
@@ -146,6 +151,14 @@ def _share_patients(task: Task) -> bool:
 
 def _slot(arm: Arm, part: Part) -> _Slot:
     return _Slot(arm, part.task, part.by, 0 if part.whole else part.size)
+
+
+def _tried_at(slots: Iterable[_Slot]) -> dict[_Slot, _Slot]:
+    """Where each slot's rate is tried: at the largest size and every other one below; the rest have that of the next larger."""
+    curves: dict[tuple[Arm, str], list[_Slot]] = {}
+    for slot in sorted(slots, key=lambda one: one.place or math.inf, reverse=True):
+        curves.setdefault((slot.arm, slot.task), []).append(slot)
+    return {slot: curve[number - number % 2] for curve in curves.values() for number, slot in enumerate(curve)}
 
 
 def _cell(arm: Arm, part: Part, rate: float | None, layout: StudyLayout) -> Cell:
