@@ -109,6 +109,26 @@ def test_neither_padding_nor_neighbours_change_a_note(form, folders):
             assert torch.allclose(together[row, : len(ids)], alone, atol=1e-5)
 
 
+def test_padded_notes_are_learned_from_in_bfloat16_as_in_float32(folders):
+    """On a processor attention takes another way there."""
+    backbone = load_backbone(str(folders("transformer")))
+    backbone.model.requires_grad_(True)
+    tokens = torch.randint(3, 20, (6, 30), generator=torch.Generator().manual_seed(0))
+    mask = (torch.arange(30) < torch.tensor([30, 4, 17, 30, 9, 22])[:, None]).long()
+    weights = torch.randn(6, 30, backbone.width, generator=torch.Generator().manual_seed(1)) * mask[..., None]
+    found = []
+    for rounded in (False, True):
+        backbone.model.zero_grad()
+        with torch.autocast("cpu", torch.bfloat16, enabled=rounded):
+            states = backbone.encode(tokens, mask).float()
+        (states * weights).sum().backward()
+        gradients = [one.grad.flatten() for one in backbone.model.parameters() if one.grad is not None]
+        found.append((states.detach()[mask == 1], torch.cat(gradients)))
+    (exact, slopes), (states, rounded_slopes) = found
+    assert torch.allclose(states, exact, atol=0.05)
+    assert torch.cosine_similarity(slopes, rounded_slopes, dim=0) > 0.999
+
+
 def experts(**changed) -> Experts:
     torch.manual_seed(0)
     block = Experts(MoeTransformerConfig(hidden_size=6, intermediate_size=5, **changed))

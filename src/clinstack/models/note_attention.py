@@ -71,6 +71,17 @@ def attend_within_notes(
     return torch.cat(found).view(rows, length, heads, width), None
 
 
+def attend_rows(query: Tensor, key: Tensor, value: Tensor, seen: Tensor) -> Tensor:
+    """Attention of rows of their own, in the way that is faster here: (B, heads, T, D) each, and the result.
+
+    seen: (B, 1, 1, T), true on the keys that a row has.
+    """
+    if not _slow_by_torch(query, key, seen, {}):
+        return scaled_dot_product_attention(query, key, value, attn_mask=seen)
+    mask = seen.expand(-1, -1, query.shape[2], -1)
+    return _in_blocks(query, key, value, causal=False, scale=query.shape[-1] ** -0.5, mask=mask)
+
+
 def _slow_by_torch(query: Tensor, key: Tensor, mask: Tensor | None, given: Mapping[str, Any]) -> bool:
     """Whether rows of their own are learned from faster by plain products (2.7 times for 16 rows of 128 tokens)."""
     learned = query.device.type == "cpu" and query.dtype == torch.bfloat16 and torch.is_grad_enabled()

@@ -10,12 +10,12 @@ from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import scaled_dot_product_attention
 from transformers import PretrainedConfig, PreTrainedModel
 from transformers.modeling_outputs import BaseModelOutput
 
 from clinstack.models.activations import ACTIVATIONS, Activation
 from clinstack.models.from_scratch import Architecture
+from clinstack.models.note_attention import attend_rows
 
 _NORM_EPS = 1e-6
 
@@ -74,7 +74,7 @@ class Attention(nn.Module):
             layer(states).unflatten(-1, (self.heads, -1)).transpose(1, 2)
             for layer in (self.query, self.key, self.value)
         )
-        mixed = scaled_dot_product_attention(query, key, value, attn_mask=seen)
+        mixed = attend_rows(query, key, value, seen)
         return self.output(mixed.transpose(1, 2).flatten(2))  # type: ignore[no-any-return]
 
 
