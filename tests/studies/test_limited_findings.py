@@ -18,6 +18,7 @@ from clinstack.metrics.intervals import Draws
 from clinstack.runs.layout import RunLayout
 from clinstack.studies.limited_data import slices as slices_of
 from clinstack.studies.limited_data.arms import PROBE, Arm, make_arms
+from clinstack.studies.limited_data.cost_tables import budget_table
 from clinstack.studies.limited_data.costs import Cost, cost_of
 from clinstack.studies.limited_data.findings import ahead_since, ahead_until, findings_of
 from clinstack.studies.limited_data.parts import Part
@@ -226,6 +227,25 @@ def test_a_crossing_is_the_last_change_of_sign(ahead):
         fine = np.exp(np.linspace(np.log(notes[last]), np.log(notes[last + 1]), 4001))
         between = np.interp(np.log(fine), np.log(notes), ahead)
         assert found == pytest.approx(fine[np.argmax(between > 0)], rel=1e-3)
+
+
+def test_a_head_that_is_right_where_the_probe_is_wrong_is_told_apart_by_mcnemar_too():
+    probe, block = scored(PROBED, 0, [0.7] * 3), scored(BLOCK, 0, [0.8] * 3)
+    wrong, right = np.zeros(60, dtype=bool), np.ones(60, dtype=bool)
+    for ours, expected in ((right, 2 * 2 * 0.5**60), (wrong, 1.0)):
+        runs = [[replace(one, right=found) for one in some] for some, found in ((probe, wrong), (block, ours))]
+        (found,) = findings(*runs).structures()
+        assert found.p_mcnemar == pytest.approx(expected)
+
+
+def test_what_is_best_within_a_time_is_chosen_by_validation_among_what_fits():
+    slow = replace(GATED, options={"seconds": 60.0})
+    cheap, lucky = scored(SIMPLE, 0, [0.6] * 3, 0.5), scored(BLOCK, 0, [0.5] * 3, 0.7)
+    found = findings(cheap, lucky, scored(slow, 0, [0.9] * 3, 0.8))
+    assert found.within(0.01) is None
+    assert found.within(0.5).arm.name == "tf-idf"
+    rows = [(row[0], row[1], row[3]) for row in budget_table([found]).rows if isinstance(row, list)]
+    assert rows == [("1.0 s", "enc + adapter", "1.0 s"), ("1 min 0 s", "enc + grn (equal)", "1 min 0 s")]
 
 
 SLOW = replace(BLOCK, options={"seconds": 60.0})

@@ -8,8 +8,9 @@ import numpy as np
 
 from clinstack.studies.limited_data.costs import Total, grid_totals, naive_passes
 from clinstack.studies.limited_data.findings import TaskFindings
+from clinstack.studies.limited_data.tables import with_limits
 from clinstack.studies.report import words
-from clinstack.studies.report.tables import Group, Measured, Table
+from clinstack.studies.report.tables import Group, Table
 from clinstack.training.machine import assumed_joules
 
 _BUDGETS = (1.0, 10.0, 60.0, 600.0, 3600.0, 36000.0)
@@ -47,9 +48,7 @@ def budget_table(findings: Sequence[TaskFindings]) -> Table:
         for budget in _BUDGETS:
             best = task.within(budget)
             if best is not None and best is not before:
-                interval, before = best.draws.interval(), best
-                limits = words.limits(interval.low, interval.high)
-                scored = Measured(words.figure(interval.value), limits)
+                before, scored = best, with_limits(best.draws.interval())
                 rows.append([words.duration(budget), best.arm.name, scored, words.duration(best.seconds)])
     columns = ("A run may take", "Arm that validation prefers", "Macro F1 on test", "It takes")
     return Table("At equal time, with all training notes", columns, rows)

@@ -49,7 +49,7 @@ def _curve_panel(title: str, names: Sequence[str], task: TaskFindings) -> Figure
     return Figure(
         drawing,
         f"{title}. Bands: 95 % intervals.",
-        legend=tuple((figures.swatch(one.style), one.label) for one in series),
+        legend=figures.legend_of(series),
     )
 
 
@@ -66,9 +66,7 @@ def cost_pictures(findings: Sequence[TaskFindings]) -> list[Figure]:
             title = f"{task.task}: cost against quality"
             axes = Axis("seconds of one run", log=True), Axis("macro F1 on test")
             drawing = figures.line_panel(title, told, series, *axes)
-            drawn.append(
-                Figure(drawing, f"{title}.", legend=tuple((figures.swatch(one.style), one.label) for one in series))
-            )
+            drawn.append(Figure(drawing, f"{title}.", legend=figures.legend_of(series)))
     return drawn
 
 

@@ -57,11 +57,12 @@ def _measured(point: Point | None, highest: Point | None, task: TaskFindings) ->
     if point is highest:
         others = [one for one in task.at(0) if one is not point]
         best = all(point.minus(one).interval().low > 0 for one in others)
-        return _with_limits(interval, best=best, near=not best)
-    return _with_limits(interval, near=not highest.minus(point).interval().low > 0)
+        return with_limits(interval, best=best, near=not best)
+    return with_limits(interval, near=not highest.minus(point).interval().low > 0)
 
 
-def _with_limits(interval: Interval, *, best: bool = False, near: bool = False) -> Measured:
+def with_limits(interval: Interval, *, best: bool = False, near: bool = False) -> Measured:
+    """A figure with its interval, as a cell."""
     limits = words.limits(interval.low, interval.high)
     return Measured(words.figure(interval.value), limits, best=best, near=near)
 
@@ -189,7 +190,7 @@ def calibration_table(findings: Sequence[tuple[str, Sequence[Calibrated]]]) -> T
 
 
 def _calibration_row(one: Calibrated) -> list[Any]:
-    errors = map(_with_limits, (one.error, one.scaled))
+    errors = map(with_limits, (one.error, one.scaled))
     return [one.arm.name, *errors, *map(words.figure, (one.log_loss, one.brier, one.reliability, one.resolution))]
 
 
@@ -198,7 +199,7 @@ def abstention_table(findings: Sequence[tuple[str, Sequence[Calibrated]]]) -> Ta
     rows: list[Any] = []
     for task, found in findings:
         rows.append(Group(task))
-        rows += [[one.arm.name, *map(_with_limits, one.wrong)] for one in found]
+        rows += [[one.arm.name, *map(with_limits, one.wrong)] for one in found]
     columns = ("Arm", *("all" if share == 1 else f"the surest {share:.0%}" for share in COVERAGES))
     return Table("Share of test notes that are decided wrongly, of those that are answered", columns, rows)
 
@@ -217,7 +218,7 @@ def slice_table(findings: Sequence[tuple[str, Sequence[Slice]]]) -> Table | None
 
 
 def _slice_row(one: Slice) -> list[Any]:
-    sides = map(_with_limits, (one.having, one.others))
+    sides = map(with_limits, (one.having, one.others))
     return [one.arm.name, *sides, words.signed(one.difference.value), words.signed_limits(one.difference)]
 
 

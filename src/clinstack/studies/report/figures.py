@@ -173,6 +173,11 @@ def interval_panel(title: str, description: str, bars: Sequence[Bar], x: Axis, c
     return _svg(title, description, height, parts)
 
 
+def legend_of(series: Sequence[Series]) -> tuple[tuple[Markup, str], ...]:
+    """Whose each line is, for a figure that says so itself."""
+    return tuple((swatch(one.style), one.label) for one in series)
+
+
 def swatch(look: Style) -> Markup:
     """The sample of a series for a legend in the page's text."""
     line = (

@@ -130,8 +130,7 @@ class PredictionPanels:
             return []
         description = f"{described} {', '.join(one.label for one in series)}"
         drawing = figures.line_panel(f"{self.task}: {what}", description, series, *axes, diagonal=diagonal)
-        legend = tuple((figures.swatch(one.style), one.label) for one in series) if self.keyed else ()
-        return [Figure(drawing, caption, legend)]
+        return [Figure(drawing, caption, figures.legend_of(series) if self.keyed else ())]
 
 
 def _thresholds(label: NDArray[np.bool_]) -> NDArray[np.float64]:
