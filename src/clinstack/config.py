@@ -185,6 +185,8 @@ class TrainOptions(TrainingOptions):
     """Width of one more layer before the logits (GELU; ReLU on keras presets); none without it."""
     head_dropout: float = Field(default=0.0, ge=0, lt=1)
     """Share of what the head's last layers read that is dropped in training."""
+    head_scale: Literal["none", "training"] = "none"
+    """Centre and scale what the head's last layers read by the training notes, so that they learn in fewer steps."""
     class_weights: Literal["none", "balanced", "root"] = "none"
     """Of one class a note: rare classes weigh more in the loss, as inverse frequency or its square root."""
     label_weights: Literal["none", "balanced", "root"] = "none"
@@ -437,7 +439,9 @@ class LimitedDataOptions(EngineOptions):
     profile: Literal["correct", "as-described"] = "correct"
     """Ours, or an imitation of the published protocol: one split by line, batches of 8, all notes, no other split or size."""
     steps: int = Field(default=300, ge=1)
-    """Most steps of a training, or three epochs if they are more; a linear probe takes ten times as many."""
+    """Most steps of a training; of a block on a frozen encoder half as many, of a linear probe ten times as many. What learns inside
+    a model reads every note three times, if that is more.
+    """
     patience: int = Field(default=60, ge=0)
     """Stop after so many steps, at least two epochs, without a better macro F1 on validation; 0 never stops."""
     batch_size: int = Field(default=32, ge=1)

@@ -291,14 +291,18 @@ def test_the_adapter_stands_beside_heads_of_as_many_weights_whatever_arms_are_as
     assert "grn" not in names
 
 
-def test_all_sizes_train_for_as_many_steps_and_the_probe_for_ten_times_as_many(small_base):
+def test_a_kind_trains_for_as_many_steps_at_all_sizes(small_base):
     asked = LimitedDataOptions(tasks=[Path("t")], out=Path("o"), encoders=[str(small_base)], steps=100, patience=20)
     arms = {one.name: one for one in make_arms(asked)}
     adapter, probe = arms[f"{small_base.name} + adapter"], arms[f"{small_base.name} + linear probe"]
-    assert adapter.pace.options(50) == {"epochs": 50, "patience": 10, "batch_size": 32}  # two steps each
-    assert adapter.pace.options(4355) == {"epochs": 3, "patience": 2, "batch_size": 32}  # each note is read three times
+    scratch, lora = arms["transformer"], arms[f"{small_base.name} + LoRA"]
+    assert scratch.pace.options(50) == {"epochs": 50, "patience": 10, "batch_size": 32}  # two steps each
+    assert scratch.pace.options(4355) == lora.pace.options(4355) == {"epochs": 3, "patience": 2, "batch_size": 32}
+    assert adapter.pace.options(50) == {"epochs": 25, "patience": 5, "batch_size": 32}
+    assert adapter.pace.options(4355)["epochs"] == 1
     assert probe.pace.options(50) == {"epochs": 500, "patience": 100, "batch_size": 32}
-    assert min(probe.rates) >= max(adapter.rates) > max(arms["transformer"].rates)
+    assert min(probe.rates) >= max(adapter.rates) > max(scratch.rates)
+    assert adapter.options["head_scale"] == probe.options["head_scale"] == "training"
     still = asked.model_copy(update={"patience": 0})
     assert make_arms(still)[-1].pace.options(50)["patience"] == 0
 

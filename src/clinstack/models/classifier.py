@@ -71,6 +71,7 @@ class Classifier(nn.Module):
             _require_use(form)
             self.adapter = make_head_adapter(form.adapter, width, form.size)
         self.chunks = CHUNK_POOLINGS[form.chunk_pooling](width)
+        self._scaling: tuple[Tensor, Tensor] | None = None
         self.dropout = nn.Dropout(form.dropout)
         self.hidden = nn.Linear(width, form.hidden) if form.hidden else None
         self.linear = nn.Linear(form.hidden or width, classes)
@@ -97,6 +98,28 @@ class Classifier(nn.Module):
         with torch.no_grad():
             self.linear.bias.copy_(torch.logit(likely) if self.independent else likely.log())
 
+    def scale(self, vectors: Tensor) -> None:
+        """Lets the last layers read these vectors (N, H), and all others with them, around 0 with deviation 1, until `fold`.
+
+        The models are the same ones; but states have directions that all notes share, beside which what tells notes apart is
+        small, and a step that suits the one is too long or too short for the other.
+        """
+        deviation = vectors.std(dim=0, correction=0)
+        spread = torch.where(deviation > 1e-6 * deviation.max(), deviation, torch.ones_like(deviation))
+        self._scaling = vectors.mean(dim=0), spread
+
+    def fold(self) -> None:
+        """Takes the scaling into the weights that read it: the logits stay, up to rounding."""
+        if self._scaling is None:
+            return
+        centre, spread = self._scaling
+        reading = self.hidden if self.hidden is not None else self.linear
+        with torch.no_grad():  # a centre far from 0 would lose digits of the bias in single precision
+            weight = reading.weight.double() / spread.double()
+            reading.bias.copy_(reading.bias.double() - weight @ centre.double())
+            reading.weight.copy_(weight)
+        self._scaling = None
+
     def pool(self, hidden: Tensor, mask: Tensor) -> Tensor:
         """One float32 vector (M, H) per chunk, outside of any autocast."""
         with torch.autocast(hidden.device.type, enabled=False):
@@ -104,12 +127,21 @@ class Classifier(nn.Module):
                 hidden = self.adapter(hidden.float(), mask)
             return pool(hidden, mask, self.form.pooling).float()
 
-    def forward(self, pooled: Tensor, note: Tensor, notes: int) -> Tensor:
-        """Logits (N, C) of notes from pooled chunks (M, H), outside of any autocast; note: (M,) whose each chunk is."""
+    def vectors(self, pooled: Tensor, note: Tensor, notes: int) -> Tensor:
+        """What the last layers read of notes (N, H), from pooled chunks (M, H); note: (M,) whose each chunk is."""
         with torch.autocast(pooled.device.type, enabled=False):
             vectors = self.chunks(pooled, note, notes)
             if self.adapter is not None and not self.form.reads_tokens:
                 vectors = self.adapter(vectors.unsqueeze(1), vectors.new_ones(notes, 1)).squeeze(1)
+            return vectors  # type: ignore[no-any-return]
+
+    def forward(self, pooled: Tensor, note: Tensor, notes: int) -> Tensor:
+        """Logits (N, C) of notes from pooled chunks (M, H), outside of any autocast; note: (M,) whose each chunk is."""
+        vectors = self.vectors(pooled, note, notes)
+        with torch.autocast(pooled.device.type, enabled=False):
+            if self._scaling is not None:
+                centre, spread = self._scaling
+                vectors = (vectors - centre) / spread
             if self.hidden is not None:
                 vectors = ACTIVATIONS[self.form.activation](self.hidden(self.dropout(vectors)))
             return self.linear(self.dropout(vectors))  # type: ignore[no-any-return]

@@ -166,8 +166,11 @@ class _Training:
             self.reads_again = bool(self.stack.trainable()) or self.head.form.reads_tokens
             once = {} if self.reads_again else self.notes
             self.pooled = {split: self.reading.pooled(one.encoded) for split, one in once.items()}
+            if self.options.head_scale == "training":
+                self._scale(train)
         with measured(cost, "train", device):
             fitted, name = self._fit(train, self.notes["valid"])
+            self.head.fold()
         self._complete_cost(cost["train"], fitted, train)
         head = sum(p.numel() for p in self.head.parameters())
         return {
@@ -209,6 +212,12 @@ class _Training:
             folder = self.run.layout.features
             self.held.callback(shutil.rmtree, folder, ignore_errors=True)
         return ArrayStore(folder, int(self.options.feature_gigabytes * 2**30)) if folder else None
+
+    def _scale(self, train: _Notes) -> None:
+        """By the training notes as they are read before anything has learned."""
+        read = self.reading.pooled(train.encoded) if self.reads_again else self.pooled["train"]
+        with torch.no_grad():
+            self.head.scale(self.head.vectors(read.chunks, read.note, read.notes))
 
     def _fit(self, train: _Notes, valid: _Notes) -> tuple[Fitted, str]:
         """What the loop did, and the name of the score that selects."""

@@ -3,8 +3,8 @@
 A frozen encoder is read once, and a head is trained on it: a linear one (the probe), or one with a head adapter before it, in
 its own size and in one that has as many weights as the bottleneck of 64. Beside these: the encoder with a real LoRA, encoders
 that SetFit tunes, small Transformers from nothing, and baselines. Every arm but these last and SetFit tries three learning
-rates, those that its kind needs, and trains for as many steps, whatever the number of notes (or three epochs): epochs of a few
-notes are over before anything is learned.
+rates and trains for a number of steps, both as its kind needs them, whatever the number of notes: epochs of a few notes are over
+before anything is learned.
 """
 
 import math
@@ -27,10 +27,12 @@ RATES = (3e-4, 1e-3, 3e-3)
 """Learning rates that are tried where a whole model or a LoRA trains."""
 _HEAD_RATES, _PROBE_RATES = (1e-3, 3e-3, 1e-2), (1e-2, 3e-2, 1e-1)
 """A head adapter starts from nothing on states that stay; a linear layer alone takes the largest steps."""
-_PROBE_STEPS = 10
-"""Times the steps: a probe reads one vector a note, kept, and anything that beats one in mid-course has shown nothing."""
+_HEAD_SHARE, _PROBE_SHARE = 0.5, 10.0
+"""Of the steps. A block before scaled vectors is as good on test after half of them; a probe reads one vector a note, kept, and
+whatever beats one in mid-course has shown nothing.
+"""
 _LEAST_EPOCHS = 3
-"""What has to learn a language from the notes reads them so often at least, as in the tutorials that the presets follow."""
+"""What learns a language from the notes reads them so often at least, as in the tutorials that the presets follow."""
 _REFERENCE = "adapter"
 """The head adapter whose number of weights the others are brought to."""
 _WORD_BAGS = ("transformer:mean",)
@@ -44,20 +46,22 @@ _LORA = {"task_adapter": "lora", "rank": 8, "targets": "qv"}
 
 @dataclass(frozen=True)
 class Pace:
-    """How long a training takes, whatever the number of notes, as long as each is read three times.
+    """How long a training takes, whatever the number of notes.
 
     steps: at most.   patience: steps without gain after which it ends.   batch_size: notes of a step.
+    least_epochs: times that every note is read, also where the steps are over before.
     """
 
     steps: int
     patience: int
     batch_size: int
+    least_epochs: int
 
     def options(self, notes: int) -> dict[str, int]:
         """What step 2 is asked for, of so many training notes; patience is of two epochs at least, or none."""
         an_epoch = math.ceil(notes / self.batch_size)
         patience = max(2, math.ceil(self.patience / an_epoch)) if self.patience else 0
-        epochs = max(_LEAST_EPOCHS, math.ceil(self.steps / an_epoch))
+        epochs = max(self.least_epochs, math.ceil(self.steps / an_epoch))
         return {"epochs": epochs, "patience": patience, "batch_size": self.batch_size}
 
 
@@ -99,7 +103,7 @@ def make_arms(options: LimitedDataOptions) -> list[Arm]:
     for name in _names(options.scratch, scratch, "model from nothing"):
         own = {key: value for key, value in shared.items() if key != "head_dropout"}  # a preset has its own
         family = "baseline" if name in _WORD_BAGS else "scratch"
-        arms.append(Arm(family, name, "own", {**own, "base": name}, pace=_pace(options)))
+        arms.append(Arm(family, name, "own", {**own, "base": name}, pace=_pace(options, least_epochs=_LEAST_EPOCHS)))
     for encoder in options.setfit:
         base = f"{PREFIX}{_place(encoder)}"
         machine = {key: shared[key] for key in ("device", "max_tokens", "select_by")}
@@ -137,28 +141,31 @@ def _shared(options: LimitedDataOptions) -> dict[str, Any]:
     }
 
 
-def _pace(options: LimitedDataOptions, times: int = 1) -> Pace:
-    """times: as long as others."""
-    return Pace(times * options.steps, times * options.patience, options.batch_size)
+def _pace(options: LimitedDataOptions, share: float = 1.0, least_epochs: int = 1) -> Pace:
+    """share: of the steps, and of the patience."""
+    steps, patience = math.ceil(share * options.steps), math.ceil(share * options.patience)
+    return Pace(steps, patience, options.batch_size, least_epochs)
 
 
 def _of_encoder(encoder: str, heads: Sequence[str], options: LimitedDataOptions, shared: dict[str, Any]) -> list[Arm]:
     base, name, width = _place(encoder), base_name(encoder), shape_of(encoder).width
+    shared = {**shared, "head_scale": "training"}
     frozen = {**shared, "base": base, "task_adapter": "none"}
     budget = head_adapters()[_REFERENCE].weights(width, head_adapters()[_REFERENCE].default_size(width))
+    pace = _pace(options, _HEAD_SHARE)
     arms = []
     for head in heads:
         if head == "none":
-            arms.append(Arm("head", name, PROBE, frozen, _PROBE_RATES, pace=_pace(options, _PROBE_STEPS)))
+            arms.append(Arm("head", name, PROBE, frozen, _PROBE_RATES, pace=_pace(options, _PROBE_SHARE)))
             continue
         if "native" in options.arms or head == _REFERENCE:
-            arms.append(Arm("head", name, head, {**frozen, "head_adapter": head}, _HEAD_RATES, pace=_pace(options)))
+            arms.append(Arm("head", name, head, {**frozen, "head_adapter": head}, _HEAD_RATES, pace=pace))
         if "equal" in options.arms and ":" not in head and head != _REFERENCE:
             sized = {"head_adapter": head, "head_size": size_of_weights(head, width, budget)}
-            arms.append(Arm("head", name, f"{head} ({EQUAL})", {**frozen, **sized}, _HEAD_RATES, pace=_pace(options)))
+            arms.append(Arm("head", name, f"{head} ({EQUAL})", {**frozen, **sized}, _HEAD_RATES, pace=pace))
     if options.lora != "none":
         tuned = {**shared, "base": base, **_LORA}
-        arms.append(Arm("lora", name, "LoRA", tuned, sizes=options.lora, pace=_pace(options)))
+        arms.append(Arm("lora", name, "LoRA", tuned, sizes=options.lora, pace=_pace(options, least_epochs=_LEAST_EPOCHS)))
     return arms
 
 

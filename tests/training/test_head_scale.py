@@ -1,0 +1,111 @@
+"""Heads that read vectors centred and scaled by the training notes: sooner there, and the same kind of model."""
+
+import numpy as np
+import pyarrow.compute as pc
+import pytest
+import torch
+from pyarrow import parquet
+from stopping import StopsAfter
+
+from clinstack.config import TrainOptions
+from clinstack.errors import Interrupted
+from clinstack.models.classifier import Classifier, HeadForm
+from clinstack.models.note_classifier import load
+from clinstack.training.classification import train
+
+TEXTS = ["intubated on pressors , lactate rising", "pleasant , ambulating", "edema"]
+
+
+@pytest.fixture
+def run(small_base, small_task, tmp_path):
+    def run(name: str, witness=None, **changed):
+        given = {
+            "base": str(small_base),
+            "task": small_task("multiclass"),
+            "out": tmp_path / name,
+            "task_adapter": "none",
+            "pooling": "mean",
+            "head_scale": "training",
+            "epochs": 2,
+            "learning_rate": 1e-2,
+            "head_rate": 1.0,
+            "max_tokens": 48,
+            "resamples": 100,
+            "device": "cpu",
+            "precision": "float32",
+        }
+        return train(TrainOptions(**{**given, **changed}), witness)
+
+    return run
+
+
+def logits(folder, split: str = "test") -> np.ndarray:
+    table = parquet.read_table(folder / "predictions.parquet").filter(pc.field("split") == split)
+    return np.array(table.column("logits").to_pylist(), np.float32)
+
+
+@pytest.mark.parametrize("hidden", [None, 5])
+def test_folded_weights_give_the_same_logits(hidden):
+    torch.manual_seed(0)
+    head = Classifier(HeadForm("mean", hidden=hidden), 8, 3)
+    vectors = torch.randn(40, 8) * torch.logspace(-3, 3, 8) + 100 * torch.randn(8)
+    vectors[:, 0] = 7.0  # one that tells nothing apart
+    whose = torch.arange(40)
+    head.scale(vectors)
+    before = head(vectors, whose, 40)
+    assert torch.isfinite(before).all()
+    head.fold()
+    after = head(vectors, whose, 40)
+    assert torch.allclose(before, after, atol=1e-3)
+    head.fold()
+    assert torch.equal(head(vectors, whose, 40), after)
+
+
+SETUPS = [
+    {},
+    {"head_hidden": 6},
+    {"head_adapter": "grn:small"},
+    {"head_adapter": "adapter", "head_place": "pooled"},
+    {"task_adapter": "lora"},
+]
+
+
+@pytest.mark.parametrize("setup", SETUPS, ids=str)
+def test_a_saved_run_says_what_it_said(setup, run, small_task, tmp_path):
+    run("run", **setup)
+    saved = load(tmp_path / "run")
+    table = parquet.read_table(small_task("multiclass") / "test.parquet")
+    assert np.array_equal(saved.score_texts(table.column("text").to_pylist()), logits(tmp_path / "run"))
+
+
+@pytest.mark.parametrize("setup", SETUPS[2:], ids=str)
+def test_an_interrupted_one_goes_on_bit_for_bit(setup, run, tmp_path):
+    run("whole", **setup)
+    with pytest.raises(Interrupted):
+        run("cut", StopsAfter(3), **setup)
+    run("cut", **setup)
+    assert np.array_equal(logits(tmp_path / "whole"), logits(tmp_path / "cut"))
+
+
+def test_what_all_notes_share_no_longer_hides_what_tells_them_apart():
+    """Fifty steps of gradient descent on vectors far from 0 whose telling direction is small."""
+    chance = torch.Generator().manual_seed(0)
+    truth = torch.randint(0, 2, (400,), generator=chance)
+    vectors = torch.randn(400, 16, generator=chance) + 30
+    vectors[:, 3] = 30 + 0.05 * (truth + 0.3 * torch.randn(400, generator=chance))
+    right = {}
+    for scaled in (False, True):
+        torch.manual_seed(1)
+        head = Classifier(HeadForm("mean"), 16, 2)
+        if scaled:
+            head.scale(vectors)
+        steps = torch.optim.AdamW(head.parameters(), lr=1e-2)
+        for _ in range(50):
+            loss = torch.nn.functional.cross_entropy(head(vectors, torch.arange(400), 400), truth)
+            steps.zero_grad()
+            loss.backward()
+            steps.step()
+        head.fold()
+        right[scaled] = float((head(vectors, torch.arange(400), 400).argmax(dim=1) == truth).float().mean())
+    assert right[True] > 0.9
+    assert right[False] < 0.7
