@@ -166,9 +166,9 @@ class _Training:
             self.reads_again = bool(self.stack.trainable()) or self.head.form.reads_tokens
             once = {} if self.reads_again else self.notes
             self.pooled = {split: self.reading.pooled(one.encoded) for split, one in once.items()}
+        with measured(cost, "train", device):
             if self.options.head_scale == "training":
                 self._scale(train)
-        with measured(cost, "train", device):
             fitted, name = self._fit(train, self.notes["valid"])
             self.head.fold()
         self._complete_cost(cost["train"], fitted, train)

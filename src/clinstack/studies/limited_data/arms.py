@@ -3,8 +3,8 @@
 A frozen encoder is read once, and a head is trained on it: a linear one (the probe), or one with a head adapter before it, in
 its own size and in one that has as many weights as the bottleneck of 64. Beside these: the encoder with a real LoRA, encoders
 that SetFit tunes, small Transformers from nothing, and baselines. Every arm but these last and SetFit tries three learning
-rates and trains for a number of steps, both as its kind needs them, whatever the number of notes: epochs of a few notes are over
-before anything is learned.
+rates and trains for a number of steps, both as its kind needs them, whatever the number of notes: a few epochs of a few notes
+are over before anything is learned.
 """
 
 import math
@@ -165,7 +165,9 @@ def _of_encoder(encoder: str, heads: Sequence[str], options: LimitedDataOptions,
             arms.append(Arm("head", name, f"{head} ({EQUAL})", {**frozen, **sized}, _HEAD_RATES, pace=pace))
     if options.lora != "none":
         tuned = {**shared, "base": base, **_LORA}
-        arms.append(Arm("lora", name, "LoRA", tuned, sizes=options.lora, pace=_pace(options, least_epochs=_LEAST_EPOCHS)))
+        arms.append(
+            Arm("lora", name, "LoRA", tuned, sizes=options.lora, pace=_pace(options, least_epochs=_LEAST_EPOCHS))
+        )
     return arms
 
 
