@@ -226,3 +226,30 @@ def test_rare_labels_do_not_lift_the_interval_of_the_macro_average_precision():
     )
     assert (found["low"] + found["high"]) / 2 == pytest.approx(found["value"], rel=0.1)
     assert found["low"] < found["value"] < found["high"]
+
+
+@pytest.mark.parametrize("kind", ["multiclass", "multilabel"])
+def test_rare_labels_do_not_lift_the_interval_of_a_macro_auroc(kind, slow_resamples):
+    """What is frequent is told apart well, what is rare by chance; and a resample seldom has all that is rare."""
+    chance = np.random.default_rng(3)
+    labels = np.eye(8, dtype=bool)[np.repeat(np.arange(8), [60, 60, 60, 2, 2, 2, 2, 2])]
+    logits = chance.normal(size=labels.shape) + 3 * (labels & (np.arange(8) < 3))
+    ids = [str(note) for note in range(len(labels))]
+    name = headline(kind)
+    found = scorecard(kind, logits, labels, ids, resamples=300, seed=5).metrics[name]
+    assert found["value"] == pytest.approx(plainly(kind, logits, labels)[name], abs=1e-12)
+    assert (found["low"] + found["high"]) / 2 == pytest.approx(found["value"], abs=0.02)
+
+    def areas(notes):
+        truths, scores = labels[notes], probabilities(kind, logits)[notes]
+        if kind == "multilabel":
+            return [area(truths[:, one], logits[notes, one]) for one in range(8)]
+        pairs = [(a, b) for a in range(8) for b in range(8) if a != b]
+        return [area(truths[own, a], scores[own, a]) for a, b in pairs for own in [truths[:, a] | truths[:, b]]]
+
+    def area(truths, scores):
+        return oracle.roc_auc_score(truths, scores) if truths.any() and not truths.all() else np.nan
+
+    whole = np.array(areas(np.arange(len(labels))))
+    drawn = [whole.mean() + np.nanmean(areas(notes) - whole) for notes in slow_resamples(ids, 300, 5)]
+    assert (found["low"], found["high"]) == pytest.approx(tuple(np.quantile(drawn, [0.025, 0.975])), abs=1e-9)

@@ -7,9 +7,10 @@ note and resample, where sorting anew costs about 100 ns.
 AUROC is the Mann-Whitney statistic: the share of (positive, negative) pairs in the right order, a tie counting half.
 Average precision (AUPRC) is the sum over thresholds of precision times the gain in recall, without interpolation, as in
 scikit-learn. A label that lacks positives or negatives has neither (NaN), and macro averages pass over it; in resamples see
-`mean_auprc`.
+`mean_auroc` and `mean_auprc`.
 """
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -130,13 +131,25 @@ def mean_defined(columns: list[Floats]) -> Floats:
     return np.asarray(np.divide(total, count, out=np.full(table.shape[1], np.nan), where=count > 0))
 
 
+def mean_auroc(ranked: Sequence[Ranked], columns: list[Floats]) -> Floats:
+    """The mean AUROC in each resample, (B,): over those that have one among all notes; NaN if none has, or none in a resample.
+
+    ranked: labels, or pairs of classes.   columns: the AUROC of each (B,), from `Ranked.areas`.
+    One that a resample lacks is taken to have moved as the others have on average. Passing over it would make most resamples
+    means over frequent labels, and where rare ones are told apart less well the interval would lie above the figure.
+    """
+    figures = np.array([one.once().auroc for one in ranked]).reshape(-1, 1)
+    moved = mean_defined([column - figure for column, figure in zip(columns, figures, strict=True)])
+    return np.clip(mean_defined(list(figures)) + moved, 0.0, 1.0)
+
+
 def mean_auprc(columns: list[Floats], labels: Bools, weights: Weights) -> Floats:
     """The mean average precision over labels in each resample, (B,): over those that have one among all notes.
 
     columns: by label (C of B), from `Ranked.areas(weights)`.   labels: (N, C).   weights: (B, N).
     A label of which a resample drew no positive note counts as 0, and one of which it drew no other note as 1: what its average
-    precision tends to as they get fewer. Passing over it, as AUROC may, would lift the mean, since average precision grows
-    with frequency and a label with one positive note that is drawn at all is drawn 1.58 times on average.
+    precision tends to as they get fewer. Nor has it moved as the others have: average precision grows with frequency, and a label
+    with one positive note that is drawn at all is drawn 1.58 times on average.
     """
     exists = labels.any(axis=0) & ~labels.all(axis=0)
     if not exists.any():

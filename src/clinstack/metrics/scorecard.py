@@ -256,8 +256,8 @@ def _multiclass(scores: Floats, values: Floats, truths: Bools) -> Statistics[Fig
     def compute(weights: Weights) -> dict[Figure, Floats]:
         areas = [ranked.areas(weights) for ranked in classes]
         return {
-            "auroc_ovo_macro": ranking.mean_defined([pair.areas(weights).auroc for pair in pairs]),
-            "auroc_ovr_macro": ranking.mean_defined([area.auroc for area in areas]),
+            "auroc_ovo_macro": ranking.mean_auroc(pairs, [pair.areas(weights).auroc for pair in pairs]),
+            "auroc_ovr_macro": ranking.mean_auroc(classes, [area.auroc for area in areas]),
             "auprc_macro": ranking.mean_auprc([area.auprc for area in areas], truths, weights),
             "f1_macro": decisions.Counts(truths, decided, weights).f1_macro(),
             "accuracy": _weighted_mean(right, weights),
@@ -280,7 +280,7 @@ def _multilabel(scores: Floats, values: Floats, truths: Bools) -> Statistics[Fig
         together = micro.areas(weights)
         counts = decisions.Counts(truths, decided, weights)
         return {
-            "auroc_macro": ranking.mean_defined([area.auroc for area in areas]),
+            "auroc_macro": ranking.mean_auroc(classes, [area.auroc for area in areas]),
             "auroc_micro": together.auroc,
             "auprc_macro": ranking.mean_auprc([area.auprc for area in areas], truths, weights),
             "auprc_micro": together.auprc,
@@ -344,12 +344,12 @@ def _positive(scores: Floats, truths: Bools) -> Statistic:
 
 def _mean_of_pairs(scores: Floats, truths: Bools) -> Statistic:
     pairs = ranking.rank_pairs(scores, truths)
-    return lambda weights: ranking.mean_defined([pair.areas(weights).auroc for pair in pairs])
+    return lambda weights: ranking.mean_auroc(pairs, [pair.areas(weights).auroc for pair in pairs])
 
 
 def _mean_of_classes(scores: Floats, truths: Bools) -> Statistic:
     classes = ranking.rank_classes(scores, truths)
-    return lambda weights: ranking.mean_defined([ranked.areas(weights).auroc for ranked in classes])
+    return lambda weights: ranking.mean_auroc(classes, [ranked.areas(weights).auroc for ranked in classes])
 
 
 KINDS = {
