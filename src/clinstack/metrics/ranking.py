@@ -148,8 +148,8 @@ def mean_auprc(columns: list[Floats], labels: Bools, weights: Weights) -> Floats
 
     columns: by label (C of B), from `Ranked.areas(weights)`.   labels: (N, C).   weights: (B, N).
     A label of which a resample drew no positive note counts as 0, and one of which it drew no other note as 1: what its average
-    precision tends to as they get fewer. Nor has it moved as the others have: average precision grows with frequency, and a label
-    with one positive note that is drawn at all is drawn 1.58 times on average.
+    precision tends to as they get fewer. It has not moved as the others have: average precision grows with frequency, and a
+    label with one positive note that is drawn at all is drawn 1.58 times on average.
     """
     exists = labels.any(axis=0) & ~labels.all(axis=0)
     if not exists.any():
