@@ -4,6 +4,8 @@ import json
 import subprocess
 import sys
 import time
+import tomllib
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -167,21 +169,26 @@ def test_the_rate_is_the_one_that_validation_prefers(done):
                 and ("head_adapter" not in RunLayout(run).config.read_text())
                 and (json.loads(RunLayout(run).result.read_text())["base"]["name"] == row["backbone"])
             ]
-            assert len(rivals) == (3 if row["all_notes"] else 1)
+            assert len(rivals) == 3
             assert validation_of(json.loads(mine.result.read_text())) == max(rivals)
-    rates = {row["arm"]: set() for row in chosen.values()}
-    for row in chosen.values():  # forty notes are trained with what all notes prefer, and so is a split by line
-        rates[row["arm"]].add(row["learning_rate"])
+    rates = {}
+    for row in chosen.values():  # other splits are trained with what the first one prefers, and so is a split by line
+        rates.setdefault((row["arm"], row["all_notes"]), set()).add(row["learning_rate"])
     assert all(len(found) == 1 for found in rates.values())
-    assert rates["transformer"] < {3e-4, 1e-3, 3e-3}
+    assert rates["transformer", True] < {3e-4, 1e-3, 3e-3}
 
 
-def test_rates_are_tried_with_all_notes_and_at_every_other_size_below(lines, tmp_path):
+def test_of_two_sizes_not_far_from_one_another_the_larger_takes_the_rate_over(lines, tmp_path):
     asked = options(lines, tmp_path / "study", scratch="transformer:mean", baselines="", sizes="40,80,all", seeds=1)
     found = limited_data(asked.model_copy(update={"line_split": "none"}))
     assert found["finished"] == found["cells"] == 3 + 1 + 3
+    tried = Counter(
+        tomllib.loads(RunLayout(run).config.read_text())["task"].rpartition("/")[2]
+        for run in StudyLayout(asked.out).runs.iterdir()
+    )
+    assert tried == {"40": 3, "80": 1, "192": 3}
     rates = {row["notes"]: row["learning_rate"] for row in rows_of(asked.out)}
-    assert rates[80] == rates[192]
+    assert rates[80] == rates[40]
 
 
 def test_parts_are_nested_and_no_child_is_in_two(done):

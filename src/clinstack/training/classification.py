@@ -6,6 +6,7 @@ head adapter reads is kept in the run's folder meanwhile, unless a feature store
 """
 
 import hashlib
+import math
 import shutil
 from contextlib import ExitStack
 from dataclasses import replace
@@ -55,6 +56,8 @@ from clinstack.training.running import (
 from clinstack.training.variants import make_slots, variant_name
 
 _PROOF_NOTES = 8
+_SCALED_BY = 512
+"""Notes that tell how to centre and scale what a head reads, where it would have to read each for that alone."""
 _HEAD_SEED = 2**32
 """Added to a run's seed before the head is drawn, so that head, dropout and order of notes are the same whatever adapters were
 drawn before: two variants then differ by their adapters alone.
@@ -214,8 +217,9 @@ class _Training:
         return ArrayStore(folder, int(self.options.feature_gigabytes * 2**30)) if folder else None
 
     def _scale(self, train: _Notes) -> None:
-        """By the training notes as they are read before anything has learned."""
-        read = self.reading.pooled(train.encoded) if self.reads_again else self.pooled["train"]
+        """By the training notes as they are read before anything has learned: all that were read, else some, evenly spread."""
+        some = train.encoded[:: math.ceil(len(train.encoded) / _SCALED_BY)]
+        read = self.reading.pooled(some) if self.reads_again else self.pooled["train"]
         with torch.no_grad():
             self.head.scale(self.head.vectors(read.chunks, read.note, read.notes))
 

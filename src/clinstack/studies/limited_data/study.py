@@ -1,14 +1,14 @@
 """Draws the parts, reads every note once by every encoder, trains the arms, and writes the findings.
 
-The first split tries every learning rate of every arm, with all notes and at every other size below; what its validation part
-prefers is what the other splits, and the next smaller size, are trained with. So all arms that have a rate have the same number
-of tries; baselines choose their strength anew in every split, which costs them nothing. The same command goes on.
+The first split tries every learning rate of every arm; of two sizes of which one has at least half as many notes as the other
+only at the smaller. What its validation part prefers is what the other splits, and the larger size, are trained with. So all
+arms that have a rate have the same number of tries; baselines choose their strength anew in every split, which costs them
+nothing. The same command goes on.
 """
 
-import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import product
+from itertools import product, zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -65,7 +65,7 @@ def limited_data(options: LimitedDataOptions, witness: Witness | None = None) ->
     cells: dict[tuple[_Slot, Part, float | None], Cell] = {}
     best: dict[_Slot, float | None] = {}
     main = [part for part in parts if part.by == _main(options) and not part.noise]
-    tried_at = _tried_at({_slot(arm, part) for part in main for arm in arms if arm.learns_from(part)})
+    tried_at = _tried_at({_slot(arm, part): part.size for part in main for arm in arms if arm.learns_from(part)})
     # The first split, and the next one for what the first cannot train, or has no part for.
     for seed, own in product(range(1, options.seeds + 1), (True, False)):
         tried = {
@@ -153,12 +153,21 @@ def _slot(arm: Arm, part: Part) -> _Slot:
     return _Slot(arm, part.task, part.by, 0 if part.whole else part.size)
 
 
-def _tried_at(slots: Iterable[_Slot]) -> dict[_Slot, _Slot]:
-    """Where each slot's rate is tried: at the largest size and every other one below; the rest have that of the next larger."""
+def _tried_at(notes: Mapping[_Slot, int]) -> dict[_Slot, _Slot]:
+    """Where each slot's rate is tried: the larger of two neighbouring sizes takes it over from the smaller, which costs less.
+
+    notes: how many a slot's parts have. A size stands alone beside one that has less than half as many.
+    """
     curves: dict[tuple[Arm, str], list[_Slot]] = {}
-    for slot in sorted(slots, key=lambda one: one.place or math.inf, reverse=True):
+    for slot in sorted(notes, key=notes.__getitem__, reverse=True):
         curves.setdefault((slot.arm, slot.task), []).append(slot)
-    return {slot: curve[number - number % 2] for curve in curves.values() for number, slot in enumerate(curve)}
+    found: dict[_Slot, _Slot] = {}
+    for curve in curves.values():
+        for slot, smaller in zip_longest(curve, curve[1:]):
+            if slot not in found:
+                near = smaller is not None and 2 * notes[smaller] >= notes[slot]
+                found |= {slot: smaller, smaller: smaller} if near else {slot: slot}
+    return found
 
 
 def _cell(arm: Arm, part: Part, rate: float | None, layout: StudyLayout) -> Cell:
