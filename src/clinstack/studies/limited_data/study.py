@@ -64,7 +64,7 @@ def limited_data(options: LimitedDataOptions, witness: Witness | None = None) ->
     encoding = encode_once(options, [part.folder for part in parts if part.whole and not part.noise], layout, witness)
     cells: dict[tuple[_Slot, Part, float | None], Cell] = {}
     best: dict[_Slot, float | None] = {}
-    main = [part for part in parts if part.by == _main(options) and not part.noise]
+    main = _largest_first(part for part in parts if part.by == _main(options) and not part.noise)
     tried_at = _tried_at({_slot(arm, part): part.size for part in main for arm in arms if arm.learns_from(part)})
     # The first split, and the next one for what the first cannot train, or has no part for.
     for seed, own in product(range(1, options.seeds + 1), (True, False)):
@@ -82,7 +82,7 @@ def limited_data(options: LimitedDataOptions, witness: Witness | None = None) ->
             best |= {slot: best[place] for slot, place in tried_at.items() if slot not in best and place in best}
     chosen = {
         (_slot(arm, part), part): _cell(arm, part, best[like], layout)
-        for part in parts
+        for part in _largest_first(parts)
         for arm in arms
         if arm.learns_from(part) and (like := replace(_slot(arm, part), by=_main(options))) in best
     }
@@ -93,7 +93,7 @@ def limited_data(options: LimitedDataOptions, witness: Witness | None = None) ->
     failed = {cell.name: reason for cell in whole.values() if (reason := work.reason(cell.key)) is not None}
     trained = [
         Trained(slot.arm, part, slot.place, best[replace(slot, by=_main(options))], RunLayout(layout.run(cell.key)))
-        for (slot, part), cell in chosen.items()
+        for (slot, part), cell in sorted(chosen.items(), key=lambda one: parts.index(one[0][1]))
         if work.finished(cell.key)
     ]
     witness.says("Comparing the arms")
@@ -103,6 +103,11 @@ def limited_data(options: LimitedDataOptions, witness: Witness | None = None) ->
     seconds = {one.task: time_single_notes(one.at(0), layout, witness) for one in findings}
     runs = [layout.run(cell.key) for cell in whole.values()]
     return write_findings(options, Findings(scored, findings, encoding, seconds, runs, failed), layout)
+
+
+def _largest_first(parts: Iterable[Part]) -> list[Part]:
+    """As they are trained: no worker is left with a long training when the others are done."""
+    return sorted(parts, key=lambda part: part.size, reverse=True)
 
 
 def _patients(task: Task) -> dict[str, str]:
