@@ -61,6 +61,11 @@ def test_a_group_without_both_answers_or_without_others_is_shown_without_a_figur
 def test_what_is_not_known_is_a_group_of_its_own_and_stands_last():
     sex = [None if place % 10 == 0 else one for place, one in enumerate(SEX)]
     assert [row["group"] for row in rows({"sex": sex}, "sex")] == ["F", "M", "unknown"]
+    written = ["NaN", "nan", float("nan"), "<NA>", " ", None]
+    ages = [written[place] if place < len(written) else age for place, age in enumerate(AGES)]
+    bands = {row["group"]: row["notes"] for row in rows({"age": ages}, "age:40,65,80")}
+    assert bands["unknown"] == len(written)
+    assert bands["80 and above"] == sum(age >= 80 for age in AGES[len(written) :])
 
 
 NOTES = pa.table(
@@ -82,6 +87,7 @@ def test_attributes_come_from_the_notes_or_from_a_table_of_notes_or_patients(tmp
         (None, ["sit"], "The task's notes have no column 'sit'. Did you mean 'site'?"),
         ("patient_id,sex\n1,F\n", ["sec"], "has no column 'sec'. Did you mean 'sex'?"),
         ("id,sex\n1,F\n", ["sex"], "has neither a column note_id nor patient_id to find its rows by."),
+        ("patient_id,sex\n1.0,F\n", ["sex"], "its patient_id are other ones, or written in another way."),
         ("patient_id,sex\n1,F\n1,M\n", ["sex"], "patient_id '1' has other values in an earlier row."),
     ],
 )
@@ -106,6 +112,9 @@ def test_a_column_of_names_is_no_group_and_words_have_no_band():
     with pytest.raises(BadInput) as caught:
         rows({"name": [f"n{place}" for place in range(COUNT)]}, "name")
     assert "--by name has 240 values, too many to be groups." in str(caught.value)
-    with pytest.raises(BadInput) as caught:
-        rows({"sex": SEX}, "sex:40")
-    assert str(caught.value) == "--by sex: a value is no number, so it has no band. Leave out the bounds."
+    for wrong in ("F", "> 89", "inf"):
+        with pytest.raises(BadInput) as caught:
+            rows({"age": [*AGES[1:], wrong]}, "age:40")
+        assert str(caught.value) == (
+            f"--by age: {wrong!r} is no number, so it has no band. Leave it empty where it is not known, or leave out the bounds."
+        )

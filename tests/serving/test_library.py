@@ -304,6 +304,19 @@ def test_a_version_that_was_changed_later_is_noticed_and_never_promoted(what, li
     assert library.entry("mortality") == library.entry("mortality", 1)
 
 
+def test_a_run_that_answers_another_question_is_no_version_of_a_task(library, runs, small_task, tmp_path):
+    library.add(runs / "majority", "mortality")
+    options = TrainOptions(base="majority", task=small_task("multiclass"), out=tmp_path / "other", resamples=100)
+    train(options)
+    with pytest.raises(BadInput) as caught:
+        library.add(tmp_path / "other", "mortality")
+    assert str(caught.value) == (
+        f"mortality is made-up-binary here (binary, 2 classes), and {tmp_path / 'other'} was trained on made-up-multiclass "
+        "(multiclass, 3 classes, not the same). Give it another --name."
+    )
+    assert [one.name for one in library.entries()] == ["mortality@1"]
+
+
 def test_another_base_is_refused(library, runs, other_base):
     with pytest.raises(WrongParents) as caught:
         library.add(runs / "seed-1", "mortality", base=str(other_base))
@@ -425,6 +438,12 @@ def test_the_commands_name_a_broken_version_and_a_run_without_a_seal(runs, tmp_p
     assert json.loads(says("list", "--json")[1])["broken"] == [said]
     for words in (["verify"], ["show", "mortality"], ["promote", "mortality@1"]):
         assert says(*words) == (2, "", said)
+    card = library.run(library.entry("mortality", 2)) / "README.md"
+    card.write_text(card.read_text().replace("0.500", "0.999"))
+    code, shown, edited = says("show", "mortality@2")
+    assert (code, shown) == (2, "")
+    assert "README.md has been changed since" in edited
+    assert says("verify") == (2, "", f"{said}\nmortality@2: {edited}")
 
 
 def test_a_card_says_how_groups_of_patients_fare_or_that_nobody_looked(runs, tmp_path):

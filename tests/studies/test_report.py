@@ -439,6 +439,20 @@ def test_runs_of_one_task_on_other_notes_are_of_another_task(study):
     assert "Runs of one task's name were trained on different notes" in page.text("limits")
 
 
+def test_a_task_adapter_that_is_never_switched_on_is_told_beside_the_table(study):
+    study.train("head-only", variant="head-only")
+    folder = study.train("stack", variant="clinical-frozen+task", seed=2)
+    said = "a task adapter on a clinical one is there and never switched on"
+    write_report(study.root)
+    assert said not in (study.root / "table.md").read_text()
+    lineage = json.loads((folder / "lineage.json").read_text())
+    lineage["adapters"][-1]["inert"] = True
+    (folder / "lineage.json").write_text(json.dumps(lineage))
+    page = Page(write_report(study.root))
+    assert said in page.text("limits")
+    assert said in (study.root / "table.md").read_text()
+
+
 def test_every_setup_is_compared_with_the_plain_one_of_its_base_in_one_family(study):
     variants = ("head-only", "task", "full", "clinical-continued", "clinical-merged+task")
     for number, variant in enumerate(variants):

@@ -338,6 +338,28 @@ def test_a_study_that_is_killed_at_any_time_goes_on_and_ends_the_same(grid, tmp_
     assert figures(out) == figures(tmp_path / "whole")
 
 
+def test_workers_end_with_a_study_whose_command_alone_was_killed(grid, tmp_path):
+    file, out = grid(seeds=list(range(1, 9))), tmp_path / "study"
+    process = subprocess.Popen(
+        [sys.executable, "-m", "clinstack.cli", "study", str(file), "--out", str(out), "--workers", "2"],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    until = time.monotonic() + 120
+    while not list(out.glob("runs/*/metrics.jsonl")) and time.monotonic() < until:
+        time.sleep(0.05)
+    own = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+    workers = [one for one in own if b"spawn_main" in Path(f"/proc/{one}/cmdline").read_bytes()]
+    assert len(workers) == 2
+    process.kill()
+    process.wait()
+    until = time.monotonic() + 30
+    while any(Path(f"/proc/{one}").exists() for one in workers) and time.monotonic() < until:
+        time.sleep(0.1)
+    assert not any(Path(f"/proc/{one}").exists() for one in workers)
+    assert len(list(out.glob("runs/*/result.json"))) < 17
+
+
 def hold(process: int) -> None:
     """Returns when a process stands still: it may end what it is at with the disk first."""
     os.kill(process, signal.SIGSTOP)

@@ -250,6 +250,19 @@ def test_a_training_part_of_one_class_is_refused(base, tmp_path):
     assert not (tmp_path / "run").exists()
 
 
+def test_a_step_2_run_is_no_clinical_adapter(clinical_run, small_base, small_task, tmp_path):
+    """It has learned from labels, and would be shown as an adapter that has not."""
+    shared = {"base": str(small_base), "task": small_task("binary"), "resamples": 100, "epochs": 1, "max_tokens": 48}
+    train(TrainOptions(out=tmp_path / "first", clinical=clinical_run, clinical_mode="trainable", **shared))
+    with pytest.raises(BadInput) as caught:
+        train(TrainOptions(out=tmp_path / "second", clinical=tmp_path / "first", **shared))
+    assert str(caught.value) == (
+        f"--clinical {tmp_path / 'first'} is a step-2 run: it has learned from the labels of made-up-binary. Give the step-1 "
+        "run that it lies on."
+    )
+    assert not (tmp_path / "second").exists()
+
+
 def test_a_mode_of_the_clinical_adapter_needs_one(small_base, small_task, tmp_path):
     given = {"base": str(small_base), "task": small_task("binary"), "out": tmp_path / "run", "device": "cpu"}
     with pytest.raises(BadInput) as caught:

@@ -2,7 +2,7 @@
 
 from clinstack import config
 from clinstack.commands.command import command, group, show
-from clinstack.errors import BadInput
+from clinstack.errors import BadInput, ClinstackError, WrongParents
 
 shelf = group("library", "Keeps the runs in use: versions, checks, what answers.")
 
@@ -36,12 +36,15 @@ def _library_list(options: config.LibraryListOptions) -> None:
 @command(shelf, "show", config.LibraryShowOptions, ("version",))
 def _library_show(options: config.LibraryShowOptions) -> None:
     from clinstack.runs.layout import RunLayout
+    from clinstack.runs.seal import check_seal
     from clinstack.serving.entry_names import parse_entry
     from clinstack.serving.library import Library
 
     library = Library(options.library)
     entry = library.entry(*parse_entry(options.version))
-    card = RunLayout(library.run(entry)).card.read_text(encoding="utf-8")
+    layout = RunLayout(library.run(entry))
+    check_seal(layout)  # no figure is shown that somebody wrote in afterwards
+    card = layout.card.read_text(encoding="utf-8")
     show({"version": entry.name, "promoted": entry.promoted, **entry.about}, card)
 
 
@@ -52,8 +55,14 @@ def _library_verify(options: config.LibraryVerifyOptions) -> None:
 
     library = Library(options.library)
     chosen = [library.entry(*parse_entry(options.version))] if options.version else library.entries()
+    broken = []
     for entry in chosen:
-        library.verify(entry, options.base)
+        try:
+            library.verify(entry, options.base)
+        except ClinstackError as error:
+            broken.append(str(error) if entry.broken else f"{entry.name}: {error}")
+    if broken:
+        raise WrongParents("\n".join(broken))
     said = f"{len(chosen)} versions are what was added" if len(chosen) != 1 else f"{chosen[0].name} is what was added"
     show({"verified": [one.name for one in chosen]}, said)
 

@@ -8,6 +8,7 @@ from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import ArrayLike, NDArray
 
+from clinstack.data.classes import name_of
 from clinstack.data.mistakes import Mistakes
 from clinstack.data.notes import shown
 from clinstack.data.rows import read_columns, read_rows
@@ -35,11 +37,15 @@ class Split:
 
     def group(self, value: Any) -> str:
         """The group of a value. Raises ValueError if a number is needed and it is none."""
-        if value is None or str(value).strip() == "":
+        known = name_of(value)
+        if known is None:
             return UNKNOWN
         if not self.bounds:
-            return str(value).strip()
-        place = bisect_right(self.bounds, float(value))
+            return known
+        number = float(known)
+        if not isfinite(number):
+            raise ValueError
+        place = bisect_right(self.bounds, number)
         low = f"{self.bounds[place - 1]:g}" if place else None
         high = f"{self.bounds[place]:g}" if place < len(self.bounds) else None
         return f"below {high}" if low is None else f"{low} and above" if high is None else f"{low} to below {high}"
@@ -82,11 +88,16 @@ def read_attributes(notes: pa.Table, columns: Sequence[str], file: Path | None) 
     mistakes = Mistakes(file)
     found: dict[str, tuple[Any, ...]] = {}
     for row in read_rows(file, mistakes, [key, *columns]):
-        name, values = str(row.values[key]), tuple(row.values[column] for column in columns)
+        name, values = str(name_of(row.values[key])), tuple(row.values[column] for column in columns)
         if found.setdefault(name, values) != values:
             mistakes.add(f"{key} {shown(name)} has other values in an earlier row.", row.place)
     mistakes.check()
-    rows = [found.get(name, (None,) * len(columns)) for name in notes.column(key).to_pylist()]
+    names = notes.column(key).to_pylist()
+    if not found.keys() & set(names):
+        raise BadInput(
+            f"No row of {file} belongs to a note that is scored: its {key} are other ones, or written in another way."
+        )
+    rows = [found.get(name, (None,) * len(columns)) for name in names]
     return {column: [row[place] for row in rows] for place, column in enumerate(columns)}
 
 
@@ -116,10 +127,15 @@ def subgroups(
 
 
 def _groups(split: Split, values: list[Any]) -> list[str]:
-    try:
-        groups = [split.group(value) for value in values]
-    except ValueError:
-        raise BadInput(f"--by {split.column}: a value is no number, so it has no band. Leave out the bounds.") from None
+    groups = []
+    for value in values:
+        try:
+            groups.append(split.group(value))
+        except ValueError:
+            raise BadInput(
+                f"--by {split.column}: {shown(str(value))} is no number, so it has no band. Leave it empty where it is not "
+                "known, or leave out the bounds."
+            ) from None
     if len(set(groups)) > MOST_GROUPS:
         raise BadInput(
             f"--by {split.column} has {len(set(groups))} values, too many to be groups. Give bounds of bands, such as "

@@ -65,6 +65,7 @@ class Library:
 
         check_run(run, base)
         with self._turn():
+            self._require_same_question(run, task)
             version = 1 + max((one.version for one in self.entries(task)), default=0)
             with atomic_folder(self.layout.version(task, version)) as partial:
                 copy = RunLayout(partial)
@@ -162,6 +163,17 @@ class Library:
             return Entry(task, version, promoted, read_json(layout.entry), since)
         except ClinstackError as error:
             return Entry(task, version, promoted, {}, since, broken=f"{task}@{version} is broken: {error}")
+
+    def _require_same_question(self, run: Path, task: str) -> None:
+        """Raises BadInput if a run decides on other classes than the versions of a task: whoever asks would not be told."""
+        kept = [RunLayout(self.run(one)) for one in self.entries(task) if not one.broken]
+        for layout in kept[-1:]:
+            there, new = (read_json(one.result) for one in (layout, RunLayout(run)))
+            if (there["kind"], there["classes"]) != (new["kind"], new["classes"]):
+                raise BadInput(
+                    f"{task} is {there['task']} here ({there['kind']}, {len(there['classes'])} classes), and {run} was trained "
+                    f"on {new['task']} ({new['kind']}, {len(new['classes'])} classes, not the same). Give it another --name."
+                )
 
     def _copy(self, run: RunLayout, copy: RunLayout) -> None:
         """Contents alone: who may read a library is decided by the umask of whoever adds to it, not by a run's files."""

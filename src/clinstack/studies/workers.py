@@ -10,9 +10,10 @@ import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from multiprocessing import get_context
+from multiprocessing import get_context, parent_process
 from multiprocessing.connection import wait
 from tempfile import NamedTemporaryFile
+from threading import Thread
 from typing import Any, TypeVar
 
 from clinstack.errors import BadInput, ClinstackError, Interrupted
@@ -103,6 +104,7 @@ def _answer(file: str, target: Callable[..., Any], arguments: tuple[Any, ...], n
 def _worker(target: Callable[..., None], arguments: tuple[Any, ...], number: int) -> None:
     """A worker's life. Ctrl-C in a terminal reaches the whole group; the one who waits for the workers passes it on, once."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    Thread(target=_stop_when_alone, daemon=True).start()
     try:
         target(*arguments, number)
     except (Interrupted, KeyboardInterrupt):
@@ -110,6 +112,14 @@ def _worker(target: Callable[..., None], arguments: tuple[Any, ...], number: int
     except Exception as error:  # its text may hold a note's
         Voice(number).says(str(error) if isinstance(error, BadInput) else type(error).__name__)
         os._exit(1)
+
+
+def _stop_when_alone() -> None:
+    """Asks this process to stop once the one that started it is gone: killed, it could not, and its grid might take days."""
+    starter = parent_process()
+    if starter is not None:
+        wait([starter.sentinel])
+        os.kill(os.getpid(), signal.SIGTERM)
 
 
 @contextmanager

@@ -12,6 +12,7 @@ from clinstack.errors import BadInput
 from clinstack.models.adapter_files import load_adapter
 from clinstack.models.method import make_method, method_name
 from clinstack.models.stack import Adapter, Slot
+from clinstack.runs.atomic import read_json
 from clinstack.runs.layout import AdapterLayout, RunLayout
 from clinstack.runs.seal import check_seal
 from clinstack.training.language import CLINICAL
@@ -102,6 +103,12 @@ def find_clinical(run: Path) -> Path:
     if not layout.result.is_file():
         what = "is not finished: run its command again first" if layout.config.is_file() else "is not a run folder"
         raise BadInput(f"--clinical {run} {what}.")
+    result = read_json(layout.result)
+    if result["step"] != 1:
+        raise BadInput(
+            f"--clinical {run} is a step-2 run: it has learned from the labels of {result['task']}. Give the step-1 run that "
+            "it lies on."
+        )
     folder = layout.adapter(CLINICAL)
     check_seal(layout, AdapterLayout(folder).lineage)  # no hash of the weights covers the terms that it says
     return folder

@@ -69,4 +69,9 @@ def _of_comparing(found: Gathered, tasks: Sequence[TaskFindings]) -> list[str]:
         said.append(
             f"Runs of the profile {words.listed(profiles)} follow published behaviour on purpose, mistakes included."
         )
+    if any(adapter.get("inert") for run in found.classification for adapter in run.lineage.get("adapters", [])):
+        said.append(
+            "As in the released code, a task adapter on a clinical one is there and never switched on: such a stack shows "
+            "what the clinical adapter does alone."
+        )
     return said

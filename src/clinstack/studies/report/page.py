@@ -66,4 +66,5 @@ def render_markdown(view: Mapping[str, Any]) -> str:
     tables_of = {name: f"{view[name].caption}:\n\n{as_markdown(view[name])}" for name in _TOLD if view[name]}
     if "headline" in tables_of:
         tables_of["headline"] += f"\nIn brackets: the 95 % interval. {view['marks']}\n"
-    return "\n".join([f"# {view['title']}\n", *tables_of.values()])
+    limits_told = "Limits:\n\n" + "".join(f"* {one}\n" for one in view["limits"])
+    return "\n".join([f"# {view['title']}\n", *tables_of.values(), limits_told])
