@@ -28,7 +28,7 @@ RATES = (3e-4, 1e-3, 3e-3)
 _HEAD_RATES, _PROBE_RATES = (1e-3, 3e-3, 1e-2), (1e-2, 3e-2, 1e-1)
 """A head adapter starts from nothing on states that stay; a linear layer alone takes the largest steps."""
 _HEAD_SHARE, _PROBE_SHARE = 0.5, 10.0
-"""Of the steps. A block before scaled vectors is as good on test after half of them; a probe reads one vector a note, kept, and
+"""Of the steps. A block before scaled vectors is about as good on test after half of them; a probe reads one vector a note, and
 whatever beats one in mid-course has shown nothing.
 """
 _LEAST_EPOCHS = 3
