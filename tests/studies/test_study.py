@@ -182,6 +182,19 @@ def test_a_study_does_not_grow_over_other_notes_than_it_was_trained_on(what, cel
     assert study(options)["finished"] == 5
 
 
+@pytest.mark.parametrize("what", ["task", "corpus"])
+def test_notes_that_are_not_there_are_told_before_anything_is_trained(what, grid, small_task, small_corpus, tmp_path):
+    place, gone = {"task": small_task("binary"), "corpus": small_corpus}[what], tmp_path / "misspelled"
+    file, out = grid(seeds=[1]), tmp_path / "study"
+    file.write_text(file.read_text().replace(str(place), str(gone)))
+    with pytest.raises(BadInput) as caught:
+        study(StudyOptions(grid=file, out=out, workers=1))
+    assert str(caught.value) == (
+        f"{gone} is not a {what} folder: {what}.json is missing. `clinstack data` makes {what} folders."
+    )
+    assert not out.exists()
+
+
 def test_a_task_is_read_once_to_see_that_it_is_the_same(grid, tmp_path, monkeypatch):
     file, out = grid(variants=["head-only"]), tmp_path / "study"
     study(StudyOptions(grid=file, out=out, workers=1))

@@ -52,17 +52,22 @@ class Work:
         """Whether a cell's run is whole."""
         return RunLayout(self.layout.run(key)).result.is_file()
 
-    def require_same_data(self) -> None:
-        """Raises CannotWrite if finished cells were trained on other notes than lie in their task or corpus now.
+    def require_data(self) -> None:
+        """Raises BadInput if what is to be trained has no notes, and CannotWrite if finished cells were trained on other notes than
+        lie in their task or corpus now.
 
-        A cell is known by its folder of notes and not by what is in it; each folder is read once. Notes that are gone cannot be
-        mixed with others, and do no harm.
+        A cell is known by its folder of notes and not by what is in it; each folder is read once. Notes of finished cells that
+        are gone cannot be mixed with others, and do no harm.
         """
         now: dict[Path, str | None] = {}
+        found: set[Path] = set()
         for cell in self.grid.cells:
-            if not self.finished(cell.key):
-                continue
             what, folder, opened = _notes_of(cell)
+            if not self.finished(cell.key):
+                if folder not in found:
+                    opened(folder)
+                found.add(folder)
+                continue
             if folder not in now:
                 now[folder] = _content_hash(folder, opened)
             then = read_json(RunLayout(self.layout.run(cell.key)).lineage)["data"]["hash"]

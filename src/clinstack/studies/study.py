@@ -69,11 +69,11 @@ def train_more(grid: Grid, layout: StudyLayout, options: EngineOptions, witness:
 
 
 def train_cells(grid: Grid, layout: StudyLayout, options: EngineOptions, witness: Witness) -> Work:
-    """Trains what is not finished of a grid in its folder. Raises CannotWrite if the folder is another study's, or
-    was trained on other notes; Interrupted.
+    """Trains what is not finished of a grid in its folder. Raises BadInput if a task or corpus is not there, CannotWrite if the
+    folder is another study's, or was trained on other notes; Interrupted.
     """
     work = Work(grid, layout)
-    work.require_same_data()
+    work.require_data()
     _take_folder(work)
     return _work_through(work, options, witness)
 
