@@ -51,10 +51,10 @@ def main() -> None:
     make_notes(data, out)
     make_public(data, out)
     encoders = {
-        "small-french": (out / "corpora/french-general", True, 2),
-        "small-french-clinical": (out / "corpora/french-clinical", True, 12),
+        "small-french": (out / "corpora/french-general", True, 1),
+        "small-french-clinical": (out / "corpora/french-clinical", True, 4),
         "small-clinical": (out / "corpora/english-clinical", False, 3),
-        "small-general": (out / "general-corpus", False, 2),
+        "small-general": (out / "general-corpus", False, 1),
     }
     for name, (corpus, cased, epochs) in encoders.items():
         make_encoder(corpus, out / "encoders" / name, cased=cased, epochs=epochs)
