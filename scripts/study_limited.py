@@ -11,17 +11,26 @@ stopped and given again.
 import argparse
 from pathlib import Path
 
+import pandas
 from study_step2 import make_public
 from train_small_encoder import make_encoder
 
 from clinstack.data.sources.french_lines import write_lines
 from clinstack.data.sources.table import build_table
 
+MEASURED = 100
+"""Passages of novels to validate and to test: step 1 measures all of them, which would take longer than to learn."""
+
 
 def make_notes(data: Path, out: Path) -> None:
     """Two tasks, and corpora of encoders: clinical cases with leaflets, novels, and English cases."""
     if not (out / "lines.csv").exists():
         write_lines(out / "lines.csv")
+    if not (out / "general_fr.parquet").exists():
+        novels = pandas.read_parquet(data / "general/general_fr.parquet")
+        learned = novels["split"] == "train"
+        few = novels[~learned].groupby("split").head(MEASURED)
+        pandas.concat([novels[learned], few]).to_parquet(out / "general_fr.parquet")
     columns = {"text": "text", "label": "label", "patient": "patient_id", "note_id": "note_id"}
     made = {
         "tasks/lines": ([out / "lines.csv"], columns),
@@ -33,7 +42,7 @@ def make_notes(data: Path, out: Path) -> None:
             [data / "e3c/e3c_fr_cases.parquet", data / "e3c/e3c_fr_leaflets_nc.parquet"],
             {"text": "text", "split": "split"},
         ),
-        "corpora/french-general": ([data / "general/general_fr.parquet"], {"text": "text", "split": "split"}),
+        "corpora/french-general": ([out / "general_fr.parquet"], {"text": "text", "split": "split"}),
         "corpora/english-clinical": ([data / "e3c/e3c_en_cases.parquet"], {"text": "text", "split": "split"}),
     }
     for place, (files, given) in made.items():
@@ -51,7 +60,7 @@ def main() -> None:
     make_notes(data, out)
     make_public(data, out)
     encoders = {
-        "small-french": (out / "corpora/french-general", True, 1),
+        "small-french": (out / "corpora/french-general", True, 3),
         "small-french-clinical": (out / "corpora/french-clinical", True, 4),
         "small-clinical": (out / "corpora/english-clinical", False, 3),
         "small-general": (out / "general-corpus", False, 1),

@@ -17,7 +17,7 @@ from clinstack.metrics.decisions import Counts
 from clinstack.metrics.intervals import Draws
 from clinstack.runs.layout import RunLayout
 from clinstack.studies.limited_data import slices as slices_of
-from clinstack.studies.limited_data.arms import PROBE, Arm, make_arms
+from clinstack.studies.limited_data.arms import PROBE, Arm, Pace, make_arms
 from clinstack.studies.limited_data.cost_tables import budget_table
 from clinstack.studies.limited_data.costs import Cost, cost_of
 from clinstack.studies.limited_data.findings import ahead_since, ahead_until, findings_of
@@ -305,6 +305,15 @@ def test_a_kind_trains_for_as_many_steps_at_all_sizes(small_base):
     assert adapter.options["head_scale"] == probe.options["head_scale"] == "training"
     still = asked.model_copy(update={"patience": 0})
     assert make_arms(still)[-1].pace.options(50)["patience"] == 0
+
+
+@pytest.mark.parametrize(
+    ("steps", "least_epochs", "notes", "epochs"),
+    [(150, 1, 50, 75), (150, 1, 1600, 3), (150, 1, 3200, 2), (150, 1, 4355, 1), (300, 3, 4355, 3), (10, 1, 4355, 1)],
+)
+def test_a_training_takes_as_many_steps_as_whole_epochs_allow(steps, least_epochs, notes, epochs):
+    pace = Pace(steps, patience=60, batch_size=32, least_epochs=least_epochs)
+    assert pace.options(notes)["epochs"] == epochs
 
 
 def test_two_encoders_of_one_name_are_refused(small_base, tmp_path):

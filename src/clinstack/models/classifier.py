@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from clinstack.errors import BadInput
 from clinstack.models.activations import ACTIVATIONS, Activation
 from clinstack.models.chunk_pooling import CHUNK_POOLINGS, ChunkPooling
+from clinstack.models.dropout import Dropout
 from clinstack.models.head_adapter import head_adapters, make_head_adapter
 from clinstack.models.pooling import Pooling, pool
 
@@ -72,7 +73,7 @@ class Classifier(nn.Module):
             self.adapter = make_head_adapter(form.adapter, width, form.size)
         self.chunks = CHUNK_POOLINGS[form.chunk_pooling](width)
         self._scaling: tuple[Tensor, Tensor] | None = None
-        self.dropout = nn.Dropout(form.dropout)
+        self.dropout = Dropout(form.dropout)
         self.hidden = nn.Linear(width, form.hidden) if form.hidden else None
         self.linear = nn.Linear(form.hidden or width, classes)
         for layer in (self.hidden, self.linear):

@@ -53,8 +53,8 @@ class Work:
         return RunLayout(self.layout.run(key)).result.is_file()
 
     def require_data(self) -> None:
-        """Raises BadInput if what is to be trained has no notes, and CannotWrite if finished cells were trained on other notes than
-        lie in their task or corpus now.
+        """Raises BadInput if what is to be trained has no notes, and CannotWrite if finished cells were trained on other notes
+        than lie in their task or corpus now.
 
         A cell is known by its folder of notes and not by what is in it; each folder is read once. Notes of finished cells that
         are gone cannot be mixed with others, and do no harm.

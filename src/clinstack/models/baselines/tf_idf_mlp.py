@@ -32,6 +32,7 @@ class TfIdfMlp(Baseline):
     ) -> Self:
         """Trains for at most 30 epochs and keeps the best; stops when five were no better."""
         features, seen = TfIdfFeatures.fit_transform(train.texts)
+        seen = seen.astype(np.float32)  # and so are the network's weights: half of what every step moves
         judged = features.transform(valid.texts)
         several = kind == "multilabel" and train.labels.shape[1] > 1
         target: NDArray[Any] = train.labels.astype(int)

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from clinstack.models.activations import ACTIVATIONS, Activation
+from clinstack.models.dropout import Dropout
 from clinstack.models.head_adapter import HeadAdapter
 
 
@@ -43,7 +44,7 @@ class BottleneckAdapter(HeadAdapter):
         self.norm = nn.LayerNorm(width) if norm else nn.Identity()
         self.down, self.up = nn.Linear(width, size), nn.Linear(size, width)
         self.activation = ACTIVATIONS[activation]
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         self.scale: nn.Parameter | float = nn.Parameter(torch.tensor([scale])) if learned_scale else scale
         start_bottleneck(self.down, self.up, start)
 

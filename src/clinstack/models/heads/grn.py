@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import elu
 
+from clinstack.models.dropout import Dropout
 from clinstack.models.head_adapter import HeadAdapter
 
 
@@ -24,7 +25,7 @@ class GatedResidualNetwork(HeadAdapter):
         super().__init__()
         size = size or width
         self.outer, self.inner = nn.Linear(width, size), nn.Linear(size, size)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         self.gate, self.value = nn.Linear(size, width), nn.Linear(size, width)
         self.norm = nn.LayerNorm(width)
         for layer in (self.outer, self.inner, self.gate, self.value):

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from clinstack.errors import BadInput
+from clinstack.models.dropout import Dropout
 from clinstack.models.head_adapter import HeadAdapter
 
 
@@ -31,7 +32,7 @@ class TinyAttention(HeadAdapter):
         self.heads, self.scale = heads, scale
         self.query, self.key, self.value = (nn.Linear(width, size) for _ in range(3))
         self.output = nn.Linear(size, width)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         for layer in (self.query, self.key, self.value):
             nn.init.xavier_uniform_(layer.weight)
             nn.init.zeros_(layer.bias)
@@ -54,9 +55,10 @@ class TinyAttention(HeadAdapter):
             layer(states).unflatten(-1, (self.heads, -1)).transpose(1, 2)
             for layer in (self.query, self.key, self.value)
         )
-        scores = query @ key.transpose(2, 3) / math.sqrt(query.shape[-1])
+        # Of all numbers here the scores are the most by far: they are scaled before there are T^2 of them, and masked in place.
+        scores = (query / math.sqrt(query.shape[-1])) @ key.transpose(2, 3)
         # The lowest number and not minus infinity: a row of padding alone would be NaN.
-        scores = scores.masked_fill(mask[:, None, None, :] == 0, torch.finfo(scores.dtype).min)
+        scores = scores.masked_fill_(mask[:, None, None, :] == 0, torch.finfo(scores.dtype).min)
         mixed = self.dropout(torch.softmax(scores, dim=-1)) @ value
         return states + self.scale * self.output(mixed.transpose(1, 2).flatten(2))  # type: ignore[no-any-return]
 

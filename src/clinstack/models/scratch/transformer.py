@@ -14,6 +14,7 @@ from transformers import PretrainedConfig, PreTrainedModel
 from transformers.modeling_outputs import BaseModelOutput
 
 from clinstack.models.activations import ACTIVATIONS, Activation
+from clinstack.models.dropout import Dropout
 from clinstack.models.from_scratch import Architecture
 from clinstack.models.note_attention import attend_rows
 
@@ -100,7 +101,7 @@ class Block(nn.Module):
         self.attention = Attention(width, config.num_attention_heads, config.head_dim)
         self.feed_forward = feed_forward
         self.norms = nn.ModuleList(nn.LayerNorm(width, eps=_NORM_EPS) for _ in range(2))
-        self.dropout = nn.Dropout(config.dropout)
+        self.dropout = Dropout(config.dropout)
         self.norm_first = config.norm_first
 
     def forward(self, states: Tensor, mask: Tensor) -> Tensor:
@@ -131,7 +132,7 @@ class TransformerModel(PreTrainedModel):  # type: ignore[no-untyped-call]
         self.enter = (
             nn.LayerNorm(width, eps=_NORM_EPS, elementwise_affine=False) if config.norm_embeddings else nn.Identity()
         )
-        self.dropout = nn.Dropout(config.dropout if config.norm_embeddings else 0.0)
+        self.dropout = Dropout(config.dropout if config.norm_embeddings else 0.0)
         self.blocks = nn.ModuleList(Block(config, one) for one in self._feed_forwards(config))
         self.leave = (
             nn.LayerNorm(width, eps=_NORM_EPS, elementwise_affine=False) if config.norm_first else nn.Identity()

@@ -48,7 +48,8 @@ _LORA = {"task_adapter": "lora", "rank": 8, "targets": "qv"}
 class Pace:
     """How long a training takes, whatever the number of notes.
 
-    steps: at most.   patience: steps without gain after which it ends.   batch_size: notes of a step.
+    steps: at most, up to half an epoch.   patience: steps without gain after which it ends, two epochs at least; 0 for none.
+    batch_size: notes of a step.
     least_epochs: times that every note is read, also where the steps are over before.
     """
 
@@ -58,10 +59,10 @@ class Pace:
     least_epochs: int
 
     def options(self, notes: int) -> dict[str, int]:
-        """What step 2 is asked for, of so many training notes; patience is of two epochs at least, or none."""
+        """What step 2 is asked for, of so many training notes: whole epochs, as near to the steps as these come."""
         an_epoch = math.ceil(notes / self.batch_size)
         patience = max(2, math.ceil(self.patience / an_epoch)) if self.patience else 0
-        epochs = max(self.least_epochs, math.ceil(self.steps / an_epoch))
+        epochs = max(self.least_epochs, math.floor(self.steps / an_epoch + 0.5))
         return {"epochs": epochs, "patience": patience, "batch_size": self.batch_size}
 
 
