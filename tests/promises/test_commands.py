@@ -86,14 +86,18 @@ def test_what_reads_no_model_does_not_wait_for_torch(words, tmp_path):
     assert found.stdout.splitlines()[-1] == "False"
 
 
-def test_help_takes_less_than_two_fifths_of_a_second_of_work():
-    spent = []
-    for _ in range(3):
-        before = resource.getrusage(resource.RUSAGE_CHILDREN)
-        subprocess.run([sys.executable, "-m", "clinstack.cli", "--help"], stdout=subprocess.DEVNULL, check=True)
-        after = resource.getrusage(resource.RUSAGE_CHILDREN)
-        spent.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
-    assert min(spent) < 0.4
+def _work(words: list[str]) -> float:
+    """Seconds of a processor that Python takes."""
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    subprocess.run([sys.executable, *words], stdout=subprocess.DEVNULL, check=True)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+
+
+def test_help_takes_a_few_times_the_work_of_what_it_is_built_on():
+    """A third of a second where it was measured; machines differ, so it is held against one that is measured beside it."""
+    ratios = [_work(["-m", "clinstack.cli", "--help"]) / _work(["-c", "import cyclopts, pydantic"]) for _ in range(5)]
+    assert min(ratios) < 6
 
 
 @pytest.mark.parametrize("file", [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))], ids=lambda f: f.name)
