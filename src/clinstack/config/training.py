@@ -162,8 +162,10 @@ class TrainOptions(TrainingOptions):
     """Width of one more layer before the logits (GELU; ReLU on keras presets); none without it."""
     head_dropout: float = Field(default=0.0, ge=0, lt=1)
     """Share of what the head's last layers read that is dropped in training."""
-    head_scale: Literal["none", "training"] = "none"
-    """Centre and scale what the head's last layers read by the training notes, so that they learn in fewer steps."""
+    head_start: Literal["random", "scaled", "fitted"] = "random"
+    """Where the head's last layers begin: at random; at random before vectors that the training notes centre and scale; or,
+    before these, where a logistic regression on the training notes ends, so that whatever else trains begins from there.
+    """
     class_weights: Literal["none", "balanced", "root"] = "none"
     """Of one class a note: rare classes weigh more in the loss, as inverse frequency or its square root."""
     label_weights: Literal["none", "balanced", "root"] = "none"

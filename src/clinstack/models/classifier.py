@@ -140,12 +140,16 @@ class Classifier(nn.Module):
         """Logits (N, C) of notes from pooled chunks (M, H), outside of any autocast; note: (M,) whose each chunk is."""
         vectors = self.vectors(pooled, note, notes)
         with torch.autocast(pooled.device.type, enabled=False):
-            if self._scaling is not None:
-                centre, spread = self._scaling
-                vectors = (vectors - centre) / spread
-            if self.hidden is not None:
-                vectors = ACTIVATIONS[self.form.activation](self.hidden(self.dropout(vectors)))
-            return self.linear(self.dropout(vectors))  # type: ignore[no-any-return]
+            return self.linear(self.dropout(self.before_last(vectors)))  # type: ignore[no-any-return]
+
+    def before_last(self, vectors: Tensor) -> Tensor:
+        """What the last layer reads (N, H or hidden) where the last layers read these vectors (N, H)."""
+        if self._scaling is not None:
+            centre, spread = self._scaling
+            vectors = (vectors - centre) / spread
+        if self.hidden is not None:
+            vectors = ACTIVATIONS[self.form.activation](self.hidden(self.dropout(vectors)))
+        return vectors
 
 
 def _require_use(form: HeadForm) -> None:

@@ -6,7 +6,6 @@ head adapter reads is kept in the run's folder meanwhile, unless a feature store
 """
 
 import hashlib
-import math
 import shutil
 from contextlib import ExitStack
 from dataclasses import replace
@@ -33,6 +32,7 @@ from clinstack.runs.array_store import ArrayStore
 from clinstack.runs.folder import RunFolder
 from clinstack.training.baseline_run import train_baseline
 from clinstack.training.batches import LabelledNotes, NoteBatch, PooledBatch, PooledNotes
+from clinstack.training.head_start import fit_last_layer
 from clinstack.training.label_loss import check_loss, class_weights, frequencies, label_loss
 from clinstack.training.loop import Batches, Fitted, Loss, Score, fit
 from clinstack.training.machine import choose_autocast, choose_device, measured, training_flops
@@ -56,8 +56,6 @@ from clinstack.training.running import (
 from clinstack.training.variants import make_slots, variant_name
 
 _PROOF_NOTES = 8
-_SCALED_BY = 512
-"""Notes that tell how to centre and scale what a head reads, where it would have to read each for that alone."""
 _HEAD_SEED = 2**32
 """Added to a run's seed before the head is drawn, so that head, dropout and order of notes are the same whatever adapters were
 drawn before: two variants then differ by their adapters alone.
@@ -170,8 +168,8 @@ class _Training:
             once = {} if self.reads_again else self.notes
             self.pooled = {split: self.reading.pooled(one.encoded) for split, one in once.items()}
         with measured(cost, "train", device):
-            if self.options.head_scale == "training":
-                self._scale(train)
+            if self.options.head_start != "random":
+                self._begin_head(train)
             fitted, name = self._fit(train, self.notes["valid"])
             self.head.fold()
         self._complete_cost(cost["train"], fitted, train)
@@ -216,12 +214,15 @@ class _Training:
             self.held.callback(shutil.rmtree, folder, ignore_errors=True)
         return ArrayStore(folder, int(self.options.feature_gigabytes * 2**30)) if folder else None
 
-    def _scale(self, train: _Notes) -> None:
-        """By the training notes as they are read before anything has learned: all that were read, else some, evenly spread."""
-        some = train.encoded[:: math.ceil(len(train.encoded) / _SCALED_BY)]
-        read = self.reading.pooled(some) if self.reads_again else self.pooled["train"]
+    def _begin_head(self, train: _Notes) -> None:
+        """By all training notes, as they are read before anything has learned. (Begun by some, it was worse than by all.)"""
+        read = self.reading.pooled(train.encoded) if self.reads_again else self.pooled["train"]
         with torch.no_grad():
-            self.head.scale(self.head.vectors(read.chunks, read.note, read.notes))
+            vectors = self.head.vectors(read.chunks, read.note, read.notes)
+        self.head.scale(vectors)
+        if self.options.head_start == "fitted":
+            labels = torch.from_numpy(train.labels.astype(np.float32)).to(self.device)
+            fit_last_layer(self.head, vectors, labels, self.label_loss)
 
     def _fit(self, train: _Notes, valid: _Notes) -> tuple[Fitted, str]:
         """What the loop did, and the name of the score that selects."""
@@ -290,6 +291,8 @@ class _Training:
         cost |= training_cost(cost, fitted, *self.stack.weights_per_token, through_frozen=True)
         if not self.stack.trainable():
             cost |= reading_cost(self.weights, train.tokens)
+        elif self.options.head_start != "random":
+            cost["flops"] += reading_cost(self.weights, train.tokens)["flops"]
         cost["flops"] += training_flops(0, self.head.weights_per_token, fitted.tokens, backward_through_frozen=False)
 
     def _save(

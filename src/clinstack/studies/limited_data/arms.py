@@ -3,8 +3,8 @@
 A frozen encoder is read once, and a head is trained on it: a linear one (the probe), or one with a head adapter before it, in
 its own size and in one that has as many weights as the bottleneck of 64. Beside these: the encoder with a real LoRA, encoders
 that SetFit tunes, small Transformers from nothing, and baselines. Every arm but these last and SetFit tries three learning
-rates and trains for a number of steps, both as its kind needs them, whatever the number of notes: a few epochs of a few notes
-are over before anything is learned.
+rates and trains for a number of steps as its kind needs them, whatever the number of notes: a few epochs of a few notes are
+over before anything is learned.
 """
 
 import math
@@ -24,14 +24,12 @@ from clinstack.studies.limited_data.parts import Part
 
 PROBE, EQUAL = "linear probe", "equal"
 RATES = (3e-4, 1e-3, 3e-3)
-"""Learning rates that are tried where a whole model or a LoRA trains."""
-_HEAD_RATES, _PROBE_RATES = (1e-3, 3e-3, 1e-2), (1e-2, 3e-2, 1e-1)
-"""A head adapter starts from nothing on states that stay; a linear layer alone takes the largest steps."""
-_HEAD_SHARE, _PROBE_SHARE = 0.5, 10.0
-"""Of the steps. A block before scaled vectors is about as good on test after half of them; a probe reads one vector a note, and
-whatever beats one in mid-course has shown nothing.
+"""Learning rates that are tried."""
+_HEAD_SHARE, _HEAD_EPOCHS = 0.5, 2
+"""What stands on a frozen encoder takes half of the steps: it begins where a logistic regression ends, and is soon done.
+One reading of all notes is too few: a bottleneck reached 0.73 of macro F1 on validation after it, and 0.75 after two.
 """
-_LEAST_EPOCHS = 3
+_SCRATCH_EPOCHS = 3
 """What learns a language from the notes reads them so often at least, as in the tutorials that the presets follow."""
 _REFERENCE = "adapter"
 """The head adapter whose number of weights the others are brought to."""
@@ -104,7 +102,8 @@ def make_arms(options: LimitedDataOptions) -> list[Arm]:
     for name in _names(options.scratch, scratch, "model from nothing"):
         own = {key: value for key, value in shared.items() if key != "head_dropout"}  # a preset has its own
         family = "baseline" if name in _WORD_BAGS else "scratch"
-        arms.append(Arm(family, name, "own", {**own, "base": name}, pace=_pace(options, least_epochs=_LEAST_EPOCHS)))
+        pace = _pace(options, _SCRATCH_EPOCHS)
+        arms.append(Arm(family, name, "own", {**own, "base": name}, pace=pace))
     for encoder in options.setfit:
         base = f"{PREFIX}{_place(encoder)}"
         machine = {key: shared[key] for key in ("device", "max_tokens", "select_by")}
@@ -142,7 +141,7 @@ def _shared(options: LimitedDataOptions) -> dict[str, Any]:
     }
 
 
-def _pace(options: LimitedDataOptions, share: float = 1.0, least_epochs: int = 1) -> Pace:
+def _pace(options: LimitedDataOptions, least_epochs: int, share: float = 1.0) -> Pace:
     """share: of the steps, and of the patience."""
     steps, patience = math.ceil(share * options.steps), math.ceil(share * options.patience)
     return Pace(steps, patience, options.batch_size, least_epochs)
@@ -150,25 +149,24 @@ def _pace(options: LimitedDataOptions, share: float = 1.0, least_epochs: int = 1
 
 def _of_encoder(encoder: str, heads: Sequence[str], options: LimitedDataOptions, shared: dict[str, Any]) -> list[Arm]:
     base, name, width = _place(encoder), base_name(encoder), shape_of(encoder).width
-    shared = {**shared, "head_scale": "training"}
+    shared = {**shared, "head_start": "fitted"}
     frozen = {**shared, "base": base, "task_adapter": "none"}
     budget = head_adapters()[_REFERENCE].weights(width, head_adapters()[_REFERENCE].default_size(width))
-    pace = _pace(options, _HEAD_SHARE)
+    pace = _pace(options, _HEAD_EPOCHS, _HEAD_SHARE)
     arms = []
     for head in heads:
         if head == "none":
-            arms.append(Arm("head", name, PROBE, frozen, _PROBE_RATES, pace=_pace(options, _PROBE_SHARE)))
+            arms.append(Arm("head", name, PROBE, frozen, pace=pace))
             continue
         if "native" in options.arms or head == _REFERENCE:
-            arms.append(Arm("head", name, head, {**frozen, "head_adapter": head}, _HEAD_RATES, pace=pace))
+            arms.append(Arm("head", name, head, {**frozen, "head_adapter": head}, pace=pace))
         if "equal" in options.arms and ":" not in head and head != _REFERENCE:
             sized = {"head_adapter": head, "head_size": size_of_weights(head, width, budget)}
-            arms.append(Arm("head", name, f"{head} ({EQUAL})", {**frozen, **sized}, _HEAD_RATES, pace=pace))
+            arms.append(Arm("head", name, f"{head} ({EQUAL})", {**frozen, **sized}, pace=pace))
     if options.lora != "none":
         tuned = {**shared, "base": base, **_LORA}
-        arms.append(
-            Arm("lora", name, "LoRA", tuned, sizes=options.lora, pace=_pace(options, least_epochs=_LEAST_EPOCHS))
-        )
+        pace = _pace(options, _SCRATCH_EPOCHS)
+        arms.append(Arm("lora", name, "LoRA", tuned, sizes=options.lora, pace=pace))
     return arms
 
 

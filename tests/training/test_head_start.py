@@ -1,17 +1,22 @@
-"""Heads that read vectors centred and scaled by the training notes: sooner there, and the same kind of model."""
+"""Heads that begin scaled by the training notes, or fitted to them: sooner there, and the same kind of model."""
 
 import numpy as np
 import pyarrow.compute as pc
 import pytest
 import torch
 from pyarrow import parquet
+from sklearn.linear_model import LogisticRegression
+from sklearn.preprocessing import StandardScaler
 from stopping import StopsAfter
 
 from clinstack.config import TrainOptions
 from clinstack.errors import Interrupted
+from clinstack.metrics.scorecard import probabilities
 from clinstack.models.classifier import Classifier, HeadForm
 from clinstack.models.note_classifier import load
 from clinstack.training.classification import train
+from clinstack.training.head_start import fit_last_layer
+from clinstack.training.label_loss import label_loss
 
 TEXTS = ["intubated on pressors , lactate rising", "pleasant , ambulating", "edema"]
 
@@ -25,7 +30,7 @@ def run(small_base, small_task, tmp_path):
             "out": tmp_path / name,
             "task_adapter": "none",
             "pooling": "mean",
-            "head_scale": "training",
+            "head_start": "fitted",
             "epochs": 2,
             "learning_rate": 1e-2,
             "head_rate": 1.0,
@@ -109,3 +114,48 @@ def test_what_all_notes_share_no_longer_hides_what_tells_them_apart():
         right[scaled] = float((head(vectors, torch.arange(400), 400).argmax(dim=1) == truth).float().mean())
     assert right[True] > 0.9
     assert right[False] < 0.7
+
+
+@pytest.mark.parametrize("kind", ["binary", "multiclass", "multilabel"])
+def test_a_fitted_last_layer_is_scikit_learns(kind):
+    chance = np.random.default_rng(0)
+    vectors, classes = chance.normal(3, 2, (300, 6)), {"binary": 2, "multiclass": 4, "multilabel": 3}[kind]
+    scores = (vectors - 3) @ chance.normal(size=(6, classes)) + chance.normal(size=(300, classes))
+    labels = scores > 1 if kind == "multilabel" else np.eye(classes, dtype=bool)[scores.argmax(axis=1)]
+    head = Classifier(HeadForm("mean"), 6, classes, independent=kind == "multilabel")
+    seen = torch.from_numpy(vectors).float()
+    head.scale(seen)
+    loss = label_loss(kind, "plain", torch.ones(classes))
+    fit_last_layer(head, seen, torch.from_numpy(labels).float(), loss)
+    whose = torch.arange(300)
+    found = probabilities(kind, head(seen, whose, 300).detach().numpy())
+    scaled = StandardScaler().fit_transform(vectors)
+    if kind == "multilabel":
+        expected = np.stack(
+            [
+                LogisticRegression(tol=1e-8, max_iter=1000).fit(scaled, label).predict_proba(scaled)[:, 1]
+                for label in labels.T
+            ],
+            axis=1,
+        )
+    else:  # of two classes scikit-learn penalises one vector, the difference of ours
+        strength = 2.0 if kind == "binary" else 1.0
+        expected = (
+            LogisticRegression(C=strength, tol=1e-8, max_iter=1000)
+            .fit(scaled, labels.argmax(axis=1))
+            .predict_proba(scaled)
+        )
+    assert np.abs(found - expected).max() < 1e-3
+    head.fold()
+    assert np.abs(probabilities(kind, head(seen, whose, 300).detach().numpy()) - expected).max() < 1e-3
+
+
+@pytest.mark.parametrize(
+    "setup", [{"head_adapter": "adapter"}, {"head_adapter": "tiny-attention"}, {"task_adapter": "lora"}], ids=str
+)
+def test_what_begins_as_nothing_begins_as_its_probe(setup, run, tmp_path):
+    still = {"epochs": 1, "learning_rate": 1e-9}
+    run("probe", **still)
+    run("block", **still, **setup)
+    probe = logits(tmp_path / "probe")
+    assert np.abs(logits(tmp_path / "block") - probe).max() < 1e-3 * np.abs(probe).max()
