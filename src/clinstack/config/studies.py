@@ -209,8 +209,8 @@ class LimitedDataOptions(EngineOptions):
     profile: Literal["correct", "as-described"] = "correct"
     """Ours, or an imitation of the published protocol: one split by line, batches of 8, all notes, no other split or size."""
     steps: int = Field(default=300, ge=1)
-    """Most steps of a training; a block on a frozen encoder takes half as many, a linear probe ten times as many, and what
-    learns inside a model reads every note three times, if that is more.
+    """Most steps of a training; what stands on a frozen encoder takes half as many or reads every note twice, and what learns
+    inside a model reads every note three times, if that is more.
     """
     patience: int = Field(default=60, ge=0)
     """Stop after so many steps, at least two epochs, without a better macro F1 on validation; 0 never stops."""
