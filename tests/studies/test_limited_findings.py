@@ -301,6 +301,7 @@ def test_a_kind_trains_for_as_many_steps_at_all_sizes(small_base):
     assert adapter.pace.options(50) == {"epochs": 25, "patience": 5, "batch_size": 32}
     assert adapter.pace.options(4355)["epochs"] == 2
     assert lora.options["head_start"] == "fitted"
+    assert min(arms["transformer:mean"].rates) > max(scratch.rates)
     # A block is the probe with something before it, and can be told from it by nothing else.
     assert (adapter.pace, adapter.rates) == (probe.pace, probe.rates)
     assert adapter.options == {**probe.options, "head_adapter": "adapter"}
