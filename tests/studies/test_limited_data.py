@@ -1,6 +1,7 @@
 """The limited-data study, whole: parts that are nested, one reading by an encoder, rates chosen by validation, going on, refusals."""
 
 import json
+import shutil
 import subprocess
 import sys
 import time
@@ -11,6 +12,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 from model_families import make_family
+from safetensors.torch import load_file, save_file
+from tokenizers import Tokenizer, models, pre_tokenizers
+from transformers import PreTrainedTokenizerFast
 
 from clinstack import cli
 from clinstack.config import LimitedDataOptions, make_options
@@ -356,6 +360,74 @@ def test_a_task_that_was_made_again_is_noticed(lines, tmp_path):
         limited_data(options(tmp_path / "other", tmp_path / "study", **small))
 
 
+def test_an_encoder_that_was_replaced_is_noticed(lines, encoder, tmp_path):
+    own = tmp_path / "own"
+    shutil.copytree(encoder, own)
+    small = {"scratch": "", "baselines": "", "heads": "none", "line_split": "none", "seeds": 1, "encoders": [str(own)]}
+    limited_data(options(lines, tmp_path / "study", **small))
+    before = rows_of(tmp_path / "study")
+    weights = load_file(own / "model.safetensors")
+    save_file({name: 2 * weight for name, weight in weights.items()}, own / "model.safetensors", {"format": "pt"})
+    with pytest.raises(CannotWrite) as refused:
+        limited_data(options(lines, tmp_path / "study", sizes="40,80,all", **small))
+    assert f"{own} holds another base than finished cells of {tmp_path / 'study'} were trained on, such as " in str(
+        refused.value
+    )
+    assert str(refused.value).endswith(" now. Choose another --out, or put the base back.")
+    assert rows_of(tmp_path / "study") == before
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        ([], r"petit: its tokenizer knows 5 special tokens and no words\. Its files are missing"),
+        (
+            [f"λόγος{number}" for number in range(60)],
+            r"petit does not know \d+% of the notes' tokens: its tokenizer is",
+        ),
+    ],
+    ids=["none", "of another language"],
+)
+def test_an_encoder_that_knows_no_word_of_the_notes_is_refused(words, sentence, lines, encoder, tmp_path):
+    names = {
+        "pad_token": "<pad>",
+        "cls_token": "<s>",
+        "sep_token": "</s>",
+        "mask_token": "<mask>",
+        "unk_token": "<unk>",
+    }
+    own = tmp_path / "petit"
+    shutil.copytree(encoder, own)
+    model = models.WordLevel({word: number for number, word in enumerate([*names.values(), *words])}, unk_token="<unk>")
+    tokenizer = Tokenizer(model)
+    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
+    PreTrainedTokenizerFast(tokenizer_object=tokenizer, **names).save_pretrained(own)
+    with pytest.raises(BadInput, match=sentence):
+        limited_data(options(lines, tmp_path / "study", scratch="", baselines="", encoders=[str(own)]))
+
+
+def test_the_page_says_what_was_compared_and_a_report_is_not_written_over_it(done, capsys):
+    asked, found = done
+    said = (asked.out / "table.md").read_text()
+    (task,) = [line for line in said.splitlines() if line.startswith("| lines | 2, binary |")]
+    rows = [
+        row
+        for row in rows_of(asked.out)
+        if row["split_by"] == "patient" and row["all_notes"] and row["arm"] == "tf-idf"
+    ]
+    rows = [row for row in rows if not row["label_noise"]]
+    assert f"| {np.mean([row['notes'] for row in rows]):,.0f} |" in task
+    assert "| Encoder | Its hash | Notes read | Tokens of a note, mean | Notes cut at 24 | Unknown tokens |" in said
+    assert "*Macro F1 on test with all training notes*" in said
+    assert "In bold: better than all others" in said
+    page = Path(found["report"]).read_bytes()
+    with pytest.raises(SystemExit) as end:
+        cli.main(["report", str(asked.out)])
+    assert end.value.code == 2
+    assert "report.html is a study's own page, which its command writes. Give --out" in capsys.readouterr().err
+    assert Path(found["report"]).read_bytes() == page
+
+
 def test_where_one_patient_has_a_class_alone_every_split_says_what_it_can(tmp_path):
     """Whichever part that patient is in, another one lacks the class; in the first split it is training."""
 
@@ -396,8 +468,9 @@ def test_the_imitation_splits_by_line_once(lines, tmp_path, capsys):
     words += ["--baselines", "majority", "--steps", "10", "--max-tokens", "24", "--resamples", "100", "--workers", "1"]
     with pytest.raises(SystemExit) as end:
         cli.main([*words, "--out", str(tmp_path / "study"), "--json"])
-    assert end.value.code == 0
     found = json.loads(capsys.readouterr().out)
+    assert not found["failed"]
+    assert end.value.code == 0
     assert found["finished"] == 1 + 3
     assert {(row["split_by"], row["seed"], row["all_notes"]) for row in rows_of(tmp_path / "study")} == {
         ("line", 1, True)
@@ -452,6 +525,10 @@ def test_a_class_that_is_rare_limits_the_sizes(tmp_path):
             "transformer has no preset 'kera'. Did you mean 'keras'? Known: keras, mean.",
         ),
         ({"baselines": "tf-idf:x"}, "tf-idf has no preset 'x'. It has none."),
+        (
+            {"label_noise": [0.1, 1.5]},
+            "--label-noise: Value error, 1.5 is no share of labels. Give numbers between 0 and 1, such as 0.1.",
+        ),
     ],
 )
 def test_bad_options_are_refused_before_anything_is_trained(changed, sentence, lines, encoder, tmp_path):
@@ -459,6 +536,45 @@ def test_bad_options_are_refused_before_anything_is_trained(changed, sentence, l
         limited_data(options(lines, tmp_path / "study", encoders=[str(encoder)], **changed))
     assert str(refused.value).replace("hold none of faible", "hold none of normale") == sentence
     assert not (tmp_path / "study" / "runs").exists()
+
+
+def test_it_cannot_be_planned_and_says_why(lines, tmp_path, capsys):
+    with pytest.raises(SystemExit) as end:
+        cli.main(["plan", "study", "limited-data", "--tasks", str(lines), "--out", str(tmp_path / "study")])
+    assert end.value.code == 2
+    assert (
+        "The limited-data study cannot be planned: what it trains depends on learning rates" in capsys.readouterr().err
+    )
+
+
+def test_cells_that_failed_are_told_by_the_exit_code(lines, tmp_path, capsys):
+    asked = [
+        "--scratch",
+        "",
+        "--baselines",
+        "tf-idf,majority",
+        "--setfit",
+        str(tmp_path / "nowhere"),
+        "--sizes",
+        "40,all",
+    ]
+    with pytest.raises(SystemExit) as end:
+        cli.main(
+            [
+                "study",
+                "limited-data",
+                "--tasks",
+                str(lines),
+                *asked,
+                "--seeds",
+                "1",
+                "--out",
+                str(tmp_path / "s"),
+                "--json",
+            ]
+        )
+    assert end.value.code == 1
+    assert len(json.loads(capsys.readouterr().out)["failed"]) == 1
 
 
 def test_two_tasks_of_one_name_are_refused(lines, tmp_path):

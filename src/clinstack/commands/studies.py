@@ -1,5 +1,7 @@
 """Many runs: searches, tables, learning curves; and the page of whatever is in a folder."""
 
+from typing import Any
+
 from clinstack import config
 from clinstack.commands.command import app, command, group, show
 
@@ -74,6 +76,7 @@ def _limited_data(options: config.LimitedDataOptions) -> None:
     with Terminal() as terminal:
         found = limited_data(options, terminal)
     show(found, lambda: show_limited_data(found))
+    _end(found)
 
 
 def _run_study(options: config.EngineOptions) -> None:
@@ -83,6 +86,13 @@ def _run_study(options: config.EngineOptions) -> None:
     with Terminal() as terminal:
         found = run(options, terminal)
     show(found, lambda: show_study(found))
+    _end(found)
+
+
+def _end(found: dict[str, Any]) -> None:
+    """Ends with exit code 1 where cells failed, so that a script need not read what is printed."""
+    if found["failed"]:
+        raise SystemExit(1)
 
 
 @command(app, "report", config.ReportOptions, ("folder",))

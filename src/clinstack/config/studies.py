@@ -1,9 +1,9 @@
 """Of many runs: searches, tables, learning curves, plans and reports."""
 
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from clinstack.config.options import Options
 from clinstack.config.training import AdaptOptions, TrainOptions
@@ -187,7 +187,7 @@ class LimitedDataOptions(EngineOptions):
     setfit: list[str] = []
     """Encoders that SetFit tunes on pairs, with up to 200 notes (needs clinstack[setfit]); may be given several times."""
     sizes: str = "auto"
-    """Training notes, joined by commas, all for all of them; auto takes 50, 100, 200, ... as far as there are."""
+    """Training notes, joined by commas, with all for all of them; auto takes 50, 100, 200, ... as far as there are."""
     seeds: int = Field(default=5, ge=1)
     """Splits by patient, each with a seed of its own for weights and order: 1, 2, ..."""
     heads: str = "none,adapter,lightweight,tiny-attention,grn"
@@ -204,7 +204,7 @@ class LimitedDataOptions(EngineOptions):
     """Split all notes by line too, to show what leaks where a patient's lines are on both sides."""
     own_split: Literal["auto", "none", "largest"] = "auto"
     """Train on all notes in the task's own parts too: auto where these are by time or by site, which chance cannot imitate."""
-    label_noise: list[Annotated[float, Field(gt=0, lt=1)]] = []
+    label_noise: list[float] = []
     """Shares of wrong training labels, such as 0.05 0.1 0.2, with which all arms but LoRA learn once more from all notes."""
     profile: Literal["correct", "as-described"] = "correct"
     """Ours, or an imitation of the published protocol: one split by line, batches of 8, all notes, no other split or size."""
@@ -229,6 +229,13 @@ class LimitedDataOptions(EngineOptions):
     @classmethod
     def _follow_profile(cls, given: dict[str, Any]) -> dict[str, Any]:
         return {**(_LIMITED_DESCRIBED if given.get("profile") == "as-described" else {}), **given}
+
+    @field_validator("label_noise")
+    @classmethod
+    def _require_shares(cls, shares: list[float]) -> list[float]:
+        if wrong := [share for share in shares if not 0 < share < 1]:
+            raise ValueError(f"{wrong[0]:g} is no share of labels. Give numbers between 0 and 1, such as 0.1")
+        return shares
 
 
 class PlanCheckOptions(Options):

@@ -91,12 +91,23 @@ class TableNote:
     site: str | None = None
 
 
+_MARKS = {";": "semicolons", "\t": "tabs", "|": "bars"}
+"""What spreadsheets put between columns where the comma is for decimals, and others for other reasons."""
+
+
 def check_columns(file: Path, columns: Columns) -> None:
     """Raises BadInput, offering the nearest name, if a file lacks a column that is named."""
     existing = read_columns(file)
     for what, column in columns.named().items():
         if column not in existing:
             flag = "id" if what == "note_id" else what
+            if len(existing) == 1 and (
+                apart := next((name for mark, name in _MARKS.items() if mark in existing[0]), "")
+            ):
+                raise BadInput(
+                    f"{file} has one column only: what stands in its first row is set apart by {apart}. Save it again with "
+                    "commas, in UTF-8."
+                )
             # Without a header the first row stands here, and a note in it must not be shown.
             names = [name for name in existing if shown(name) == repr(name)]
             raise BadInput(f"{file} has no column {column!r} (--{flag}). {did_you_mean(column, names)}")

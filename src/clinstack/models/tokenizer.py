@@ -10,6 +10,9 @@ from typing import Any
 
 from clinstack.errors import BadInput
 
+_FEW_PIECES = 100
+"""Of no tokenizer that was learned from much text; one of so few is looked at."""
+
 
 class NoteTokenizer:
     """Text -> token ids with the start token in front.
@@ -25,6 +28,12 @@ class NoteTokenizer:
             raise BadInput(
                 f"{name}: its tokenizer has no fast form (tokenizer.json). Convert it with transformers first."
             )
+        # Where a folder lacks its tokenizer's files, transformers makes one of special tokens, and says nothing.
+        if len(fast) < _FEW_PIECES and all(piece.startswith(("<", "[")) for piece in fast.get_vocab()):
+            raise BadInput(
+                f"{name}: its tokenizer knows {len(fast)} special tokens and no words. Its files are missing: fetch the base "
+                "again, whole."
+            )
         start = _first(fast.cls_token_id if closed else None, fast.bos_token_id, fast.eos_token_id)
         if start is None:
             raise BadInput(f"{name}: its tokenizer has neither a start nor an end token, so notes cannot be opened.")
@@ -37,6 +46,7 @@ class NoteTokenizer:
         self.mask: int | None = int(fast.mask_token_id) if closed else None
         self.size: int = int(self._rust.get_vocab_size(with_added_tokens=True))
         self.learned: int = int(self._rust.get_vocab_size(with_added_tokens=False))
+        self.unknown: int | None = fast.unk_token_id
         self.has_pad: bool = fast.pad_token_id is not None
         self.pad: int = int(fast.pad_token_id) if fast.pad_token_id is not None else self.start
         # How notes are opened and closed is part of it: one file may serve an encoder and a decoder.

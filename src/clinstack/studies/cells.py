@@ -18,6 +18,8 @@ from clinstack.config import AdaptOptions, TrainOptions
 from clinstack.data.corpus import Corpus, open_corpus
 from clinstack.data.task import Task, open_task
 from clinstack.errors import BadInput, CannotWrite, ClinstackError, Interrupted
+from clinstack.models.backbone import hash_base
+from clinstack.models.quantized import Quantize
 from clinstack.runs.atomic import only_writer, read_json, write_json
 from clinstack.runs.layout import RunLayout, StudyLayout
 from clinstack.runs.lineage import short
@@ -131,6 +133,37 @@ class Work:
         RunLayout(self.layout.run(key)).failure.unlink(missing_ok=True)
         with suppress(OSError):
             self.layout.run(key).rmdir()
+
+
+def require_same_bases(layout: StudyLayout) -> None:
+    """Raises CannotWrite if finished cells of a folder were trained on another base than lies in its place now.
+
+    A cell is known by where its base lies and not by what is in it; each base is read once. Of bases that are folders; what is
+    gone cannot be mixed with anything.
+    """
+    now: dict[tuple[str, Quantize | None], str | None] = {}
+    for key, name in read_json(layout.cells).items() if layout.cells.is_file() else ():
+        run = RunLayout(layout.run(key))
+        if not run.result.is_file():
+            continue
+        base = read_json(run.lineage)["base"]
+        place = base["path"], base.get("quantize")
+        if place not in now:
+            now[place] = _base_hash(*place)
+        if now[place] not in (None, base["hash"]):
+            raise CannotWrite(
+                f"{base['path']} holds another base than finished cells of {layout.root} were trained on, such as {name}: "
+                f"{short(base['hash'])} then, {short(str(now[place]))} now. Choose another --out, or put the base back."
+            )
+
+
+def _base_hash(path: str, quantize: Quantize | None) -> str | None:
+    """The hash of what lies in a base's folder; None if there is no such folder, or no base in it."""
+    if not Path(path).is_dir():
+        return None
+    with suppress(BadInput):
+        return hash_base(Path(path), quantize)
+    return None
 
 
 def _notes_of(cell: Cell) -> tuple[str, Path, Callable[[Path], Task | Corpus]]:

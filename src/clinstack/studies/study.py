@@ -9,7 +9,7 @@ from clinstack.config import EngineOptions
 from clinstack.errors import CannotWrite
 from clinstack.runs.atomic import read_json, wait_for_turn, write_json, write_text
 from clinstack.runs.layout import StudyLayout
-from clinstack.studies.cells import Work, fitting_workers, work_local
+from clinstack.studies.cells import Work, fitting_workers, require_same_bases, work_local
 from clinstack.studies.comparison import grid_of
 from clinstack.studies.grid import Grid
 from clinstack.studies.plan import peak_bytes
@@ -70,10 +70,11 @@ def train_more(grid: Grid, layout: StudyLayout, options: EngineOptions, witness:
 
 def train_cells(grid: Grid, layout: StudyLayout, options: EngineOptions, witness: Witness) -> Work:
     """Trains what is not finished of a grid in its folder. Raises BadInput if a task or corpus is not there, CannotWrite if the
-    folder is another study's, or was trained on other notes; Interrupted.
+    folder is another study's, or was trained on other notes or bases; Interrupted.
     """
     work = Work(grid, layout)
     work.require_data()
+    require_same_bases(layout)
     _take_folder(work)
     return _work_through(work, options, witness)
 

@@ -358,6 +358,14 @@ def test_the_first_note_of_a_file_without_header_is_not_quoted(tmp_path):
     assert refused(tmp_path, [file]) == f"{file} has no column 'text' (--text). Known: yes."
 
 
+@pytest.mark.parametrize(("mark", "called"), [(";", "semicolons"), ("\t", "tabs")])
+def test_columns_set_apart_by_something_else_are_told(tmp_path, mark, called):
+    file = csv_file(tmp_path, f"text{mark}label\nvu ce matin{mark}yes\n")
+    assert refused(tmp_path, [file]) == (
+        f"{file} has one column only: what stands in its first row is set apart by {called}. Save it again with commas, in UTF-8."
+    )
+
+
 @pytest.mark.parametrize("extension", [end for end in FORMATS if end.endswith(".gz")])
 def test_a_truncated_gzip_file_is_refused(tmp_path, extension):
     file = write(tmp_path / f"notes{extension}", rows_of(["a", "b"] * 10))

@@ -6,11 +6,13 @@ from typing import Any
 
 from clinstack.config import LimitedDataOptions, TrainOptions
 from clinstack.data.task import open_task
+from clinstack.errors import BadInput
 from clinstack.models.backbone import base_name, check_max_tokens, load_backbone
 from clinstack.models.classifier import Classifier, HeadForm
 from clinstack.models.features import features_used, open_reader
 from clinstack.models.head_adapter import head_adapters
 from clinstack.models.stack import Stack
+from clinstack.models.tokenizer import NoteTokenizer
 from clinstack.models.window import Window
 from clinstack.runs.array_store import ArrayStore
 from clinstack.runs.atomic import read_json, write_json
@@ -18,13 +20,17 @@ from clinstack.runs.layout import StudyLayout
 from clinstack.training.machine import choose_device, measured
 from clinstack.training.running import Witness
 
+_MOST = 0.5
+"""Share of unknown tokens above which an encoder reads something else than the notes."""
+
 
 def encode_once(
     options: LimitedDataOptions, folders: Sequence[Path], layout: StudyLayout, witness: Witness
 ) -> dict[str, dict[str, Any]]:
     """Keeps each encoder's states of every note in these task folders, and notes what that took.
 
-    Returns, by encoder, how many notes were read, how many tokens, and the cost. Reading goes on where it stopped.
+    Returns, by encoder, its hash, how many notes were read and tokens of them, which share of the notes was cut and of the
+    tokens is unknown, and the cost. Reading goes on where it stopped. Raises BadInput for an encoder that cannot read them.
     """
     noted: dict[str, dict[str, Any]] = read_json(layout.encoding) if layout.encoding.is_file() else {}
     store = ArrayStore(layout.features, int(TrainOptions.model_fields["feature_gigabytes"].default * 2**30))
@@ -37,26 +43,53 @@ def encode_once(
         with measured(cost, "encode", device):
             backbone = load_backbone(encoder, device)
             check_max_tokens(backbone, options.max_tokens)
-            chunks = [note[0] for note in Window(options.max_tokens).read(backbone.tokenizer, texts)]
+            whole = backbone.tokenizer.plain(texts)
+            unknown = _require_words(name, backbone.tokenizer, whole)
+            chunks = [Window(options.max_tokens).cut(backbone.tokenizer, ids)[0] for ids in whole]
             head = Classifier(HeadForm("mean", adapter=next(iter(head_adapters()))), backbone.width, 2)
             with open_reader(Stack(backbone, ()), head, store, chunks) as reader:
                 used = features_used(reader)
-        if name not in noted or (used and used["computed"]):
-            before = noted.get(name, {"read": 0, "seconds": 0.0, "cpu_seconds": 0.0, "peak_bytes": 0})
-            noted[name] = {
-                "notes": len(texts),
-                "tokens": sum(map(len, chunks)),
-                "read": before["read"] + (used["computed"] if used else 0),
-                "seconds": before["seconds"] + cost["encode"]["seconds"],
-                "cpu_seconds": before["cpu_seconds"] + cost["encode"]["cpu_seconds"],
-                "peak_bytes": max(before["peak_bytes"], cost["encode"]["peak_bytes"]),
-            }
-            write_json(layout.encoding, noted)
+        spent = noted.get(name)
+        if spent is None or (used and used["computed"]):
+            spent = _with(
+                spent or {"read": 0, "seconds": 0.0, "cpu_seconds": 0.0, "peak_bytes": 0}, used, cost["encode"]
+            )
+        room = backbone.tokenizer.room(options.max_tokens)
+        noted[name] = {
+            **spent,
+            "hash": backbone.hash,
+            "notes": len(texts),
+            "tokens": sum(map(len, chunks)),
+            "shortened": sum(len(ids) > room for ids in whole) / len(texts),
+            "unknown": unknown,
+        }
+        write_json(layout.encoding, noted)
         if used is None:
             witness.says(
                 f"The states of {name} are more than {layout.features} may hold; each run reads its notes anew"
             )
     return {base_name(encoder): noted[base_name(encoder)] for encoder in options.encoders}
+
+
+def _with(spent: dict[str, Any], used: dict[str, Any] | None, cost: dict[str, Any]) -> dict[str, Any]:
+    """What reading took before and this time."""
+    return {
+        "read": spent["read"] + (used["computed"] if used else 0),
+        "seconds": spent["seconds"] + cost["seconds"],
+        "cpu_seconds": spent["cpu_seconds"] + cost["cpu_seconds"],
+        "peak_bytes": max(spent["peak_bytes"], cost["peak_bytes"]),
+    }
+
+
+def _require_words(name: str, tokenizer: NoteTokenizer, notes: Sequence[Sequence[int]]) -> float:
+    """The share of the notes' tokens that the encoder does not know. Raises BadInput if it is most of them."""
+    unknown = sum(ids.count(tokenizer.unknown) for ids in notes) / max(1, sum(map(len, notes)))
+    if unknown > _MOST:
+        raise BadInput(
+            f"{name} does not know {unknown:.0%} of the notes' tokens: its tokenizer is another model's, or of another "
+            "language. Fetch the encoder again, whole, or choose another."
+        )
+    return unknown
 
 
 def _texts(folders: Sequence[Path]) -> list[str]:

@@ -202,7 +202,7 @@ class TaskFindings:
             "H1",
             "A head adapter beats the linear probe.",
             pairs,
-            "the head adapter that validation prefers, minus the probe",
+            "of each encoder the head adapter that validation prefers, minus the probe; mean over encoders",
         )
 
     def _second(self) -> Hypothesis:
@@ -210,7 +210,10 @@ class TaskFindings:
         gated = self.at(0, lambda arm: arm.head == f"grn ({EQUAL})")
         pairs = [(one, adapters[one.arm.backbone]) for one in gated if one.arm.backbone in adapters]
         return _judged(
-            "H2", "GRN beats the bottleneck adapter of as many weights.", pairs, "grn of equal size, minus adapter"
+            "H2",
+            "GRN beats the bottleneck adapter of as many weights.",
+            pairs,
+            "grn of equal size, minus adapter; mean over encoders",
         )
 
     def _third(self) -> Hypothesis:
@@ -321,6 +324,8 @@ def _judged(
     )
     interval = together.interval()
     verdict: Verdict = "supported" if interval.low > margin else "refuted" if interval.high < margin else "undecided"
+    if interval.low == interval.high:  # nothing that was drawn made any difference: too few notes to say anything
+        verdict = "undecided"
     return Hypothesis(name, statement, verdict, compared, interval)
 
 

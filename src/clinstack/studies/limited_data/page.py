@@ -9,7 +9,7 @@ from typing import Any
 from clinstack.config import LimitedDataOptions
 from clinstack.runs.atomic import read_json, write_json, write_text
 from clinstack.runs.layout import RunLayout, StudyLayout
-from clinstack.studies.limited_data import cost_tables, pictures, tables
+from clinstack.studies.limited_data import cost_tables, description, pictures, tables
 from clinstack.studies.limited_data.calibration import calibrated
 from clinstack.studies.limited_data.costs import naive_passes
 from clinstack.studies.limited_data.findings import TaskFindings
@@ -31,14 +31,16 @@ _SECOND_VIEW = (
 )
 _VERDICTS = (
     "Written down before the study ran. Supported: the whole 95 % interval of the difference is on the side of the statement; "
-    "refuted: it is on the other; undecided: neither. Where the best of several is meant, validation chose it."
+    "refuted: it is on the other; undecided: neither, or no resample made any difference. Where the best of several is meant, "
+    "validation chose it."
 )
 _COSTS = (
     "A run's seconds are those of one training, at the learning rate that was chosen. Encode: what reading all its notes by a "
     "frozen encoder takes whoever trains this one model; the study reads them once for all, as the totals show. Energy assumes "
     f"{WATTS_PER_CORE:g} watts a busy core and is no measurement; an accelerator's is not in it. One note: the median of 30, "
     "one by one on the processor. Operations: two for each weight and token read, and twice that again for each weight that "
-    "learns; baselines and SetFit do not count theirs. Never compare a total of many runs with one run."
+    "learns; baselines and SetFit do not count theirs. Peak memory is that of the whole process, which trained others before. "
+    "Never compare a total of many runs with one run."
 )
 _LEAKAGE = "Split by line, a patient's other lines are in the training part. What that adds is learned by heart."
 _SHIFT = (
@@ -81,10 +83,10 @@ def write_findings(options: LimitedDataOptions, found: Findings, layout: StudyLa
     write_json(layout.table, [_row(one) for one in found.scored])
     sections = [section for section in _sections(options, found, encoding) if section.tables]
     advice = [recommend(one) for one in found.tasks]
-    summary = [*([_IMITATION] if options.profile == "as-described" else []), *advice]
+    imitated = [_IMITATION] if options.profile == "as-described" else []
+    summary = [*imitated, *advice, *description.warnings(found.tasks)]
     write_text(layout.report, render_sections("Limited data: which model to use", summary, sections))
-    texts = [f"## {section.title}\n\n" + "\n".join(map(as_markdown, section.tables)) for section in sections]
-    write_text(layout.markdown, "\n\n".join([*summary, *texts]))
+    write_text(layout.markdown, "\n\n".join([*summary, *map(_section_as_markdown, sections)]))
     return {
         "notes_read": cost_tables.notes_read(encoding),
         "notes_read_naively": naive_passes(found.runs),
@@ -95,6 +97,11 @@ def write_findings(options: LimitedDataOptions, found: Findings, layout: StudyLa
         "hypotheses": {one.task: {h.name: h.verdict for h in one.hypotheses()} for one in found.tasks},
         "report": str(layout.report),
     }
+
+
+def _section_as_markdown(section: Section) -> str:
+    parts = [f"## {section.title}", *map(as_markdown, section.tables), str(section.note)]
+    return "\n\n".join(part for part in parts if part)
 
 
 def _sections(options: LimitedDataOptions, found: Findings, encoding: Mapping[str, Any]) -> list[Section]:
@@ -112,10 +119,15 @@ def _sections(options: LimitedDataOptions, found: Findings, encoding: Mapping[st
     ]
     return [
         Section("All notes", [tables.headline_table(tasks)], note=_how_sure(options)),
+        Section(
+            "What was compared",
+            [description.task_table(tasks), *_if_any(description.encoder_table(encoding, options.max_tokens))],
+            note=description.how(options),
+        ),
         Section("Learning curves", [tables.curve_table(tasks)], pictures.curves(tasks)),
         Section("Does a head adapter help?", [tables.structure_table(tasks)], note=_SECOND_VIEW),
         Section("Asked before it ran", [tables.hypothesis_table(tasks)], note=_VERDICTS),
-        Section("Where encoders overtake", [tables.crossing_table(tasks)]),
+        Section("Where encoders overtake", _if_any(tables.crossing_table(tasks))),
         Section("What a split by line would have claimed", _if_any(tables.split_table(tasks, "line")), note=_LEAKAGE),
         Section("In the task's own parts", _if_any(tables.split_table(tasks, "own")), note=_SHIFT),
         Section("What it cost", costs, pictures.cost_pictures(tasks), _COSTS),

@@ -18,6 +18,9 @@ def recommend(task: TaskFindings) -> str:
     others = [one for one in task.at(0) if one.arm.name != MAJORITY and one is not best]
     as_good = [one for one in others if one.minus(best).interval().low > -NEAR]
     used = min([best, *as_good], key=lambda point: point.seconds)
+    majority = task.points.get((MAJORITY, 0))
+    if majority is not None and not used.minus(majority).interval().low > 0:
+        return _nothing_shown(task.task, used, majority)
     value = used.draws.interval()
     said = (
         f"{task.task}, with all {used.notes:,.0f} training notes: use {used.arm.name}, macro F1 "
@@ -27,9 +30,20 @@ def recommend(task: TaskFindings) -> str:
     return f"{said} {_more_notes(task, used)}".strip()
 
 
+def _nothing_shown(task: str, used: Point, majority: Point) -> str:
+    """Where the arm that would be advised is not shown to be better than no model at all."""
+    gap = used.minus(majority).interval()
+    return (
+        f"{task}, with all {used.notes:,.0f} training notes: no model is shown to be better than always deciding what is "
+        f"commonest, which scores macro F1 {words.figure(majority.draws.value)}. {used.arm.name}, the first choice by "
+        f"validation and cost, scored {words.signed(gap.value)} against it ({words.signed_limits(gap)}). More notes to test "
+        "by, or to learn from, may show more."
+    )
+
+
 def _why(used: Point, best: Point) -> str:
     if used is best:
-        return "Validation prefers it to all others."
+        return "By validation no other is better."
     gap = used.minus(best).interval()
     return (
         f"Against {best.arm.name}, which validation prefers and which takes {words.duration(best.seconds)} a run, it scored "
@@ -46,8 +60,8 @@ def _left_open(used: Point, best: Point, others: Sequence[Point]) -> str:
     one = min(open_still, key=lambda point: point.seconds)
     gap = one.minus(best).interval()
     return (
-        f"Whether {one.arm.name} would do, at {words.duration(one.seconds)} a run, is not clear: {words.signed(gap.value)} "
-        f"({words.signed_limits(gap)})."
+        f"Whether {one.arm.name} would do, at {words.duration(one.seconds)} a run, is not clear: it scored "
+        f"{words.figure(one.draws.value)}, {words.signed(gap.value)} against {best.arm.name} ({words.signed_limits(gap)})."
     )
 
 

@@ -20,7 +20,7 @@ from clinstack.data.task import Task, open_task
 from clinstack.errors import BadInput
 from clinstack.runs.atomic import read_json
 from clinstack.runs.layout import RunLayout, StudyLayout
-from clinstack.studies.cells import Work
+from clinstack.studies.cells import Work, require_same_bases
 from clinstack.studies.comparison import task_folders
 from clinstack.studies.grid import Cell, Grid, make_cell
 from clinstack.studies.limited_data.arms import Arm, make_arms
@@ -60,6 +60,7 @@ def limited_data(options: LimitedDataOptions, witness: Witness | None = None) ->
     tasks = _open(task_folders(options.tasks))
     protocol = options.model_dump(include=set(_PROTOCOL))
     begin_study(layout, tomli_w.dumps({"title": _TITLE, **protocol}))
+    require_same_bases(layout)
     parts = _draw(options, tasks, layout, witness)
     encoding = encode_once(options, [part.folder for part in parts if part.whole and not part.noise], layout, witness)
     cells: dict[tuple[_Slot, Part, float | None], Cell] = {}

@@ -8,7 +8,7 @@ import numpy as np
 
 from clinstack.metrics.intervals import Interval
 from clinstack.studies.limited_data.calibration import BINS, COVERAGES, Calibrated
-from clinstack.studies.limited_data.findings import Difference, Hypothesis, Point, TaskFindings
+from clinstack.studies.limited_data.findings import Crossing, Difference, Hypothesis, Point, TaskFindings
 from clinstack.studies.limited_data.parts import SplitBy
 from clinstack.studies.limited_data.slices import Slice, share_nearly_trained
 from clinstack.studies.report import words
@@ -127,8 +127,8 @@ def _limits(interval: Interval | None) -> str:
     return words.signed_limits(interval) if interval else words.NONE
 
 
-def crossing_table(findings: Sequence[TaskFindings]) -> Table:
-    """Where the curves of frozen encoders and of models from nothing meet."""
+def crossing_table(findings: Sequence[TaskFindings]) -> Table | None:
+    """Where the curves of frozen encoders and of models from nothing meet; None where not both were trained at two sizes."""
     rows = []
     for task in findings:
         found = task.crossing()
@@ -136,10 +136,19 @@ def crossing_table(findings: Sequence[TaskFindings]) -> Table:
             since = _range(found.since, least="the fewest", most="not with all")
             until = _range(found.until, least="not with the fewest", most="all")
             nowhere = words.NONE if math.isnan(found.nowhere) else f"{found.nowhere:.0%}"
-            rows.append([task.task, *since, *until, nowhere])
+            rows.append([task.task, _ahead(found), *since, *until, nowhere])
     caption = "Training notes with which the best frozen encoder is ahead of the best model from nothing"
-    columns = ("Task", "From", "95 % interval", "Up to", "95 % interval", "With no size, of resamples")
-    return Table(caption, columns, rows)
+    columns = ("Task", "Ahead", "From", "95 % interval", "Up to", "95 % interval", "With no size, of resamples")
+    return Table(caption, columns, rows, headings=2) if rows else None
+
+
+def _ahead(found: Crossing) -> str:
+    """In words, without its uncertainty."""
+    if found.since.value == 0:
+        return "with any number of notes"
+    if math.isfinite(found.since.value):
+        return f"with {found.since.value:,.0f} notes and more"
+    return f"with up to {found.until.value:,.0f} notes" if found.until.value else "neither with the fewest nor with all"
 
 
 def _range(found: Interval, least: str, most: str) -> tuple[str, str]:

@@ -10,6 +10,9 @@ from markupsafe import Markup
 from clinstack.studies.report.figures import Figure
 from clinstack.studies.report.tables import Group, Measured, Table
 
+GENERATOR = Markup('<meta name="generator" content="clinstack study">')
+"""In every page that is made here, and in no other."""
+
 
 @dataclass(frozen=True)
 class Section:
@@ -31,11 +34,18 @@ def environment() -> tuple[Environment, Markup]:
 def render_sections(title: str, summary: Sequence[str], sections: Sequence[Section]) -> str:
     """The whole page as text."""
     made, css = environment()
-    return made.get_template("tables.html.j2").render(title=title, summary=summary, sections=sections, css=css)
+    return made.get_template("tables.html.j2").render(
+        title=title, summary=summary, sections=sections, css=css, generator=GENERATOR
+    )
 
 
 def as_markdown(table: Table) -> str:
-    """A table in Markdown; of a measured cell the value and, in brackets, its interval."""
+    """A table in Markdown under its caption; of a measured cell the value and, in brackets, its interval."""
+    lines = [f"*{table.caption}*", "", *_rows_as_markdown(table)]
+    return "\n".join(lines) + "\n"
+
+
+def _rows_as_markdown(table: Table) -> list[str]:
     lines = [f"| {' | '.join(table.columns)} |", "|" + "---|" * len(table.columns)]
     for row in table.rows:
         if isinstance(row, Group):
@@ -44,7 +54,7 @@ def as_markdown(table: Table) -> str:
         else:
             cells = [_markdown_cell(cell) for cell in row]
         lines.append(f"| {' | '.join(cells)} |")
-    return "\n".join(lines) + "\n"
+    return lines
 
 
 def _markdown_cell(cell: Any) -> str:

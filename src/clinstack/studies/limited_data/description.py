@@ -1,0 +1,118 @@
+"""What a limited-data study compared, for whoever has its page alone: its tasks, and what encoders read of their notes."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from clinstack.config import LimitedDataOptions
+from clinstack.data.task import Task, open_task
+from clinstack.runs.lineage import short
+from clinstack.studies.limited_data.arms import RATES
+from clinstack.studies.limited_data.findings import Point, TaskFindings
+from clinstack.studies.limited_data.slices import share_nearly_trained
+from clinstack.studies.report import words
+from clinstack.studies.report.tables import Table
+
+_MANY = 0.05
+"""Share of test notes that are nearly a training note, from which on the page says so before all else."""
+
+
+def task_table(findings: Sequence[TaskFindings]) -> Table:
+    """How large the parts of each task are with all training notes."""
+    rows = [_task_row(task.task, task.at(0)[0]) for task in findings if task.at(0)]
+    columns = (
+        "Task",
+        "Classes",
+        "Training notes",
+        "To select by",
+        "Test notes",
+        "of patients",
+        "Commonest class",
+        "Rarest",
+    )
+    return Table("Tasks; notes of each part with all training notes, means over splits", columns, rows)
+
+
+def _task_row(name: str, point: Point) -> list[str]:
+    parts = [open_task(one.part.folder) for one in point.runs]
+    counts = [_notes(parts, split) for split in ("train", "valid", "test")]
+    patients = float(np.mean([len(set(one.patients)) for one in point.runs]))
+    shares = {
+        label: float(np.mean([one.counts["train"]["classes"][label] / one.counts["train"]["notes"] for one in parts]))
+        for label in parts[0].classes
+    }
+    ends = (
+        f"{label} {shares[label]:.1%}"
+        for label in (max(shares, key=shares.__getitem__), min(shares, key=shares.__getitem__))
+    )
+    return [name, f"{len(shares)}, {point.runs[0].kind}", *(f"{one:,.0f}" for one in counts), f"{patients:,.0f}", *ends]
+
+
+def _notes(parts: Sequence[Task], split: str) -> float:
+    return float(np.mean([one.counts[split]["notes"] for one in parts]))
+
+
+def encoder_table(encoding: Mapping[str, Any], max_tokens: int) -> Table | None:
+    """What each encoder reads of all notes; None without encoders. encoding: see `encode_once`."""
+    rows = [
+        [
+            name,
+            short(one["hash"]),
+            f"{one['notes']:,}",
+            f"{one['tokens'] / one['notes']:,.0f}",
+            f"{one['shortened']:.1%}",
+            f"{one['unknown']:.2%}",
+        ]
+        for name, one in encoding.items()
+    ]
+    columns = (
+        "Encoder",
+        "Its hash",
+        "Notes read",
+        "Tokens of a note, mean",
+        f"Notes cut at {max_tokens}",
+        "Unknown tokens",
+    )
+    return Table("Encoders; words that are counted (tf-idf) are those of whole notes", columns, rows) if rows else None
+
+
+def how(options: LimitedDataOptions) -> str:
+    """How everything was trained, in a sentence."""
+    rates = ", ".join(f"{rate:g}" for rate in RATES)
+    return (
+        f"{words.count_of(options.seeds, 'split')}; trainings of about {options.steps} steps of {options.batch_size} notes, "
+        f"half as many on frozen encoders; at most {options.max_tokens} tokens of a note; learning rates tried: {rates} (a "
+        "mean of embeddings: higher ones). table.json has every run with its rate, encoder and notes."
+    )
+
+
+def warnings(findings: Sequence[TaskFindings]) -> list[str]:
+    """Sentences on tasks whose test notes say less than they seem to."""
+    points = {task.task: task.at(0)[0] for task in findings if task.at(0)}
+    said = [one for task, point in points.items() for one in (_not_tested(task, point), _known(task, point))]
+    return [one for one in said if one]
+
+
+def _not_tested(task: str, point: Point) -> str:
+    """Where a class is in no test note of some split, and its F1 counts as 0 for every arm."""
+    parts = [open_task(one.part.folder) for one in point.runs]
+    lacking = {label: sum(not one.counts["test"]["classes"][label] for one in parts) for label in parts[0].classes}
+    listed = [f"{label} ({number} of {len(parts)})" for label, number in lacking.items() if number]
+    if not listed:
+        return ""
+    return (
+        f"{task}: in some splits no test note is of {words.listed(listed)}. There its F1 counts as 0 for every arm, so that "
+        "macro F1 is low by as much; differences between arms are not touched."
+    )
+
+
+def _known(task: str, point: Point) -> str:
+    """Where many test notes were all but trained on, whoever's they are."""
+    share = share_nearly_trained(point)
+    if share < _MANY:
+        return ""
+    return (
+        f"{task}: {share:.0%} of the test notes are nearly a training note. What is scored is in part what was learned by "
+        "heart, and new notes will do worse."
+    )
