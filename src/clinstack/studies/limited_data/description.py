@@ -15,7 +15,7 @@ from clinstack.studies.report import words
 from clinstack.studies.report.tables import Table
 
 _MANY = 0.05
-"""Share of test notes that are nearly a training note, from which on the page says so before all else."""
+"""Share of notes that are nearly a training note, or cut, from which on the page says so before all else."""
 
 
 def task_table(findings: Sequence[TaskFindings]) -> Table:
@@ -87,10 +87,11 @@ def how(options: LimitedDataOptions) -> str:
     )
 
 
-def warnings(findings: Sequence[TaskFindings]) -> list[str]:
-    """Sentences on tasks whose test notes say less than they seem to."""
+def warnings(findings: Sequence[TaskFindings], encoding: Mapping[str, Any], max_tokens: int) -> list[str]:
+    """Sentences on tasks whose test notes say less than they seem to, and on encoders that do not read whole notes."""
     points = {task.task: task.at(0)[0] for task in findings if task.at(0)}
     said = [one for task, point in points.items() for one in (_not_tested(task, point), _known(task, point))]
+    said += [_cut(name, one["shortened"], max_tokens) for name, one in encoding.items()]
     return [one for one in said if one]
 
 
@@ -104,6 +105,16 @@ def _not_tested(task: str, point: Point) -> str:
     return (
         f"{task}: in some splits no test note is of {words.listed(listed)}. There its F1 counts as 0 for every arm, so that "
         "macro F1 is low by as much; differences between arms are not touched."
+    )
+
+
+def _cut(name: str, share: float, max_tokens: int) -> str:
+    """Where an encoder does not read many notes to their end."""
+    if share < _MANY:
+        return ""
+    return (
+        f"{name} reads no more than {max_tokens} tokens, and {share:.0%} of the notes are longer: of these it did not see the "
+        "end, while words are counted in whole notes. More --max-tokens is a fairer comparison."
     )
 
 

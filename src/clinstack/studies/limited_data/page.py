@@ -84,7 +84,7 @@ def write_findings(options: LimitedDataOptions, found: Findings, layout: StudyLa
     sections = [section for section in _sections(options, found, encoding) if section.tables]
     advice = [recommend(one) for one in found.tasks]
     imitated = [_IMITATION] if options.profile == "as-described" else []
-    summary = [*imitated, *advice, *description.warnings(found.tasks)]
+    summary = [*imitated, *advice, *description.warnings(found.tasks, encoding, options.max_tokens)]
     write_text(layout.report, render_sections("Limited data: which model to use", summary, sections))
     write_text(layout.markdown, "\n\n".join([*summary, *map(_section_as_markdown, sections)]))
     return {
