@@ -5,9 +5,9 @@ import zlib
 
 import lmdb
 import numpy as np
-import pyarrow.compute as pc
 import pytest
 from pyarrow import parquet
+from saved_runs import saved_logits
 
 from clinstack.config import TrainOptions
 from clinstack.errors import BadInput
@@ -37,11 +37,6 @@ def run(small_base, small_task, tmp_path):
     return run
 
 
-def logits(folder, split: str = "test") -> np.ndarray:
-    table = parquet.read_table(folder / "predictions.parquet").filter(pc.field("split") == split)
-    return np.array(table.column("logits").to_pylist(), np.float32)
-
-
 VARIANTS = {
     "head-only": {"task_adapter": "none"},
     "clinical-frozen": {"task_adapter": "none", "clinical": True},
@@ -61,12 +56,12 @@ def test_a_run_is_the_same_with_an_empty_store_a_full_one_and_none(variant, run,
     assert empty["features"]["found"] == 0
     assert empty["features"]["computed"] > 50
     assert full["features"] == {"found": empty["features"]["computed"], "computed": 0}
-    assert np.array_equal(logits(tmp_path / "empty"), logits(tmp_path / "full"))
-    np.testing.assert_allclose(logits(tmp_path / "empty"), logits(tmp_path / "none"), atol=2e-5)
+    assert np.array_equal(saved_logits(tmp_path / "empty"), saved_logits(tmp_path / "full"))
+    np.testing.assert_allclose(saved_logits(tmp_path / "empty"), saved_logits(tmp_path / "none"), atol=2e-5)
     assert empty["stack_proof"] == full["stack_proof"]
     classifier = load(tmp_path / "full")
     texts = parquet.read_table(small_task("multiclass") / "test.parquet").column("text").to_pylist()
-    assert np.array_equal(classifier.logits(classifier.encode(texts)), logits(tmp_path / "full"))
+    assert np.array_equal(classifier.logits(classifier.encode(texts)), saved_logits(tmp_path / "full"))
 
 
 def test_tasks_seeds_and_widths_of_a_task_adapter_share_what_is_below_them(run):
@@ -118,5 +113,5 @@ def test_kept_states_that_the_model_does_not_give_are_refused_and_leave_no_resul
 def test_a_store_that_is_too_small_changes_nothing_but_the_time(chosen, run, tmp_path):
     whole = run("whole", feature_store=None, **chosen)
     small = run("small", feature_gigabytes=1e-4, **chosen)
-    np.testing.assert_allclose(logits(tmp_path / "small"), logits(tmp_path / "whole"), atol=2e-5)
+    np.testing.assert_allclose(saved_logits(tmp_path / "small"), saved_logits(tmp_path / "whole"), atol=2e-5)
     assert json.dumps(small["variant"]) == json.dumps(whole["variant"])

@@ -289,6 +289,15 @@ def test_advice_says_where_nothing_is_shown_to_beat_the_commonest_class():
     assert "use enc + adapter" in said
 
 
+def test_advice_says_where_another_arm_alone_is_shown_to_beat_the_commonest_class():
+    """What validation prefers scores as high, with an interval that reaches below the majority."""
+    commonest = arm("baseline", backbone="majority", seconds=0.1)
+    unsure = scored(SIMPLE, 0, [0.7] * 3, 0.4, spread=1.0)
+    said = recommend(findings(scored(commonest, 0, [0.3] * 3, 0.3), unsure, scored(SLOW, 0, [0.7] * 3, 0.3)))
+    assert "use tf-idf" in said
+    assert "That it is better than always deciding what is commonest is not shown, of another arm it is." in said
+
+
 def test_where_no_resample_makes_a_difference_nothing_is_supported():
     same = [replace(one, draws=Draws(0.5, np.full(400, 0.5))) for one in scored(SIMPLE, 0, [0.5])]
     other = [replace(one, trained=replace(one.trained, arm=SLOW)) for one in same]

@@ -3,9 +3,9 @@
 import json
 
 import numpy as np
-import pyarrow.compute as pc
 import pytest
 from pyarrow import parquet
+from saved_runs import saved_logits
 from stopping import StopsAfter
 
 from clinstack.config import TrainOptions, make_options
@@ -42,11 +42,6 @@ def run(small_base, small_task, tmp_path):
     return run
 
 
-def logits(folder, split: str = "test") -> np.ndarray:
-    table = parquet.read_table(folder / "predictions.parquet").filter(pc.field("split") == split)
-    return np.array(table.column("logits").to_pylist(), np.float32)
-
-
 @pytest.mark.parametrize("place", ["tokens", "pooled"])
 @pytest.mark.parametrize("name", head_adapters())
 def test_it_learns_and_predicts_the_same_when_loaded(name, place, run, small_task, tmp_path):
@@ -64,7 +59,7 @@ def test_it_learns_and_predicts_the_same_when_loaded(name, place, run, small_tas
     assert result["parameters"]["trainable"] == weights
     loaded = load(tmp_path / "run")
     texts = parquet.read_table(small_task("multiclass") / "test.parquet").column("text").to_pylist()
-    assert np.array_equal(loaded.score_texts(texts), logits(tmp_path / "run"))
+    assert np.array_equal(loaded.score_texts(texts), saved_logits(tmp_path / "run"))
     # A head in training mode would drop something else each time.
     assert np.array_equal(loaded.score_texts(texts), loaded.score_texts(texts))
     assert not RunLayout(tmp_path / "run").features.exists()
@@ -90,8 +85,8 @@ def test_kept_states_give_what_computed_ones_do(name, chunks, run, tmp_path):
     assert own["features"] == shared["features"]
     assert shared["features"]["computed"] > 50
     assert again["features"] == {"found": shared["features"]["computed"], "computed": 0}
-    assert np.array_equal(logits(tmp_path / "own"), logits(tmp_path / "shared"))
-    np.testing.assert_allclose(logits(tmp_path / "own"), logits(tmp_path / "anew"), atol=1e-5)
+    assert np.array_equal(saved_logits(tmp_path / "own"), saved_logits(tmp_path / "shared"))
+    np.testing.assert_allclose(saved_logits(tmp_path / "own"), saved_logits(tmp_path / "anew"), atol=1e-5)
 
 
 def test_states_of_tokens_are_not_taken_for_pooled_ones(run, tmp_path):
@@ -105,7 +100,7 @@ def test_pooled_states_follow_from_those_of_tokens(run, tmp_path):
     probe = run("probe", feature_store=tmp_path / "store")
     assert probe["features"] == {"found": first["features"]["computed"], "computed": 0}
     assert plain["metrics"] == probe["metrics"]
-    assert np.array_equal(logits(tmp_path / "plain"), logits(tmp_path / "probe"))
+    assert np.array_equal(saved_logits(tmp_path / "plain"), saved_logits(tmp_path / "probe"))
 
 
 @pytest.mark.parametrize("place", ["tokens", "pooled"])

@@ -1,10 +1,10 @@
 """Heads that begin scaled by the training notes, or fitted to them: sooner there, and the same kind of model."""
 
 import numpy as np
-import pyarrow.compute as pc
 import pytest
 import torch
 from pyarrow import parquet
+from saved_runs import saved_logits
 from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
 from stopping import StopsAfter
@@ -44,11 +44,6 @@ def run(small_base, small_task, tmp_path):
     return run
 
 
-def logits(folder, split: str = "test") -> np.ndarray:
-    table = parquet.read_table(folder / "predictions.parquet").filter(pc.field("split") == split)
-    return np.array(table.column("logits").to_pylist(), np.float32)
-
-
 @pytest.mark.parametrize("hidden", [None, 5])
 def test_folded_weights_give_the_same_logits(hidden):
     torch.manual_seed(0)
@@ -80,7 +75,7 @@ def test_a_saved_run_says_what_it_said(setup, run, small_task, tmp_path):
     run("run", **setup)
     saved = load(tmp_path / "run")
     table = parquet.read_table(small_task("multiclass") / "test.parquet")
-    assert np.array_equal(saved.score_texts(table.column("text").to_pylist()), logits(tmp_path / "run"))
+    assert np.array_equal(saved.score_texts(table.column("text").to_pylist()), saved_logits(tmp_path / "run"))
 
 
 @pytest.mark.parametrize("setup", SETUPS[2:], ids=str)
@@ -89,7 +84,7 @@ def test_an_interrupted_one_goes_on_bit_for_bit(setup, run, tmp_path):
     with pytest.raises(Interrupted):
         run("cut", StopsAfter(3), **setup)
     run("cut", **setup)
-    assert np.array_equal(logits(tmp_path / "whole"), logits(tmp_path / "cut"))
+    assert np.array_equal(saved_logits(tmp_path / "whole"), saved_logits(tmp_path / "cut"))
 
 
 def test_what_all_notes_share_no_longer_hides_what_tells_them_apart():
@@ -157,5 +152,5 @@ def test_what_begins_as_nothing_begins_as_its_probe(setup, run, tmp_path):
     still = {"epochs": 1, "learning_rate": 1e-9}
     run("probe", **still)
     run("block", **still, **setup)
-    probe = logits(tmp_path / "probe")
-    assert np.abs(logits(tmp_path / "block") - probe).max() < 1e-3 * np.abs(probe).max()
+    probe = saved_logits(tmp_path / "probe")
+    assert np.abs(saved_logits(tmp_path / "block") - probe).max() < 1e-3 * np.abs(probe).max()

@@ -5,12 +5,12 @@ import shutil
 import sys
 
 import numpy as np
-import pyarrow.compute as pc
 import pytest
 import torch
 from model_families import make_family
 from pyarrow import parquet
 from safetensors.torch import load_file
+from saved_runs import saved_logits
 from stopping import StopsAfter
 
 from clinstack.config import AdaptOptions, TrainOptions, make_options
@@ -43,11 +43,6 @@ def options(small_task, tmp_path):
     return make
 
 
-def logits(folder, split: str = "test") -> np.ndarray:
-    table = parquet.read_table(folder / "predictions.parquet").filter(pc.field("split") == split)
-    return np.array(table.column("logits").to_pylist(), np.float32)
-
-
 def texts_of(task) -> list[str]:
     return parquet.read_table(task / "test.parquet").column("text").to_pylist()
 
@@ -58,7 +53,7 @@ def test_it_learns_and_predicts_the_same_when_loaded(base, options, small_task, 
     assert result["metrics"]["test"]["auroc_ovr_macro"]["value"] > 0.7
     assert result["base"]["name"] == base
     loaded = load(tmp_path / "run")
-    assert np.array_equal(loaded.score_texts(texts_of(small_task("multiclass"))), logits(tmp_path / "run"))
+    assert np.array_equal(loaded.score_texts(texts_of(small_task("multiclass"))), saved_logits(tmp_path / "run"))
     assert train(options("run", base=base, epochs=6)) == result
 
 
@@ -181,7 +176,7 @@ def test_setfit_tunes_the_whole_encoder_and_a_head_learns_on_it(kind, encoder, o
     assert result["variant"] == "head-only"
     assert result["cost"]["make"]["seconds"] > 0
     loaded = load(tmp_path / "run")
-    assert np.array_equal(loaded.score_texts(texts_of(small_task(kind))), logits(tmp_path / "run"))
+    assert np.array_equal(loaded.score_texts(texts_of(small_task(kind))), saved_logits(tmp_path / "run"))
     again = train(asked.model_copy(update={"out": tmp_path / "again"}))
     assert again["metrics"] == result["metrics"]
 

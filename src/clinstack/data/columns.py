@@ -101,9 +101,7 @@ def check_columns(file: Path, columns: Columns) -> None:
     for what, column in columns.named().items():
         if column not in existing:
             flag = "id" if what == "note_id" else what
-            if len(existing) == 1 and (
-                apart := next((name for mark, name in _MARKS.items() if mark in existing[0]), "")
-            ):
+            if len(existing) == 1 and (apart := _apart_by(existing[0])):
                 raise BadInput(
                     f"{file} has one column only: what stands in its first row is set apart by {apart}. Save it again with "
                     "commas, in UTF-8."
@@ -111,6 +109,11 @@ def check_columns(file: Path, columns: Columns) -> None:
             # Without a header the first row stands here, and a note in it must not be shown.
             names = [name for name in existing if shown(name) == repr(name)]
             raise BadInput(f"{file} has no column {column!r} (--{flag}). {did_you_mean(column, names)}")
+
+
+def _apart_by(header: str) -> str | None:
+    """What sets the columns apart in a first row that has no comma, in words."""
+    return next((name for mark, name in _MARKS.items() if mark in header), None)
 
 
 def understand(row: Row, file: Path, columns: Columns, reading: Reading = Reading()) -> tuple[TableNote, list[str]]:

@@ -20,6 +20,7 @@ from clinstack.data.task import Task, open_task
 from clinstack.errors import BadInput, CannotWrite, ClinstackError, Interrupted
 from clinstack.models.backbone import hash_base
 from clinstack.models.quantized import Quantize
+from clinstack.models.sentence_encoder import PREFIX, encoder_of
 from clinstack.runs.atomic import only_writer, read_json, write_json
 from clinstack.runs.layout import RunLayout, StudyLayout
 from clinstack.runs.lineage import short
@@ -138,8 +139,8 @@ class Work:
 def require_same_bases(layout: StudyLayout) -> None:
     """Raises CannotWrite if finished cells of a folder were trained on another base than lies in its place now.
 
-    A cell is known by where its base lies and not by what is in it; each base is read once. Of bases that are folders; what is
-    gone cannot be mixed with anything.
+    A cell is known by where its base lies and not by what is in it; each base is read once. Of bases that are folders, those
+    that SetFit tunes among them; what is gone cannot be mixed with anything.
     """
     now: dict[tuple[str, Quantize | None], str | None] = {}
     for key, name in read_json(layout.cells).items() if layout.cells.is_file() else ():
@@ -158,11 +159,13 @@ def require_same_bases(layout: StudyLayout) -> None:
 
 
 def _base_hash(path: str, quantize: Quantize | None) -> str | None:
-    """The hash of what lies in a base's folder; None if there is no such folder, or no base in it."""
-    if not Path(path).is_dir():
+    """The hash of what lies in a base's folder, as lineage has it; None if there is no such folder, or no base in it."""
+    encoder = encoder_of(path)
+    folder = Path(encoder or path)
+    if not folder.is_dir():
         return None
     with suppress(BadInput):
-        return hash_base(Path(path), quantize)
+        return f"{PREFIX if encoder else ''}{hash_base(folder, quantize)}"
     return None
 
 

@@ -39,10 +39,7 @@ def grid_of(options: EngineOptions) -> Grid:
         return _written_out(_table3(options), runs)
     if isinstance(options, Table4Options):
         return _written_out(_table4(options), runs)
-    raise BadInput(
-        "The limited-data study cannot be planned: what it trains depends on learning rates that it finds on its way. The same "
-        "command says how many cells are left, and goes on after it was stopped."
-    )
+    raise TypeError(f"{type(options).__name__} asks for no grid")
 
 
 def _written_out(given: dict[str, Any], runs: Path) -> Grid:

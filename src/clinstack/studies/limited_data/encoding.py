@@ -24,6 +24,10 @@ _MOST = 0.5
 """Share of unknown tokens above which an encoder reads something else than the notes."""
 
 
+_NOTHING = {"read": 0, "seconds": 0.0, "cpu_seconds": 0.0, "peak_bytes": 0}
+"""What an encoder took that has read nothing yet."""
+
+
 def encode_once(
     options: LimitedDataOptions, folders: Sequence[Path], layout: StudyLayout, witness: Witness
 ) -> dict[str, dict[str, Any]]:
@@ -49,14 +53,11 @@ def encode_once(
             head = Classifier(HeadForm("mean", adapter=next(iter(head_adapters()))), backbone.width, 2)
             with open_reader(Stack(backbone, ()), head, store, chunks) as reader:
                 used = features_used(reader)
-        spent = noted.get(name)
-        if spent is None or (used and used["computed"]):
-            spent = _with(
-                spent or {"read": 0, "seconds": 0.0, "cpu_seconds": 0.0, "peak_bytes": 0}, used, cost["encode"]
-            )
+        before = noted.get(name, _NOTHING)
+        anew = name not in noted or (used and used["computed"])
         room = backbone.tokenizer.room(options.max_tokens)
         noted[name] = {
-            **spent,
+            **(_with(before, used, cost["encode"]) if anew else before),
             "hash": backbone.hash,
             "notes": len(texts),
             "tokens": sum(map(len, chunks)),
@@ -71,13 +72,13 @@ def encode_once(
     return {base_name(encoder): noted[base_name(encoder)] for encoder in options.encoders}
 
 
-def _with(spent: dict[str, Any], used: dict[str, Any] | None, cost: dict[str, Any]) -> dict[str, Any]:
+def _with(before: dict[str, Any], used: dict[str, Any] | None, cost: dict[str, Any]) -> dict[str, Any]:
     """What reading took before and this time."""
     return {
-        "read": spent["read"] + (used["computed"] if used else 0),
-        "seconds": spent["seconds"] + cost["seconds"],
-        "cpu_seconds": spent["cpu_seconds"] + cost["cpu_seconds"],
-        "peak_bytes": max(spent["peak_bytes"], cost["peak_bytes"]),
+        "read": before["read"] + (used["computed"] if used else 0),
+        "seconds": before["seconds"] + cost["seconds"],
+        "cpu_seconds": before["cpu_seconds"] + cost["cpu_seconds"],
+        "peak_bytes": max(before["peak_bytes"], cost["peak_bytes"]),
     }
 
 

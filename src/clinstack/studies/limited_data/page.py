@@ -23,7 +23,8 @@ from clinstack.training.machine import WATTS_PER_CORE, assumed_joules
 
 _IMITATION = (
     "This is an imitation of the published protocol: one split by line, batches of 8, all notes. Learning rate, epochs, widths "
-    "and dropout, and what was frozen are not published and are guesses here. Do not compare its figures with the published."
+    "and dropout, where layers begin and what was frozen are not published and are guesses here. Do not compare its figures "
+    "with the published."
 )
 _SECOND_VIEW = (
     "McNemar: a second view, which asks how often each is right instead of macro F1, and takes notes to be independent; twice "

@@ -19,19 +19,26 @@ def recommend(task: TaskFindings) -> str:
     as_good = [one for one in others if one.minus(best).interval().low > -NEAR]
     used = min([best, *as_good], key=lambda point: point.seconds)
     majority = task.points.get((MAJORITY, 0))
-    if majority is not None and not used.minus(majority).interval().low > 0:
+    if majority is not None and not any(_shown(one, majority) for one in (best, *others)):
         return _nothing_shown(task.task, used, majority)
     value = used.draws.interval()
     said = (
         f"{task.task}, with all {used.notes:,.0f} training notes: use {used.arm.name}, macro F1 "
         f"{words.figure(value.value)} ({words.limits(value.low, value.high)}), {words.duration(used.seconds)} a run."
     )
+    if majority is not None and not _shown(used, majority):
+        said += " That it is better than always deciding what is commonest is not shown, of another arm it is."
     said += f" {_why(used, best)} {_left_open(used, best, others)}".rstrip()
     return f"{said} {_more_notes(task, used)}".strip()
 
 
+def _shown(one: Point, majority: Point) -> bool:
+    """Whether the whole interval says that an arm is better than always deciding what is commonest."""
+    return one.minus(majority).interval().low > 0
+
+
 def _nothing_shown(task: str, used: Point, majority: Point) -> str:
-    """Where the arm that would be advised is not shown to be better than no model at all."""
+    """Where no arm is shown to be better than no model at all."""
     gap = used.minus(majority).interval()
     return (
         f"{task}, with all {used.notes:,.0f} training notes: no model is shown to be better than always deciding what is "

@@ -8,6 +8,7 @@ from typing import Any
 from clinstack.config import (
     AdaptOptions,
     EngineOptions,
+    LimitedDataOptions,
     Options,
     SearchAdaptOptions,
     SearchTrainOptions,
@@ -45,6 +46,11 @@ def plan(options: Options, *, measure: bool = False) -> dict[str, Any]:
         return _report([(_only_training(once), options.trials - 1), (once, 1)], options, measure, said)
     if isinstance(options, Table2Options):
         return _plan_table2(options, measure)
+    if isinstance(options, LimitedDataOptions):
+        raise BadInput(
+            "The limited-data study cannot be planned: what it trains depends on learning rates that it finds on its way. The "
+            "same command says how many cells are left, and goes on after it was stopped."
+        )
     if isinstance(options, EngineOptions):
         return _plan_grid(grid_of(options), measure)
     if isinstance(options, Planned):
