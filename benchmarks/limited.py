@@ -49,7 +49,8 @@ def main() -> None:
     arguments = parser.parse_args()
     work = arguments.work
     if not (work / "lines").exists():
-        write_lines(work / "lines.csv")
+        if not (work / "lines.csv").exists():
+            write_lines(work / "lines.csv")
         build_table(
             [work / "lines.csv"], work / "lines", text="text", label="label", patient="patient_id", note_id="note_id"
         )

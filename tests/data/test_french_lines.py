@@ -84,3 +84,12 @@ def test_a_place_that_cannot_be_written_is_refused(tmp_path, capsys):
         cli.main(["data", "lines", str(tmp_path / "file" / "lines.csv")])
     assert end.value.code == 2
     assert str(tmp_path / "file") in capsys.readouterr().err
+
+
+def test_a_file_that_exists_is_kept(tmp_path, capsys):
+    (tmp_path / "lines.csv").write_text("mine")
+    with pytest.raises(SystemExit) as end:
+        cli.main(["data", "lines", str(tmp_path / "lines.csv")])
+    assert end.value.code == 2
+    assert "lines.csv exists" in capsys.readouterr().err
+    assert (tmp_path / "lines.csv").read_text() == "mine"

@@ -22,6 +22,7 @@ from clinstack.studies.limited_data.cost_tables import budget_table
 from clinstack.studies.limited_data.costs import Cost, cost_of
 from clinstack.studies.limited_data.findings import ahead_since, ahead_until, findings_of
 from clinstack.studies.limited_data.parts import Part
+from clinstack.studies.limited_data.pictures import cost_pictures
 from clinstack.studies.limited_data.recommendation import recommend
 from clinstack.studies.limited_data.scores import Scored, Trained, named_metrics, tuned_threshold
 from clinstack.studies.limited_data.tables import crossing_table
@@ -395,3 +396,14 @@ def test_slices_compare_the_classes_that_both_sides_have(monkeypatch):
     ]
     (found,) = slices_of.slices(findings(runs).at(0), 100)
     assert (found.having.value, found.others.value, found.difference.value) == (1.0, 1.0, 0.0)
+
+
+def test_every_arm_has_its_own_mark_beside_its_cost():
+    heads = [PROBE, *(f"block {number}" for number in range(11))]
+    arms = [arm("head", head, backbone) for backbone in ("one", "two", "three") for head in heads]
+    found = findings(scored(SIMPLE, 0, [0.7]), scored(FRESH, 0, [0.6]), *(scored(one, 0, [0.65]) for one in arms))
+    drawn = cost_pictures([found])
+    assert {name for figure in drawn for _, name in figure.legend} == {one.name for one in [SIMPLE, FRESH, *arms]}
+    for figure in drawn:
+        assert SIMPLE.name in {name for _, name in figure.legend}
+        assert len({mark for mark, _ in figure.legend}) == len(figure.legend)

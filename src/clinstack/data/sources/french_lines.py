@@ -15,6 +15,7 @@ from dataclasses import astuple, dataclass, fields
 from pathlib import Path
 from typing import Any
 
+from clinstack.errors import CannotWrite
 from clinstack.runs.atomic import write_text
 
 LABELS = ("autre", "defaillance_cardiaque")
@@ -158,8 +159,10 @@ def make_lines(
 def write_lines(out: Path, **made: Any) -> int:
     """Writes a CSV file with note_id, patient_id, text and label; returns how many lines. made: see `make_lines`.
 
-    Raises CannotWrite if the file cannot be written.
+    Raises CannotWrite if the file exists or cannot be written.
     """
+    if out.exists():
+        raise CannotWrite(f"{out} exists. Choose another file, or remove it first.")
     table = io.StringIO()
     rows = csv.writer(table, lineterminator="\n")
     rows.writerow([one.name for one in fields(Line)])

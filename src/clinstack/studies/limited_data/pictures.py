@@ -1,7 +1,8 @@
 """The pictures of a limited-data study: learning curves, cost against quality, and what the best arms say of the test notes."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
+from clinstack.studies.limited_data.arms import Arm
 from clinstack.studies.limited_data.findings import TaskFindings
 from clinstack.studies.limited_data.scores import predictions_of
 from clinstack.studies.report import figures
@@ -13,17 +14,46 @@ _REFERENCE = "tf-idf"
 
 
 def curves(findings: Sequence[TaskFindings]) -> list[Figure]:
-    """For each task a panel of baselines and models from nothing, and one for each encoder with its heads."""
+    """Macro F1 by the number of notes, in the panels of `_panels`; heads in their usual size alone, for lines cross."""
+    panels = [(task, *panel) for task in findings for panel in _panels(task, lambda arm: "(" not in arm.head)]
+    return [_curve_panel(title, names, task) for task, title, names in panels]
+
+
+def cost_pictures(findings: Sequence[TaskFindings]) -> list[Figure]:
+    """Macro F1 against the seconds of one run with all notes, in the panels of `_panels`; a task's are on the same axes."""
     drawn = []
     for task in findings:
-        arms = {point.arm.name: point.arm for point in task.points.values()}
-        simple = [name for name, arm in arms.items() if arm.family in ("baseline", "scratch")]
-        panels = [(f"{task.task}: baselines and models from nothing", simple)]
-        for encoder in dict.fromkeys(arm.backbone for arm in arms.values() if arm.family in ("head", "lora", "setfit")):
-            heads = [name for name, arm in arms.items() if arm.backbone == encoder and "(" not in arm.head]
-            panels.append((f"{task.task}: heads on {encoder}", [*heads, *([_REFERENCE] if _REFERENCE in arms else [])]))
-        drawn += [_curve_panel(title, names, task) for title, names in panels if names]
+        places = {point.arm.name: (max(point.seconds, 0.01), point.draws.value) for point in task.at(0)}
+        if not places:
+            continue
+        seconds, scores = zip(*places.values(), strict=True)
+        axes = (
+            Axis("seconds of one run", min(seconds), max(seconds), log=True),
+            Axis("macro F1 on test", min(scores), max(scores)),
+        )
+        for title, names in _panels(task):
+            series = [
+                Series(name, (places[name],), figures.style(number), (1.0,))
+                for number, name in enumerate(name for name in names if name in places)
+            ]
+            told = "; ".join(f"{one.label}: {one.points[0][0]:.1f} s, {one.points[0][1]:.3f}" for one in series)
+            drawing = figures.line_panel(f"{title}, cost", told, series, *axes)
+            drawn.append(Figure(drawing, f"{title}: cost against quality.", legend=figures.legend_of(series)))
     return drawn
+
+
+def _panels(task: TaskFindings, chosen: Callable[[Arm], bool] = lambda arm: True) -> list[tuple[str, list[str]]]:
+    """Titles and arms: one panel of baselines and models from nothing, and one for each encoder with its heads.
+
+    More arms than one panel's could not be told apart.
+    """
+    arms = {point.arm.name: point.arm for point in task.points.values() if chosen(point.arm)}
+    simple = [name for name, arm in arms.items() if arm.family in ("baseline", "scratch")]
+    panels = [(f"{task.task}: baselines and models from nothing", simple)]
+    for encoder in dict.fromkeys(arm.backbone for arm in arms.values() if arm.family in ("head", "lora", "setfit")):
+        heads = [name for name, arm in arms.items() if arm.backbone == encoder]
+        panels.append((f"{task.task}: heads on {encoder}", [*heads, *([_REFERENCE] if _REFERENCE in arms else [])]))
+    return [(title, names) for title, names in panels if names]
 
 
 def _curve_panel(title: str, names: Sequence[str], task: TaskFindings) -> Figure:
@@ -51,23 +81,6 @@ def _curve_panel(title: str, names: Sequence[str], task: TaskFindings) -> Figure
         f"{title}. Bands: 95 % intervals.",
         legend=figures.legend_of(series),
     )
-
-
-def cost_pictures(findings: Sequence[TaskFindings]) -> list[Figure]:
-    """Macro F1 against the seconds of one run, all notes, a panel per task."""
-    drawn = []
-    for task in findings:
-        series = []
-        for number, point in enumerate(task.at(0)):
-            place = max(point.seconds, 0.01), point.draws.value
-            series.append(Series(point.arm.name, (place,), figures.style(number), (1.0,)))
-        if series:
-            told = "; ".join(f"{one.label}: {one.points[0][0]:.1f} s, {one.points[0][1]:.3f}" for one in series)
-            title = f"{task.task}: cost against quality"
-            axes = Axis("seconds of one run", log=True), Axis("macro F1 on test")
-            drawing = figures.line_panel(title, told, series, *axes)
-            drawn.append(Figure(drawing, f"{title}.", legend=figures.legend_of(series)))
-    return drawn
 
 
 def best_arms_say(task: TaskFindings) -> PredictionPanels:

@@ -76,7 +76,7 @@ class PredictionPanels:
         )
         caption = (
             f"{self.task}: probability {of} in ten bins{self.which}; larger marks hold more notes. "
-            f"Dotted: perfect. Expected calibration error: {'; '.join(errors)}."
+            f"Dotted: perfect. Expected calibration error in those bins: {'; '.join(errors)}."
         )
         share = Axis("predicted probability", 0, 1), Axis("observed fraction", 0, 1)
         return self._panel("calibration", "Calibration of", series, share, caption, diagonal=True)
