@@ -22,7 +22,8 @@ from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 from clinstack.data.packing import NOT_SCORED, TokenStream, count_blocks, stream_of, take_blocks
 from clinstack.metrics.bits import bits_per_byte
 from clinstack.runs.atomic import write_json
-from clinstack.training.loop import Loss, Recipe, Score, Watcher, fit
+from clinstack.training.contract import Loss, Recipe, Score, Watcher
+from clinstack.training.loop import fit
 
 VOCABULARY, CONTEXT, BLOCK, ROWS = 4096, 1024, 256, 16
 

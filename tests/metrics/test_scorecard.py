@@ -9,8 +9,8 @@ from sklearn import metrics as oracle
 
 from clinstack.errors import BadInput
 from clinstack.metrics import calibration, decisions, ranking
+from clinstack.metrics.kinds import KINDS
 from clinstack.metrics.scorecard import (
-    KINDS,
     calibration_error,
     headline,
     headline_statistic,

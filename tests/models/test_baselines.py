@@ -18,7 +18,8 @@ from clinstack.config import EvaluateOptions, PredictOptions, TrainOptions
 from clinstack.errors import BadInput, WrongParents
 from clinstack.evaluation.prediction import predict
 from clinstack.evaluation.scoring import evaluate
-from clinstack.metrics.scorecard import KINDS, probabilities, selection_score
+from clinstack.metrics.kinds import KINDS
+from clinstack.metrics.scorecard import probabilities, selection_score
 from clinstack.models.baseline import LabelledTexts, baselines
 from clinstack.models.baselines.tf_idf_svm import fit_curve
 from clinstack.models.note_classifier import load

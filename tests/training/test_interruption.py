@@ -14,7 +14,8 @@ from torch.nn import Parameter, functional
 
 from clinstack.errors import BadInput
 from clinstack.runs.folder import open_run, read_events
-from clinstack.training.loop import Fitted, Loss, Recipe, Score, fit
+from clinstack.training.contract import Fitted, Loss, Recipe, Score
+from clinstack.training.loop import fit
 from clinstack.training.running import Silent, watcher
 
 NOTES = torch.randn(24, 4, generator=torch.Generator().manual_seed(0))

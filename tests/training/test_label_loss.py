@@ -7,7 +7,7 @@ from sklearn.utils.class_weight import compute_class_weight
 from torch.nn import functional
 
 from clinstack.errors import BadInput
-from clinstack.metrics.scorecard import KINDS
+from clinstack.metrics.kinds import KINDS
 from clinstack.models.classifier import Classifier, HeadForm
 from clinstack.training.label_loss import GAMMA_NEGATIVE, MARGIN, class_weights, frequencies, label_loss
 

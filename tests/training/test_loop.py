@@ -9,7 +9,8 @@ from safetensors.torch import load_file
 from torch.nn import Parameter
 
 from clinstack.errors import BadInput, CannotWrite
-from clinstack.training.loop import Loss, Recipe, Score, Watcher, fit
+from clinstack.training.contract import Loss, Recipe, Score, Watcher
+from clinstack.training.loop import fit
 from clinstack.training.schedule import learning_rate_at
 
 DATA = torch.randn(16, 3, generator=torch.Generator().manual_seed(0), dtype=torch.float64)

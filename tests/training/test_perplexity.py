@@ -19,8 +19,8 @@ from clinstack.errors import BadInput
 from clinstack.models.backbone import load_backbone
 from clinstack.training import objective
 from clinstack.training.batches import PackedBlocks
+from clinstack.training.contract import Diverged
 from clinstack.training.language import adapt
-from clinstack.training.loop import Diverged
 from clinstack.training.objective import NextToken, Restore, summed_cross_entropy
 from clinstack.training.perplexity import (
     as_released,

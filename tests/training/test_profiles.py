@@ -18,7 +18,7 @@ from clinstack.models.method import make_method
 from clinstack.models.note_classifier import load
 from clinstack.models.stack import Adapter, Slot, Stack
 from clinstack.training.classification import train
-from clinstack.training.loop import Loss
+from clinstack.training.contract import Loss
 from clinstack.training.proof import prove
 
 

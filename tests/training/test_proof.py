@@ -13,7 +13,7 @@ from clinstack.models.backbone import load_backbone
 from clinstack.models.method import make_method
 from clinstack.models.stack import Adapter, Slot, Stack
 from clinstack.training.classification import train
-from clinstack.training.loop import Loss
+from clinstack.training.contract import Loss
 from clinstack.training.proof import prove
 
 TOKENS = torch.tensor([[1, 40, 60, 80, 100, 120]])

@@ -13,7 +13,7 @@ from clinstack.config import EvaluateOptions, TrainOptions, make_options
 from clinstack.data.task import TaskWriter, open_task
 from clinstack.errors import BadInput, WrongParents
 from clinstack.evaluation.scoring import evaluate
-from clinstack.metrics.scorecard import KINDS
+from clinstack.metrics.kinds import KINDS
 from clinstack.models.note_classifier import load
 from clinstack.models.window import Window
 from clinstack.runs.lineage import hash_files

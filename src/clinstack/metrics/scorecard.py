@@ -1,27 +1,20 @@
-"""The one table of which metrics belong to which kind of task, with intervals; and the one score training selects by.
+"""Every metric of a task with its interval, and the one score that training selects by.
 
-A `Kind` says how logits become ranks, probabilities and decisions, which statistics are computed and which one selects.
 Everything else (training, evaluation, studies) asks here, so that a figure named `auroc_macro` is the same figure
-everywhere. 1,000 resamples of 2,000 notes with 100 labels take about 3 s on one core, of 300 notes and one label 0.1 s.
-
-Ranking uses logits where it can (binary: their difference; multilabel: each as it is), since a sigmoid rounds confident
-notes to equal probabilities and so throws their order away. Multiclass has to rank softmax probabilities across notes.
+everywhere; which metrics there are says `kinds`. 1,000 resamples of 2,000 notes with 100 labels take about 3 s on one core,
+of 300 notes and one label 0.1 s.
 """
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from typing import Literal, NamedTuple
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
-from clinstack.errors import BadInput, did_you_mean
-from clinstack.metrics import calibration, decisions, ranking
+from clinstack.errors import BadInput
+from clinstack.metrics import calibration, decisions
 from clinstack.metrics.intervals import RESAMPLES, Interval, Statistic, Statistics, bootstrap, bootstrap_draws
-
-Floats = NDArray[np.float64]
-Bools = NDArray[np.bool_]
-Weights = NDArray[np.int32]
+from clinstack.metrics.kinds import Bools, Figure, Floats, kind_of, mean_of_classes, softmax
 
 
 class Scorecard(NamedTuple):
@@ -37,9 +30,6 @@ class Scorecard(NamedTuple):
     by_class: dict[int, dict[str, dict[str, float | None]]]
 
 
-Figure = str | tuple[str, int]
-"""A metric, or a metric of one class."""
-
 _RAISED_BY_NOISE = frozenset({"ece"})
 """Metrics whose resamples are moved back to them, see `Draws.around_itself`."""
 
@@ -54,27 +44,13 @@ class Selection(NamedTuple):
     tie: float = 0.0
 
 
-@dataclass(frozen=True)
-class Kind:
-    """What differs between binary, multiclass and multilabel tasks when they are scored."""
-
-    scores: Callable[[Floats], Floats]
-    probabilities: Callable[[Floats], Floats]
-    statistics: Callable[[Floats, Floats, Bools], Statistics[Figure]]
-    selects_by: str
-    selection: Callable[[Floats, Bools], float]
-    headline: str
-    headline_statistic: Callable[[Floats, Bools], Statistic]
-    foretold: Callable[[Floats, Bools], tuple[Floats, Bools]]
-
-
 def probabilities(kind: str, logits: ArrayLike) -> Floats:
     """(N, C) in float64 from (N, C) logits: softmax over the classes, or for multilabel a sigmoid for each label.
 
     A binary task may give one column, the logit of its positive class; the result has both classes. Stable for any
     finite logit. Raises BadInput if a logit is not finite.
     """
-    return _kind(kind).probabilities(_finite(logits))
+    return kind_of(kind).probabilities(_finite(logits))
 
 
 def scorecard(
@@ -124,7 +100,7 @@ def foretold(kind: str, logits: ArrayLike, labels: ArrayLike) -> tuple[Floats, B
     """The probabilities (N, K) whose calibration is asked about, and which of them came true: of the positive class, of the
     decided one, or of every label.
     """
-    chosen = _kind(kind)
+    chosen = kind_of(kind)
     return chosen.foretold(chosen.probabilities(_finite(logits)), np.asarray(labels).astype(bool))
 
 
@@ -136,13 +112,13 @@ def auroc_as_released(
     It ranks each label by a softmax over all labels, of a model that was trained with a sigmoid for each: so what a note says
     of one label moves its place in every other label's ranking.
     """
-    scores, truths = _softmax(_finite(logits)), np.asarray(labels).astype(bool)
-    return _as_json(bootstrap(_mean_of_classes(scores, truths), patient_ids, resamples, seed))
+    scores, truths = softmax(_finite(logits)), np.asarray(labels).astype(bool)
+    return _as_json(bootstrap(mean_of_classes(scores, truths), patient_ids, resamples, seed))
 
 
 def statistics(kind: str, logits: ArrayLike, labels: ArrayLike) -> Statistics[Figure]:
     """The metrics of the kind as one function of note weights (B, N), for `bootstrap_draws` and paired differences."""
-    chosen = _kind(kind)
+    chosen = kind_of(kind)
     table, truths = _finite(logits), np.asarray(labels).astype(bool)
     values = chosen.probabilities(table)
     if values.shape != truths.shape:
@@ -154,18 +130,18 @@ def statistics(kind: str, logits: ArrayLike, labels: ArrayLike) -> Statistics[Fi
 
 def headline(kind: str) -> str:
     """The one metric that tables show first and that runs are compared by: the AUROC the published study reports."""
-    return _kind(kind).headline
+    return kind_of(kind).headline
 
 
 def headline_statistic(kind: str, logits: ArrayLike, labels: ArrayLike) -> Statistic:
     """The headline metric as a function of note weights; the other metrics are not computed."""
-    chosen, table = _kind(kind), _finite(logits)
+    chosen, table = kind_of(kind), _finite(logits)
     return chosen.headline_statistic(chosen.scores(table), np.asarray(labels).astype(bool))
 
 
 def selection_name(kind: str, by: SelectBy = "auroc") -> str:
     """The name of the metric that training selects by."""
-    return _kind(kind).selects_by if by == "auroc" else "f1_macro"
+    return kind_of(kind).selects_by if by == "auroc" else "f1_macro"
 
 
 def selection_score(kind: str, logits: ArrayLike, labels: ArrayLike, by: SelectBy = "auroc") -> Selection:
@@ -174,7 +150,7 @@ def selection_score(kind: str, logits: ArrayLike, labels: ArrayLike, by: SelectB
     Macro F1 stands still while probabilities move without crossing one half, as in the first epochs on few notes.
     Raises BadInput if the AUROC does not exist because no class is both present and absent: then nothing could be selected.
     """
-    chosen, truths = _kind(kind), np.asarray(labels).astype(bool)
+    chosen, truths = kind_of(kind), np.asarray(labels).astype(bool)
     if by == "f1-macro":
         decided = decisions.f1_macro(truths, decide(kind, logits))
         return Selection("f1_macro", decided, -log_loss(kind, logits, truths))
@@ -209,7 +185,7 @@ def surety(kind: str, logits: ArrayLike) -> Floats:
         decided = table.argmax(axis=1)
         others[np.arange(len(table)), decided] = -np.inf
         return np.asarray(table.max(axis=1) - np.logaddexp.reduce(others, axis=1))
-    return np.asarray(np.abs(_kind(kind).scores(table)).min(axis=1))
+    return np.asarray(np.abs(kind_of(kind).scores(table)).min(axis=1))
 
 
 def log_loss(kind: str, logits: ArrayLike, labels: ArrayLike) -> float:
@@ -222,176 +198,6 @@ def log_loss(kind: str, logits: ArrayLike, labels: ArrayLike) -> float:
     return float(-np.log(likely[truths]).mean())
 
 
-def _binary(scores: Floats, values: Floats, truths: Bools) -> Statistics[Figure]:
-    positive, label = values[:, 1], truths[:, 1]
-    decided = values.argmax(axis=1) == 1
-    ranked = ranking.Ranked(scores[:, 1], label)
-    right = decisions.right(label, decided).astype(np.float64)
-    squared = calibration.squared_error(positive, label)
-    binned = calibration.BinnedNotes(*_of_positive(values, truths))
-
-    def compute(weights: Weights) -> dict[Figure, Floats]:
-        areas = ranked.areas(weights)
-        return {
-            "auroc": areas.auroc,
-            "auprc": areas.auprc,
-            "f1": decisions.Counts(label[:, None], decided[:, None], weights).f1_macro(),
-            "accuracy": _weighted_mean(right, weights),
-            "brier": _weighted_mean(squared, weights),
-            "ece": binned.error(weights),
-            ("auroc", 1): areas.auroc,
-            ("auprc", 1): areas.auprc,
-        }
-
-    return compute
-
-
-def _multiclass(scores: Floats, values: Floats, truths: Bools) -> Statistics[Figure]:
-    decided = np.eye(values.shape[1], dtype=bool)[values.argmax(axis=1)]
-    pairs, classes = ranking.rank_pairs(scores, truths), ranking.rank_classes(scores, truths)
-    right = decisions.right(truths, decided).astype(np.float64)
-    squared = calibration.squared_error(values, truths).sum(axis=1)
-    binned = calibration.BinnedNotes(*_of_decided(values, truths))
-
-    def compute(weights: Weights) -> dict[Figure, Floats]:
-        areas = [ranked.areas(weights) for ranked in classes]
-        return {
-            "auroc_ovo_macro": ranking.mean_auroc(pairs, [pair.areas(weights).auroc for pair in pairs]),
-            "auroc_ovr_macro": ranking.mean_auroc(classes, [area.auroc for area in areas]),
-            "auprc_macro": ranking.mean_auprc([area.auprc for area in areas], truths, weights),
-            "f1_macro": decisions.Counts(truths, decided, weights).f1_macro(),
-            "accuracy": _weighted_mean(right, weights),
-            "brier": _weighted_mean(squared, weights),
-            "ece": binned.error(weights),
-            **_by_class(areas),
-        }
-
-    return compute
-
-
-def _multilabel(scores: Floats, values: Floats, truths: Bools) -> Statistics[Figure]:
-    decided = values >= 0.5
-    classes, micro = ranking.rank_classes(scores, truths), ranking.rank_micro(scores, truths)
-    squared = calibration.squared_error(values, truths).mean(axis=1)
-    binned = calibration.BinnedNotes(*_of_every_label(values, truths))
-
-    def compute(weights: Weights) -> dict[Figure, Floats]:
-        areas = [ranked.areas(weights) for ranked in classes]
-        together = micro.areas(weights)
-        counts = decisions.Counts(truths, decided, weights)
-        return {
-            "auroc_macro": ranking.mean_auroc(classes, [area.auroc for area in areas]),
-            "auroc_micro": together.auroc,
-            "auprc_macro": ranking.mean_auprc([area.auprc for area in areas], truths, weights),
-            "auprc_micro": together.auprc,
-            "f1_macro": counts.f1_macro(),
-            "f1_micro": counts.f1_micro(),
-            "brier": _weighted_mean(squared, weights),
-            "ece": binned.error(weights),
-            **_by_class(areas),
-        }
-
-    return compute
-
-
-def _by_class(areas: list[ranking.Areas]) -> dict[Figure, Floats]:
-    found: dict[Figure, Floats] = {("auroc", column): area.auroc for column, area in enumerate(areas)}
-    return found | {("auprc", column): area.auprc for column, area in enumerate(areas)}
-
-
-def _of_positive(values: Floats, truths: Bools) -> tuple[Floats, Bools]:
-    return values[:, 1:], truths[:, 1:]
-
-
-def _of_decided(values: Floats, truths: Bools) -> tuple[Floats, Bools]:
-    right = values.argmax(axis=1) == truths.argmax(axis=1)
-    return values.max(axis=1, keepdims=True), right[:, None]
-
-
-def _of_every_label(values: Floats, truths: Bools) -> tuple[Floats, Bools]:
-    return values, truths
-
-
-def _softmax(logits: Floats) -> Floats:
-    powers = np.exp(logits - logits.max(axis=1, keepdims=True))
-    return np.asarray(powers / powers.sum(axis=1, keepdims=True))
-
-
-def _sigmoid(logits: Floats) -> Floats:
-    # exp of a negative number only, so that no logit overflows.
-    small = np.exp(-np.abs(logits))
-    return np.where(logits >= 0, 1.0, small) / (1.0 + small)
-
-
-def _log_odds(logits: Floats) -> Floats:
-    """(N, 2) from one or two columns: how much each class is ahead of the other."""
-    ahead = logits[:, -1] - logits[:, 0] if logits.shape[1] == 2 else logits[:, 0]
-    return np.stack([-ahead, ahead], axis=1)
-
-
-def _as_they_are(logits: Floats) -> Floats:
-    return logits
-
-
-def _positive_auroc(scores: Floats, truths: Bools) -> float:
-    return ranking.auroc(scores[:, 1], truths[:, 1])
-
-
-def _positive(scores: Floats, truths: Bools) -> Statistic:
-    ranked = ranking.Ranked(scores[:, 1], truths[:, 1])
-    return lambda weights: ranked.areas(weights).auroc
-
-
-def _mean_of_pairs(scores: Floats, truths: Bools) -> Statistic:
-    pairs = ranking.rank_pairs(scores, truths)
-    return lambda weights: ranking.mean_auroc(pairs, [pair.areas(weights).auroc for pair in pairs])
-
-
-def _mean_of_classes(scores: Floats, truths: Bools) -> Statistic:
-    classes = ranking.rank_classes(scores, truths)
-    return lambda weights: ranking.mean_auroc(classes, [ranked.areas(weights).auroc for ranked in classes])
-
-
-KINDS = {
-    "binary": Kind(
-        scores=_log_odds,
-        probabilities=lambda logits: _sigmoid(_log_odds(logits)),
-        statistics=_binary,
-        selects_by="auroc",
-        selection=_positive_auroc,
-        headline="auroc",
-        headline_statistic=_positive,
-        foretold=_of_positive,
-    ),
-    "multiclass": Kind(
-        scores=_softmax,
-        probabilities=_softmax,
-        statistics=_multiclass,
-        selects_by="auroc_ovr_macro",
-        selection=ranking.auroc_ovr_macro,
-        headline="auroc_ovo_macro",
-        headline_statistic=_mean_of_pairs,
-        foretold=_of_decided,
-    ),
-    "multilabel": Kind(
-        scores=_as_they_are,
-        probabilities=_sigmoid,
-        statistics=_multilabel,
-        selects_by="auroc_macro",
-        selection=ranking.auroc_macro,
-        headline="auroc_macro",
-        headline_statistic=_mean_of_classes,
-        foretold=_of_every_label,
-    ),
-}
-
-
-def _kind(kind: str) -> Kind:
-    if kind not in KINDS:
-        raise BadInput(f"Unknown kind of task {kind!r}. {did_you_mean(kind, KINDS)}")
-    return KINDS[kind]
-
-
 def _finite(logits: ArrayLike) -> Floats:
     values = np.asarray(logits, dtype=np.float64)
     if values.ndim != 2:
@@ -399,10 +205,6 @@ def _finite(logits: ArrayLike) -> Floats:
     if not np.isfinite(values).all():
         raise BadInput("Some logits are not finite: the training diverged. Lower the learning rate and start again.")
     return values
-
-
-def _weighted_mean(values: Floats, weights: Weights) -> Floats:
-    return np.asarray(weights @ values / weights.sum(axis=1))
 
 
 def _as_json(interval: Interval) -> dict[str, float | None]:

@@ -40,8 +40,8 @@ from clinstack.studies.space import Range, Space, choices, edges, points, read_s
 from clinstack.studies.workers import Voice, count_lost, work_together
 from clinstack.training.beforehand import check_runs
 from clinstack.training.classification import train
+from clinstack.training.contract import Diverged, Halted
 from clinstack.training.language import adapt
-from clinstack.training.loop import Diverged, Halted
 from clinstack.training.running import Silent, Witness, method_defaults, run_config
 
 if TYPE_CHECKING:

@@ -21,8 +21,8 @@ from clinstack.studies.search import check_search, search
 from clinstack.studies.table2_report import write_table2
 from clinstack.studies.workers import Voice, run_apart
 from clinstack.training.beforehand import check_runs
+from clinstack.training.contract import Diverged
 from clinstack.training.language import adapt
-from clinstack.training.loop import Diverged
 from clinstack.training.machine import assumed_joules
 from clinstack.training.running import Silent, Witness
 

@@ -32,9 +32,10 @@ from clinstack.runs.array_store import ArrayStore
 from clinstack.runs.folder import RunFolder
 from clinstack.training.baseline_run import train_baseline
 from clinstack.training.batches import LabelledNotes, NoteBatch, PooledBatch, PooledNotes
+from clinstack.training.contract import Batches, Fitted, Loss, Score
 from clinstack.training.head_start import fit_last_layer
 from clinstack.training.label_loss import check_loss, class_weights, frequencies, label_loss
-from clinstack.training.loop import Batches, Fitted, Loss, Score, fit
+from clinstack.training.loop import fit
 from clinstack.training.machine import choose_autocast, choose_device, measured, training_flops
 from clinstack.training.outcome import SplitNotes, write_outcome
 from clinstack.training.own_base import makes_own_base, prepare_own_base, save_own_base

@@ -28,7 +28,8 @@ from clinstack.runs.layout import CorpusLayout
 from clinstack.runs.lineage import hash_files, versions
 from clinstack.runs.seal import finish_folder
 from clinstack.training.batches import PackedBlocks
-from clinstack.training.loop import Score, fit
+from clinstack.training.contract import Score
+from clinstack.training.loop import fit
 from clinstack.training.machine import choose_autocast, choose_device, device_name, measured
 from clinstack.training.objective import objective_of
 from clinstack.training.perplexity import (

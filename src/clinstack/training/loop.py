@@ -9,15 +9,14 @@ the same weights, bit for bit, as one that was left alone (on the same machine w
 import math
 import signal
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Generic, Literal, Protocol, TypeVar
+from typing import Generic
 
 import torch
 from safetensors.torch import load_file
-from torch import Tensor
 from torch.nn import Parameter
 from torch.nn.utils import clip_grad_norm_, get_total_norm
 
@@ -29,96 +28,11 @@ from clinstack.training.checkpoint import (
     save_checkpoint,
     save_tensors,
 )
+from clinstack.training.contract import Batch, Batches, Diverged, Fitted, Halted, Loss, Recipe, Score, Watcher
+from clinstack.training.gradients import device_of, sum_gradients
 from clinstack.training.machine import peak_of
 from clinstack.training.processes import Processes, launched
-from clinstack.training.schedule import Schedule, learning_rate_at
-
-Batch = TypeVar("Batch")
-Batch_co = TypeVar("Batch_co", covariant=True)
-
-
-class Batches(Protocol[Batch_co]):
-    """The training data: an order per epoch, and a batch for each entry of it."""
-
-    def order(self, epoch: int) -> Sequence[Sequence[int]]:
-        """The row numbers of each micro-batch of an epoch; a function of seed and epoch alone."""
-
-    def load(self, rows: Sequence[int]) -> Batch_co:
-        """The micro-batch of these rows."""
-
-    def note_ids(self, rows: Sequence[int]) -> list[str]:
-        """Whose notes these rows hold, for a message."""
-
-
-@dataclass(frozen=True)
-class Loss:
-    """A micro-batch's loss: `total` is a sum (scalar tensor), `weight` what it sums over, `tokens` what was read."""
-
-    total: Tensor
-    weight: float
-    tokens: int
-
-
-@dataclass(frozen=True)
-class Score:
-    """What a validation measured. `value` is compared; higher is better unless `lower_is_better`. told: what else to note.
-
-    tie: decides between equal values; higher is better.
-    """
-
-    name: str
-    value: float
-    lower_is_better: bool = False
-    told: Mapping[str, Any] = field(default_factory=dict)
-    tie: float = 0.0
-
-    def beats(self, other: float | None, tie: float) -> bool:
-        """Whether this is strictly better than an earlier value and its tie."""
-        if other is None:
-            return math.isfinite(self.value)
-        if self.value == other:
-            return self.tie > tie
-        return self.value < other if self.lower_is_better else self.value > other
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """The numbers of one training; none of them knows what is trained.
-
-    rates:  name's first part -> factor on the learning rate of parameters so named; 1 where it is not given.
-    select: which validation's weights are kept; the last one's only to compare with work that does so.
-    """
-
-    epochs: int
-    learning_rate: float
-    rates: Mapping[str, float] = field(default_factory=dict)
-    schedule: Schedule = "cosine"
-    warmup_ratio: float = 0.06
-    weight_decay: float = 0.01
-    accumulation: int = 1
-    clip_norm: float = 1.0
-    patience: int = 0
-    validations_per_epoch: int = 1
-    select: Literal["best", "last"] = "best"
-    checkpoint_seconds: float = 60.0
-    autocast: torch.dtype | None = None
-    seed: int = 0
-
-
-@dataclass
-class Fitted:
-    """What a training did. The parameters hold the weights of the selected validation when `fit` returns."""
-
-    best_step: int = 0
-    best_epoch: float = 0.0
-    best_score: float | None = None
-    best_tie: float = 0.0
-    steps: int = 0
-    tokens: int = 0
-    seconds: float = 0.0
-    cpu_seconds: float = field(default=0.0, compare=False)
-    peak_bytes: int = field(default=0, compare=False)
-    stopped_early: bool = False
+from clinstack.training.schedule import learning_rate_at
 
 
 @dataclass
@@ -137,34 +51,6 @@ class _Position:
     stopped_early: bool = False
     pieces: int = 1
     """Into how many pieces micro-batches are cut because memory ran out."""
-
-
-@dataclass(frozen=True)
-class Watcher:
-    """Whom the loop tells: `begins` after which step it goes on (0 at the very start, also if a run was killed before its
-    first checkpoint), `record` each event, `advance` each finished step (steps done, all steps, tokens/s, loss), `says` what a
-    person should know, `validated` each score with the tokens read so far, and answers whether to go on.
-    """
-
-    record: Callable[[dict[str, Any]], None] = field(default=lambda event: None)
-    begins: Callable[[int], None] = field(default=lambda step: None)
-    advance: Callable[[int, int, float, float], None] = field(default=lambda step, steps, speed, loss: None)
-    says: Callable[[str], None] = field(default=lambda sentence: None)
-    validated: Callable[[float, int], bool] = field(default=lambda score, tokens: True)
-
-
-class Diverged(BadInput):
-    """A training that cannot go on with these options; others may."""
-
-
-class OutOfMemory(Diverged):
-    """Not even one row fits into memory."""
-
-    of_one_process = True
-
-
-class Halted(Exception):
-    """The watcher wants no more of a training for now; called again, it goes on from there."""
 
 
 class _Run(Generic[Batch]):
@@ -238,8 +124,18 @@ def fit(
                 group["lr"] = rate * group["factor"]
             processes.draw_apart(recipe.seed, position.step)
             own = [share for rows in micro_batches if (share := processes.share(rows))]
-            found_here = _gradients(own, batches, loss, optimizer, recipe, position, watcher)
-            total, weight, read, asked = processes.summed(*found_here, stop())
+            summed = sum_gradients(
+                own,
+                batches,
+                loss,
+                optimizer,
+                autocast=recipe.autocast,
+                pieces=position.pieces,
+                step=position.step + 1,
+                smaller=lambda rows: _tell_smaller(rows, position, watcher),
+            )
+            position.pieces = summed.pieces
+            total, weight, read, asked = processes.summed(summed.total, summed.weight, summed.tokens, stop())
             tokens = int(read)
             _require_finite(total, "loss", micro_batches, batches, position, checkpoints)
             if weight > 0:
@@ -281,7 +177,7 @@ def fit(
             asked = asked or (processes.count == 1 and stop())
             stopping = asked or last or not go_on
             if processes.first and (stopping or time.monotonic() - last_saved >= recipe.checkpoint_seconds):
-                position.peak_bytes = max(position.peak_bytes, peak_of(_device_of(optimizer)))
+                position.peak_bytes = max(position.peak_bytes, peak_of(device_of(optimizer)))
                 save_checkpoint(checkpoints, dict(vars(position)), parameters, optimizer)
                 last_saved = time.monotonic()
             if asked:
@@ -307,6 +203,11 @@ def fit(
         peak_bytes=position.peak_bytes,
         stopped_early=position.stopped_early,
     )
+
+
+def _tell_smaller(rows: int, position: _Position, watcher: Watcher) -> None:
+    watcher.record({"event": "memory", "step": position.step, "rows_at_once": rows})
+    watcher.says(f"Memory ran out; going on with {rows} rows at a time, and as many to a step as before")
 
 
 def _validate(
@@ -356,67 +257,6 @@ def _adamw(parameters: dict[str, Parameter], recipe: Recipe) -> torch.optim.Adam
         for name, parameter in parameters.items()
     ]
     return torch.optim.AdamW(groups, lr=recipe.learning_rate)
-
-
-def _gradients(
-    micro_batches: Sequence[Sequence[int]],
-    batches: Batches[Batch],
-    loss: Callable[[Batch], Loss],
-    optimizer: torch.optim.Optimizer,
-    recipe: Recipe,
-    position: _Position,
-    watcher: Watcher,
-) -> tuple[float, float, int]:
-    """Sums the gradients of a step's micro-batches; returns summed loss, weight and tokens read.
-
-    Where memory runs out the step begins again with micro-batches of half the size, and stays there: sums do not change.
-    Raises BadInput if a single row is too much.
-    """
-    while True:
-        pieces = [piece for rows in micro_batches for piece in _cut(rows, position.pieces)]
-        try:
-            total = weight = 0.0
-            tokens = 0
-            for rows in pieces:
-                with torch.autocast(_device_of(optimizer), recipe.autocast, enabled=recipe.autocast is not None):
-                    part = loss(batches.load(rows))
-                part.total.backward()  # type: ignore[no-untyped-call]
-                total += float(part.total.detach())
-                weight += part.weight
-                tokens += part.tokens
-            return total, weight, tokens
-        except (RuntimeError, MemoryError) as error:
-            if not _out_of_memory(error):
-                raise
-            largest = max(map(len, pieces))
-        # Outside of the handler, where the failed pass is no longer held by the exception.
-        optimizer.zero_grad(set_to_none=True)
-        if torch.cuda.is_available():
-            torch.cuda.empty_cache()
-        if largest == 1:
-            raise OutOfMemory(
-                f"Memory ran out at step {position.step + 1} with one row at a time. Lower --max-tokens, or use "
-                "--gradient-checkpointing or --precision bfloat16."
-            )
-        position.pieces *= 2
-        smaller = math.ceil(largest / 2)
-        watcher.record({"event": "memory", "step": position.step, "rows_at_once": smaller})
-        watcher.says(f"Memory ran out; going on with {smaller} rows at a time, and as many to a step as before")
-
-
-def _cut(rows: Sequence[int], pieces: int) -> list[Sequence[int]]:
-    size = math.ceil(len(rows) / pieces)
-    return [rows[start : start + size] for start in range(0, len(rows), size)]
-
-
-def _device_of(optimizer: torch.optim.Optimizer) -> str:
-    parameter: Tensor = optimizer.param_groups[0]["params"][0]
-    return parameter.device.type
-
-
-def _out_of_memory(error: BaseException) -> bool:
-    """Whether torch (or Python) had no memory left. On a CPU torch says so in the text alone."""
-    return isinstance(error, (torch.OutOfMemoryError, MemoryError)) or "can't allocate memory" in str(error)
 
 
 def _require_finite(

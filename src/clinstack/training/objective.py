@@ -16,7 +16,7 @@ from clinstack.data.packing import NOT_SCORED
 from clinstack.models.backbone import Backbone
 from clinstack.models.note_attention import few_shapes
 from clinstack.training.batches import PackedBatch
-from clinstack.training.loop import Loss
+from clinstack.training.contract import Loss
 
 CHUNK_LOGITS = 2**22
 """Logits computed at once: 16 MiB of float32."""

@@ -22,7 +22,7 @@ from clinstack.metrics.intervals import Interval, Weights, bootstrap
 from clinstack.models.backbone import Backbone
 from clinstack.models.reading import pad
 from clinstack.training.batches import PackedBlocks, spread_blocks
-from clinstack.training.loop import Diverged
+from clinstack.training.contract import Diverged
 from clinstack.training.objective import objective_of
 
 RELEASED_TOKENS = 128

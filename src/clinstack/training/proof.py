@@ -14,7 +14,7 @@ from torch import Tensor
 
 from clinstack.errors import ProofFailed
 from clinstack.models.stack import Stack
-from clinstack.training.loop import Loss
+from clinstack.training.contract import Loss
 
 Snapshot = dict[str, dict[str, Tensor]]
 

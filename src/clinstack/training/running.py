@@ -15,7 +15,7 @@ from clinstack.models.stack import Slot, Stack
 from clinstack.runs.folder import RunFolder, open_run
 from clinstack.runs.layout import RunLayout
 from clinstack.training.checkpointed_layers import checkpoint_layers
-from clinstack.training.loop import Fitted, Recipe, Watcher
+from clinstack.training.contract import Fitted, Recipe, Watcher
 from clinstack.training.machine import choose_autocast, reading_flops, training_flops
 from clinstack.training.processes import launched
 

@@ -16,7 +16,7 @@ import pyarrow.parquet as parquet
 from numpy.typing import NDArray
 
 from clinstack.errors import BadInput
-from clinstack.metrics.scorecard import KINDS
+from clinstack.metrics.kinds import KINDS
 from clinstack.runs.atomic import read_json
 from clinstack.runs.folder import read_events
 from clinstack.runs.layout import RunLayout

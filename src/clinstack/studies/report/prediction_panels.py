@@ -10,8 +10,9 @@ from clinstack.metrics.abstention import risk_curve
 from clinstack.metrics.calibration import expected_calibration_error, reliability
 from clinstack.metrics.decision_curve import decision_curve
 from clinstack.metrics.decisions import right
+from clinstack.metrics.kinds import KINDS
 from clinstack.metrics.ranking import roc_curve
-from clinstack.metrics.scorecard import KINDS, decide, foretold, probabilities, surety
+from clinstack.metrics.scorecard import decide, foretold, probabilities, surety
 from clinstack.studies.report import figures
 from clinstack.studies.report.figures import Axis, Figure, Series, Style
 from clinstack.studies.report.gather import Predictions
