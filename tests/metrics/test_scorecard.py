@@ -43,7 +43,7 @@ def plainly(kind, logits, labels):
         return {
             "auroc": ranking.auroc(ahead, label),
             "auprc": ranking.auprc(ahead, label),
-            "f1": decisions.f1(label, decided),
+            "f1_positive": decisions.f1(label, decided),
             "accuracy": decisions.accuracy(label, decided),
             "brier": calibration.brier_binary(values[:, 1], label),
             "ece": calibration.expected_calibration_error(values[:, 1], label),

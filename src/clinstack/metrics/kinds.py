@@ -50,7 +50,7 @@ def _binary(scores: Floats, values: Floats, truths: Bools) -> Statistics[Figure]
         return {
             "auroc": areas.auroc,
             "auprc": areas.auprc,
-            "f1": decisions.Counts(label[:, None], decided[:, None], weights).f1_macro(),
+            "f1_positive": decisions.Counts(label[:, None], decided[:, None], weights).f1_macro(),
             "accuracy": _weighted_mean(right, weights),
             "brier": _weighted_mean(squared, weights),
             "ece": binned.error(weights),

@@ -167,10 +167,7 @@ def named_metrics(
         found |= {f"{HEADLINE}_tuned": float(tuned.f1_macro()[0]), "threshold_tuned": threshold}
     if kind == "binary":
         positive = precision_recall_fscore_support(labels[:, 1], decided[:, 1], average="binary", zero_division=0)
-        found |= dict(
-            zip(("precision_positive", "recall_positive", "f1_positive"), map(float, positive[:3]), strict=True)
-        )
-        found.pop("f1")
+        found |= dict(zip(("precision_positive", "recall_positive"), map(float, positive[:2]), strict=True))
         truths, answers = labels[:, 1], decided[:, 1]
         found |= {
             "true_positives": float((truths & answers).sum()),
