@@ -21,6 +21,11 @@ from clinstack.data.sources.table import build_table
 MEASURED = 100
 """Passages of novels to validate and to test: step 1 measures all of them, which would take longer than to learn."""
 
+MAX_TOKENS = 512
+"""What the encoders can read at most: their 4,096 pieces are short, and of 256 most lines were cut."""
+
+SIZES = "50,200,800,all"
+
 
 def make_notes(data: Path, out: Path) -> None:
     """Two tasks, and corpora of encoders: clinical cases with leaflets, novels, and English cases."""
@@ -73,10 +78,9 @@ def main() -> None:
     ):
         chosen = " ".join(f"--tasks {out}/{task}" for task in tasks)
         models = " ".join(f"--encoders {out}/encoders/{name}" for name in names)
-        print(f"clinstack study limited-data {chosen} {models} --out {out}/{language}")
-        print(
-            f"clinstack study limited-data {chosen} {models} --profile as-described --out {out}/{language}-as-described"
-        )
+        command = f"clinstack study limited-data {chosen} {models} --max-tokens {MAX_TOKENS}"
+        print(f"{command} --sizes {SIZES} --out {out}/{language}")
+        print(f"{command} --profile as-described --out {out}/{language}-as-described")
 
 
 if __name__ == "__main__":
