@@ -401,7 +401,10 @@ def test_slices_compare_the_classes_that_both_sides_have(monkeypatch):
 def test_every_arm_has_its_own_mark_beside_its_cost():
     heads = [PROBE, *(f"block {number}" for number in range(11))]
     arms = [arm("head", head, backbone) for backbone in ("one", "two", "three") for head in heads]
-    found = findings(scored(SIMPLE, 0, [0.7]), scored(FRESH, 0, [0.6]), *(scored(one, 0, [0.65]) for one in arms))
+    chance = scored(arm("baseline", backbone="majority"), 0, [0.3])
+    found = findings(
+        chance, scored(SIMPLE, 0, [0.7]), scored(FRESH, 0, [0.6]), *(scored(one, 0, [0.65]) for one in arms)
+    )
     drawn = cost_pictures([found])
     assert {name for figure in drawn for _, name in figure.legend} == {one.name for one in [SIMPLE, FRESH, *arms]}
     for figure in drawn:

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 
 from clinstack.studies.limited_data.arms import Arm
-from clinstack.studies.limited_data.findings import TaskFindings
+from clinstack.studies.limited_data.findings import MAJORITY, TaskFindings
 from clinstack.studies.limited_data.scores import predictions_of
 from clinstack.studies.report import figures
 from clinstack.studies.report.figures import Axis, Figure, Series
@@ -20,10 +20,14 @@ def curves(findings: Sequence[TaskFindings]) -> list[Figure]:
 
 
 def cost_pictures(findings: Sequence[TaskFindings]) -> list[Figure]:
-    """Macro F1 against the seconds of one run with all notes, in the panels of `_panels`; a task's are on the same axes."""
+    """Macro F1 against the seconds of one run with all notes, in the panels of `_panels`; a task's are on the same axes.
+
+    The majority is left out: it costs nothing, and so far from all others that these would lie on one heap.
+    """
     drawn = []
     for task in findings:
-        places = {point.arm.name: (max(point.seconds, 0.01), point.draws.value) for point in task.at(0)}
+        trained = task.at(0, lambda arm: arm.name != MAJORITY)
+        places = {point.arm.name: (max(point.seconds, 0.01), point.draws.value) for point in trained}
         if not places:
             continue
         seconds, scores = zip(*places.values(), strict=True)

@@ -26,7 +26,13 @@ METRICS = {
     "ece_scaled": "calibration error, scaled",
     "bits_per_byte": "bits per byte",
 }
-_AVERAGES = {"macro": "macro", "micro": "micro", "ovo": "one-vs-one", "ovr": "one-vs-rest", "positive": "positive-class"}
+_AVERAGES = {
+    "macro": "macro",
+    "micro": "micro",
+    "ovo": "one-vs-one",
+    "ovr": "one-vs-rest",
+    "positive": "positive-class",
+}
 
 
 def metric_name(name: str) -> str:
