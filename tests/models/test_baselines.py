@@ -1,6 +1,7 @@
 """Baselines: what scikit-learn gives, saved without a pickle and read back to the bit, in the same table as everything else."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pyarrow.compute as pc
@@ -195,12 +196,29 @@ def test_a_class_that_training_lacks_is_thought_unlikely(name):
     assert (likely[:, 2] < 1e-3).all()
 
 
-def test_options_of_adapters_are_refused_and_a_changed_file_is_noticed(small_task, clinical_run, tmp_path):
-    task = small_task("binary")
+@pytest.mark.parametrize(
+    ("given", "named"),
+    [
+        ({"clinical": Path("clinical"), "method_options": {"rank": 8}}, "--clinical, options of methods"),
+        ({"head_adapter": "grn", "pooling": "mean"}, "--pooling, --head-adapter"),
+        ({"max_tokens": 128, "epochs": 3}, "--epochs, --max-tokens"),
+    ],
+)
+def test_options_of_layers_are_refused_instead_of_passed_over(given, named, small_task, tmp_path):
     with pytest.raises(BadInput) as caught:
-        train(TrainOptions(base="tf-idf", task=task, out=tmp_path / "run", clinical=clinical_run))
-    assert str(caught.value) == "Baseline tf-idf has no layers to adapt. Leave out --clinical and options of methods."
+        train(TrainOptions(base="tf-idf", task=small_task("binary"), out=tmp_path / "run", **given))
+    said = "Baseline tf-idf has no layers to adapt and reads whole notes. Leave out"
+    assert sorted(str(caught.value).removeprefix(said).strip(" .").split(", ")) == sorted(named.split(", "))
     assert not (tmp_path / "run").exists()
+
+
+def test_a_profile_is_no_option_of_layers(small_task, tmp_path):
+    options = {"task": small_task("binary"), "profile": "as-described", "seed": 3, "select_by": "f1-macro"}
+    assert train(TrainOptions(base="majority", out=tmp_path / "run", resamples=100, **options))["variant"] == "baseline"
+
+
+def test_a_changed_file_is_noticed(small_task, tmp_path):
+    task = small_task("binary")
     train(TrainOptions(base="majority", task=task, out=tmp_path / "run", resamples=100))
     about = json.loads((tmp_path / "run" / "baseline.json").read_text())
     (tmp_path / "run" / "baseline.json").write_text(json.dumps({**about, "kind": "multilabel"}))

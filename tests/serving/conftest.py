@@ -18,7 +18,7 @@ def served_runs(small_base, small_task, clinical_run, tmp_path_factory):
     train(TrainOptions(task=small_task("binary"), out=root / "first", seed=1, **stacked))
     train(TrainOptions(task=small_task("binary"), out=root / "second", seed=2, **stacked))
     train(TrainOptions(task=small_task("multilabel"), out=root / "labels", **stacked))
-    train(TrainOptions(task=small_task("multiclass"), out=root / "majority", base="majority", **shared))
+    train(TrainOptions(task=small_task("multiclass"), out=root / "majority", base="majority", resamples=100))
     return root
 
 

@@ -8,6 +8,7 @@ import pytest
 
 from clinstack.config import TrainOptions
 from clinstack.errors import WrongParents
+from clinstack.models.baseline import baselines
 from clinstack.models.note_classifier import load
 from clinstack.serving.engine import Engine, Question
 from clinstack.training.classification import train
@@ -26,7 +27,7 @@ FORMS = {
     "prompt": {"task_adapter": "prompt", "clinical": None},
     "full": {"task_adapter": "full", "clinical": None},
     "plain": {"clinical": None},
-    "tf-idf": {"base": "tf-idf", "clinical": None},
+    "tf-idf": {"base": "tf-idf"},
     "transformer": {"base": "transformer", "clinical": None},
 }
 KINDS = {"stacked": "multilabel", "late-branch": "multiclass", "head-only": "multilabel"}
@@ -37,9 +38,10 @@ def runs(small_base, small_task, clinical_run, tmp_path_factory):
     """A finished run of every form."""
     root = tmp_path_factory.mktemp("runs")
     for name, form in FORMS.items():
-        options = {"base": str(small_base), "clinical": clinical_run, "max_tokens": 40, "learning_rate": 1e-2, **form}
         task = small_task(KINDS.get(name, "binary"))
-        train(TrainOptions(task=task, out=root / name, resamples=100, epochs=1, device="cpu", **options))
+        layers = {"clinical": clinical_run, "max_tokens": 40, "learning_rate": 1e-2, "epochs": 1}
+        options = form if name in baselines() else {"base": str(small_base), **layers, **form}
+        train(TrainOptions(task=task, out=root / name, resamples=100, device="cpu", **options))
     return root
 
 

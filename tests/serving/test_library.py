@@ -32,7 +32,7 @@ def runs(small_base, small_task, clinical_run, tmp_path_factory):
     shared = {"task": small_task("binary"), "resamples": 100, "epochs": 1, "max_tokens": 48, "device": "cpu"}
     for seed in (1, 2):
         train(TrainOptions(base=str(small_base), out=root / f"seed-{seed}", clinical=clinical_run, seed=seed, **shared))
-    train(TrainOptions(base="majority", out=root / "majority", **shared))
+    train(TrainOptions(base="majority", out=root / "majority", task=shared["task"], resamples=100))
     return root
 
 

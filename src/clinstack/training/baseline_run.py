@@ -15,11 +15,13 @@ from clinstack.training.running import Witness, finish_run
 BASELINE = "baseline"
 """The variant's name in every table."""
 
+_TAKEN = ("base", "task", "out", "profile", "seed", "select_by", "resamples", "device")
+"""Options that say something of a baseline, or of any run; all others are of layers and of how these train."""
+
 
 def train_baseline(options: TrainOptions, task: Task, witness: Witness, *, only_train: bool) -> dict[str, Any]:
     """Fits the baseline that stands where a base does; result and errors as `train`'s."""
-    if options.clinical or options.method_options:
-        raise BadInput(f"Baseline {options.base} has no layers to adapt. Leave out --clinical and options of methods.")
+    _require_no_layers(options)
     origin = {
         "base": {"name": options.base, "hash": f"{BASELINE}:{options.base}", "path": options.base},
         "data": {"name": task.name, "hash": task.content_hash()},
@@ -61,6 +63,19 @@ def _work(
     }
     lineage = {**origin, "stack": None, "head": content_hash, "adapters": [], "terms": sorted(task.terms)}
     return write_outcome(run.layout, task, options, notes, logits, about, lineage)
+
+
+def _require_no_layers(options: TrainOptions) -> None:
+    """Raises BadInput for options that a baseline would pass over: who gives them expects that they change the result."""
+    asked = TrainOptions(base=options.base, task=options.task, out=options.out, profile=options.profile)
+    given = [
+        "options of methods" if name == "method_options" else f"--{name.replace('_', '-')}"
+        for name in TrainOptions.model_fields
+        if name not in _TAKEN and getattr(options, name) != getattr(asked, name)
+    ]
+    if given:
+        said = ", ".join(given)
+        raise BadInput(f"Baseline {options.base} has no layers to adapt and reads whole notes. Leave out {said}.")
 
 
 def _weights(model: Baseline) -> int:
