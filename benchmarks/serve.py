@@ -35,7 +35,7 @@ def make_base(folder: Path) -> None:
     import torch
     from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM
 
-    from clinstack.models.backbone import TINY_BASE, find_base
+    from clinstack.models.base_files import TINY_BASE, find_base
 
     tokenizer = AutoTokenizer.from_pretrained(find_base(TINY_BASE))
     torch.manual_seed(0)

@@ -29,7 +29,7 @@ def make_base(folder: Path) -> None:
     import torch
     from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM
 
-    from clinstack.models.backbone import TINY_BASE, find_base
+    from clinstack.models.base_files import TINY_BASE, find_base
 
     tokenizer = AutoTokenizer.from_pretrained(find_base(TINY_BASE))
     torch.manual_seed(0)
@@ -53,7 +53,7 @@ def make_corpus(work: Path, notes: int) -> None:
 
     from clinstack.data.corpus import CorpusWriter
     from clinstack.data.sources.hospital import write_hospital
-    from clinstack.models.backbone import load_backbone
+    from clinstack.models.base_loading import load_backbone
 
     hospital = work / "hospital"
     if not hospital.exists():
@@ -191,7 +191,7 @@ def agreement(work: Path, block: int) -> dict:
     from transformers import AutoModelForCausalLM
 
     from clinstack.data.packing import stream_of
-    from clinstack.models.backbone import load_backbone
+    from clinstack.models.base_loading import load_backbone
     from clinstack.training.perplexity import measure
 
     backbone = load_backbone(str(work / "base"))

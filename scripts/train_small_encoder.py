@@ -18,7 +18,7 @@ from transformers import BertConfig, BertForMaskedLM, BertTokenizerFast
 from clinstack.config import AdaptOptions
 from clinstack.data.corpus import open_corpus
 from clinstack.models.adapter_files import load_adapter
-from clinstack.models.backbone import load_backbone
+from clinstack.models.base_loading import load_backbone
 from clinstack.models.stack import Slot, Stack
 from clinstack.runs.layout import RunLayout
 from clinstack.training.language import CLINICAL, adapt

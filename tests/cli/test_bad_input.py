@@ -14,7 +14,7 @@ from model_families import make_family
 
 from clinstack import cli
 from clinstack.data.corpus import CorpusWriter
-from clinstack.models.backbone import load_backbone
+from clinstack.models.base_loading import load_backbone
 
 GOOD = [
     {"id": f"n{i}", "who": f"p{i}", "text": f"note {i} {'shock' if i % 2 else 'stable'}", "label": str(i % 2)}

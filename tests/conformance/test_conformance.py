@@ -18,7 +18,8 @@ from transformers import AutoModel, AutoModelForCausalLM, AutoModelForMaskedLM
 
 from clinstack.errors import BadInput
 from clinstack.models.adapter_files import load_adapter
-from clinstack.models.backbone import Backbone, load_backbone
+from clinstack.models.backbone import Backbone
+from clinstack.models.base_loading import load_backbone
 from clinstack.models.method import make_method, methods
 from clinstack.models.note_classifier import load
 from clinstack.models.stack import Adapter, Slot, Stack

@@ -12,7 +12,8 @@ from torch.nn import functional
 
 from clinstack.data.packing import NOT_SCORED, build_stream, count_blocks, open_stream, stream_of, take_blocks
 from clinstack.errors import BadInput
-from clinstack.models.backbone import Backbone, load_backbone
+from clinstack.models.backbone import Backbone
+from clinstack.models.base_loading import load_backbone
 from clinstack.training.batches import PackedBlocks
 from clinstack.training.objective import NextToken
 from clinstack.training.perplexity import measure

@@ -25,7 +25,7 @@ def hidden(model) -> torch.Tensor:
 
 
 def test_plain_peft_gives_a_clinical_adapters_hidden_states(clinical_run, small_base):
-    from clinstack.models.backbone import load_backbone
+    from clinstack.models.base_loading import load_backbone
     from clinstack.models.stack import Slot, Stack
 
     folder = clinical_run / "adapters" / "clinical"

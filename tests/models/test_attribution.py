@@ -6,7 +6,7 @@ import torch
 from model_families import FAMILIES, make_family
 
 from clinstack.models.attribution import log_odds, token_attributions
-from clinstack.models.backbone import load_backbone
+from clinstack.models.base_loading import load_backbone
 from clinstack.models.classifier import Classifier, HeadForm
 from clinstack.models.method import make_method
 from clinstack.models.stack import Adapter, Slot, Stack

@@ -10,7 +10,9 @@ from safetensors.torch import load_file, save_file
 
 from clinstack.config import AdaptOptions, TrainOptions
 from clinstack.errors import BadInput
-from clinstack.models.backbone import check_max_tokens, find_base, load_backbone
+from clinstack.models.backbone import check_max_tokens
+from clinstack.models.base_files import find_base
+from clinstack.models.base_loading import load_backbone
 from clinstack.training.classification import train
 from clinstack.training.language import adapt
 

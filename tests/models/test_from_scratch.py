@@ -12,7 +12,8 @@ from clinstack.config import TrainOptions
 from clinstack.data.sources.french_lines import make_lines
 from clinstack.data.task import open_task
 from clinstack.errors import BadInput
-from clinstack.models.backbone import hash_base, load_backbone
+from clinstack.models.base_files import hash_base
+from clinstack.models.base_loading import load_backbone
 from clinstack.models.from_scratch import architectures, is_from_scratch, make_base, make_model
 from clinstack.models.scratch.moe_transformer import Experts, MoeTransformerConfig
 from clinstack.models.scratch.transformer import FeedForward

@@ -10,7 +10,7 @@ import pytest
 from clinstack.config import TrainOptions
 from clinstack.errors import BadInput, WrongParents
 from clinstack.models.adapter_files import load_adapter
-from clinstack.models.backbone import load_backbone
+from clinstack.models.base_loading import load_backbone
 from clinstack.models.note_classifier import load
 from clinstack.models.stack import Slot, Stack
 from clinstack.runs.atomic import read_json

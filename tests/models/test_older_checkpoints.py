@@ -11,7 +11,7 @@ from model_families import make_family
 from safetensors.torch import load_file
 
 from clinstack.errors import BadInput
-from clinstack.models.backbone import load_backbone
+from clinstack.models.base_loading import load_backbone
 
 SCRIPT = Path(__file__).parents[2] / "scripts" / "to_safetensors.py"
 

@@ -8,7 +8,8 @@ import torch
 from clinstack.config import AdaptOptions, EvaluateOptions, TrainOptions
 from clinstack.errors import BadInput, WrongParents
 from clinstack.evaluation.scoring import evaluate
-from clinstack.models.backbone import TINY_BASE, load_backbone, shape_of
+from clinstack.models.base_files import TINY_BASE
+from clinstack.models.base_loading import load_backbone, shape_of
 from clinstack.models.export import export_run
 from clinstack.serving.library import Library
 from clinstack.studies.plan import plan

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from clinstack.models.backbone import load_backbone
+from clinstack.models.base_loading import load_backbone
 from clinstack.models.classifier import Classifier, HeadForm
 from clinstack.models.reading import WholeReader, reading_order
 

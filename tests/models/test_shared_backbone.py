@@ -7,7 +7,7 @@ import torch
 from model_families import FAMILIES, make_family
 
 from clinstack.models.adapter_files import hash_adapter
-from clinstack.models.backbone import load_backbone
+from clinstack.models.base_loading import load_backbone
 from clinstack.models.method import make_method
 from clinstack.models.shared_backbone import Row, SharedBackbone, additive_slots
 from clinstack.models.split import path_of_layers

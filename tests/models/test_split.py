@@ -5,7 +5,7 @@ import torch
 from model_families import FAMILIES, make_family
 
 from clinstack.errors import BadInput
-from clinstack.models.backbone import load_backbone
+from clinstack.models.base_loading import load_backbone
 from clinstack.models.method import make_method
 from clinstack.models.split import SplitBackbone, frozen_layers
 from clinstack.models.stack import Adapter, Slot, Stack

@@ -7,7 +7,8 @@ import torch
 
 from clinstack.errors import BadInput, WrongParents
 from clinstack.models.adapter_files import load_adapter
-from clinstack.models.backbone import Backbone, load_backbone
+from clinstack.models.backbone import Backbone
+from clinstack.models.base_loading import load_backbone
 from clinstack.models.method import make_method
 from clinstack.models.methods.lora import LoRA
 from clinstack.models.pooling import pool

@@ -11,7 +11,7 @@ from pyarrow import parquet
 from clinstack.config import AdaptOptions
 from clinstack.data.corpus import open_corpus
 from clinstack.data.packing import stream_of
-from clinstack.models.backbone import load_backbone
+from clinstack.models.base_loading import load_backbone
 from clinstack.training.language import adapt, corpus_stream
 from clinstack.training.perplexity import measure
 

@@ -16,7 +16,7 @@ from clinstack.config import AdaptOptions
 from clinstack.data.headings import OPENING, PARTS, parts_of
 from clinstack.data.packing import stream_of
 from clinstack.errors import BadInput
-from clinstack.models.backbone import load_backbone
+from clinstack.models.base_loading import load_backbone
 from clinstack.training import objective
 from clinstack.training.batches import PackedBlocks
 from clinstack.training.contract import Diverged

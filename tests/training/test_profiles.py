@@ -13,7 +13,7 @@ from sklearn.metrics import roc_auc_score
 from clinstack.config import TrainOptions
 from clinstack.errors import ProofFailed
 from clinstack.models.adapter_files import load_adapter
-from clinstack.models.backbone import load_backbone
+from clinstack.models.base_loading import load_backbone
 from clinstack.models.method import make_method
 from clinstack.models.note_classifier import load
 from clinstack.models.stack import Adapter, Slot, Stack

@@ -9,7 +9,7 @@ import torch
 from clinstack.config import TrainOptions
 from clinstack.errors import ProofFailed
 from clinstack.models.adapter_files import save_adapter
-from clinstack.models.backbone import load_backbone
+from clinstack.models.base_loading import load_backbone
 from clinstack.models.method import make_method
 from clinstack.models.stack import Adapter, Slot, Stack
 from clinstack.training.classification import train

@@ -120,7 +120,7 @@ def _describe(options: config.DescribeOptions) -> None:
 
     tokenizer = None
     if options.base:
-        from clinstack.models.backbone import find_base
+        from clinstack.models.base_files import find_base
 
         tokenizer = find_base(options.base)
     summary = describe(options.folder, tokenizer)

@@ -13,7 +13,7 @@ from clinstack.data.sources.hospital import write_hospital
 from clinstack.data.sources.mimic3 import build_mimic3
 from clinstack.data.sources.mimic4 import build_mimic4
 from clinstack.metrics.scorecard import headline, interval_text
-from clinstack.models.backbone import TINY_BASE
+from clinstack.models.base_files import TINY_BASE
 from clinstack.runs.layout import DemoLayout
 from clinstack.studies.report import write_report
 from clinstack.training.classification import train

@@ -17,7 +17,8 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from clinstack.errors import BadInput
-from clinstack.models.backbone import Backbone, load_backbone
+from clinstack.models.backbone import Backbone
+from clinstack.models.base_loading import load_backbone
 from clinstack.models.injection import plain_config
 from clinstack.models.low_rank import LowRank
 from clinstack.models.method import method_name

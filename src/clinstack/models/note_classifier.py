@@ -20,7 +20,8 @@ from torch import Tensor
 from clinstack.errors import BadInput, WrongParents
 from clinstack.metrics.scorecard import probabilities
 from clinstack.models.adapter_files import load_adapter, whole_weights
-from clinstack.models.backbone import Backbone, load_backbone
+from clinstack.models.backbone import Backbone
+from clinstack.models.base_loading import load_backbone
 from clinstack.models.baseline import BaselineClassifier, load_baseline
 from clinstack.models.classifier import Classifier, HeadForm
 from clinstack.models.quantized import Quantize

@@ -5,7 +5,7 @@ from typing import Any
 
 from clinstack.errors import BadInput, WrongParents
 from clinstack.models.adapter_files import load_adapter
-from clinstack.models.backbone import find_base, hash_base
+from clinstack.models.base_files import find_base, hash_base
 from clinstack.models.baseline import load_baseline
 from clinstack.models.note_classifier import base_of_run, finished_step_2, hash_of_head
 from clinstack.runs.layout import RunLayout

@@ -18,7 +18,7 @@ from clinstack.config import AdaptOptions, TrainOptions
 from clinstack.data.corpus import Corpus, open_corpus
 from clinstack.data.task import Task, open_task
 from clinstack.errors import BadInput, CannotWrite, ClinstackError, Interrupted
-from clinstack.models.backbone import hash_base
+from clinstack.models.base_files import hash_base
 from clinstack.models.quantized import Quantize
 from clinstack.models.sentence_encoder import PREFIX, encoder_of
 from clinstack.runs.atomic import only_writer, read_json, write_json

@@ -28,7 +28,7 @@ from clinstack.config import (
 from clinstack.data.corpus import open_corpus
 from clinstack.data.task import open_task
 from clinstack.errors import BadInput, CannotWrite
-from clinstack.models.backbone import find_base, hash_base
+from clinstack.models.base_files import find_base, hash_base
 from clinstack.models.method import gather_method_options, make_method, method_fields, methods
 from clinstack.runs.atomic import only_writer, read_json, wait_for_turn, write_json, write_text
 from clinstack.runs.folder import complete, first_difference, read_events

@@ -14,7 +14,7 @@ from typing import Any
 
 from clinstack.config import AdaptOptions, SearchAdaptOptions, Table2Options
 from clinstack.errors import BadInput
-from clinstack.models.backbone import base_name
+from clinstack.models.base_files import base_name
 from clinstack.models.method import make_method, methods
 from clinstack.runs.layout import StudyLayout
 from clinstack.studies.search import check_search, search

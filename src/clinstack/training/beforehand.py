@@ -10,7 +10,9 @@ from dataclasses import replace
 from clinstack.config import AdaptOptions, TrainOptions
 from clinstack.data.corpus import open_corpus
 from clinstack.data.task import Task, open_task
-from clinstack.models.backbone import Backbone, hash_base, shape_of
+from clinstack.models.backbone import Backbone
+from clinstack.models.base_files import hash_base
+from clinstack.models.base_loading import shape_of
 from clinstack.models.quantized import hash_of_rounded, loading
 from clinstack.training.classification import make_head, require_two_classes
 from clinstack.training.label_loss import check_loss

@@ -13,7 +13,9 @@ import torch
 from clinstack.config import TrainOptions
 from clinstack.data.task import Task
 from clinstack.errors import BadInput
-from clinstack.models.backbone import Backbone, hash_base, load_backbone, quieten
+from clinstack.models.backbone import Backbone
+from clinstack.models.base_files import hash_base
+from clinstack.models.base_loading import load_backbone, quieten
 from clinstack.models.from_scratch import is_from_scratch, make_base
 from clinstack.models.sentence_encoder import encoder_of, tune_on_pairs
 from clinstack.runs.atomic import atomic_folder

@@ -8,7 +8,8 @@ from typing import Any, Literal, Protocol
 import torch
 
 from clinstack.config import AdaptOptions, TrainingOptions, TrainOptions
-from clinstack.models.backbone import Backbone, check_max_tokens, load_backbone
+from clinstack.models.backbone import Backbone, check_max_tokens
+from clinstack.models.base_loading import load_backbone
 from clinstack.models.baseline import baselines
 from clinstack.models.method import Method, make_method, methods
 from clinstack.models.stack import Slot, Stack

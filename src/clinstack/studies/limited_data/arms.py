@@ -15,7 +15,8 @@ from typing import Any, Literal
 
 from clinstack.config import LimitedDataOptions
 from clinstack.errors import BadInput, did_you_mean
-from clinstack.models.backbone import base_name, shape_of
+from clinstack.models.base_files import base_name
+from clinstack.models.base_loading import shape_of
 from clinstack.models.baseline import baselines
 from clinstack.models.from_scratch import architectures
 from clinstack.models.head_adapter import head_adapters, size_of_weights

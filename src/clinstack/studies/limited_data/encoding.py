@@ -7,7 +7,9 @@ from typing import Any
 from clinstack.config import LimitedDataOptions, TrainOptions
 from clinstack.data.task import open_task
 from clinstack.errors import BadInput
-from clinstack.models.backbone import base_name, check_max_tokens, load_backbone
+from clinstack.models.backbone import check_max_tokens
+from clinstack.models.base_files import base_name
+from clinstack.models.base_loading import load_backbone
 from clinstack.models.classifier import Classifier, HeadForm
 from clinstack.models.features import features_used, open_reader
 from clinstack.models.head_adapter import head_adapters

@@ -17,7 +17,7 @@ from clinstack.config import (
     make_options,
 )
 from clinstack.errors import BadInput
-from clinstack.models.backbone import base_name
+from clinstack.models.base_files import base_name
 from clinstack.models.baseline import baselines
 from clinstack.models.method import gather_method_options
 from clinstack.models.tokenizer import BYTES_PER_TOKEN

@@ -6,7 +6,8 @@ from collections.abc import Callable
 import numpy as np
 import torch
 
-from clinstack.models.backbone import Backbone, load_backbone
+from clinstack.models.backbone import Backbone
+from clinstack.models.base_loading import load_backbone
 from clinstack.studies.plan.cost import Cost, flops_of_reading, flops_of_training
 from clinstack.studies.plan.work import Planned, Work, work_of
 from clinstack.training.machine import choose_device

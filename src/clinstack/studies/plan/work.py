@@ -12,7 +12,8 @@ from clinstack.config import AdaptOptions, EvaluateOptions, PredictOptions, Trai
 from clinstack.data.task import open_task
 from clinstack.errors import BadInput
 from clinstack.models.adapter_files import load_adapter
-from clinstack.models.backbone import Backbone, shape_of
+from clinstack.models.backbone import Backbone
+from clinstack.models.base_loading import shape_of
 from clinstack.models.from_scratch import is_from_scratch
 from clinstack.models.method import make_method
 from clinstack.models.note_classifier import base_of_run, finished_step_2
