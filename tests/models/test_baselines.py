@@ -154,7 +154,7 @@ def test_the_network_is_scikit_learns(kind):
         )
     model = baselines()["tf-idf-mlp"].fit(kind, train_part, valid_part, 1)
     seen = model.features.transform(train_part.texts)
-    plain = MLPClassifier(hidden_layer_sizes=(64,), batch_size=32, random_state=1)
+    plain = MLPClassifier(hidden_layer_sizes=(64,), batch_size=32, random_state=np.random.RandomState(1))
     target = train_part.labels.astype(int) if kind == "multilabel" else train_part.labels.argmax(axis=1)
     known = np.arange(train_part.labels.shape[1])
     best = (-1.0, None)
@@ -224,3 +224,28 @@ def test_a_changed_file_is_noticed(small_task, tmp_path):
     (tmp_path / "run" / "baseline.json").write_text(json.dumps({**about, "kind": "multilabel"}))
     with pytest.raises(WrongParents):
         load(tmp_path / "run")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_weights_are_those_that_scikit_learn_fits_and_no_counts_of_words(kind):
+    classes = 2 if kind == "binary" else 3
+    part = LabelledTexts(texts(60), np.eye(classes, dtype=bool)[[i % classes for i in range(60)]])
+    found = {name: one.fit(kind, part, part, 1) for name, one in baselines().items()}
+    words = found["tf-idf"].features.transform(part.texts).shape[1]
+    outputs = 1 if kind == "binary" else classes
+    assert {name: one.fitted_weights for name, one in found.items()} == {
+        "majority": classes,
+        "tf-idf": outputs * (words + 1),
+        "tf-idf-svm": outputs * (words + 1),
+        "tf-idf-mlp": 64 * words + 64 + outputs * 65,
+    }
+
+
+def test_margins_that_rank_the_wrong_way_round_foretell_what_is_frequent():
+    random = np.random.default_rng(0)
+    label = np.arange(20) % 4 == 0
+    margins = random.normal(size=20) - label
+    slope, offset = fit_curve(margins, label)
+    assert slope == 1e-3
+    likely = 1 / (1 + np.exp(-(slope * margins + offset)))
+    assert likely.mean() == pytest.approx((5 * 6 / 7 + 15 / 17) / 20, abs=1e-3)

@@ -49,6 +49,11 @@ class Baseline(ABC):
     def logits(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """(N, C)."""
 
+    @property
+    @abstractmethod
+    def fitted_weights(self) -> int:
+        """How many numbers it fitted to labels; how rare words are is counted without them."""
+
     @abstractmethod
     def state(self) -> tuple[Arrays, dict[str, Any]]:
         """All that it consists of: arrays, and the rest as JSON."""

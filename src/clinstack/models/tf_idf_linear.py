@@ -60,6 +60,12 @@ class TfIdfLinear(Baseline):
         """(N, C)."""
         return np.asarray(self.features.transform(texts) @ self.weights.T + self.bias, dtype=np.float32)
 
+    @property
+    def fitted_weights(self) -> int:
+        """See `Baseline`. A class without a classifier (the first of two, or one that training lacks) has none."""
+        classifiers = int(self.weights.any(axis=1).sum())
+        return classifiers * (1 + int(self.weights.shape[1]))
+
     def state(self) -> tuple[Arrays, dict[str, Any]]:
         """See `Baseline`."""
         arrays, vocabularies = self.features.state()

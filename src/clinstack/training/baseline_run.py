@@ -6,7 +6,7 @@ from clinstack.config import TrainOptions
 from clinstack.data.task import Task
 from clinstack.errors import BadInput
 from clinstack.metrics.scorecard import selection_score
-from clinstack.models.baseline import Baseline, LabelledTexts, baselines, save_baseline
+from clinstack.models.baseline import LabelledTexts, baselines, save_baseline
 from clinstack.runs.folder import RunFolder
 from clinstack.training.machine import measured
 from clinstack.training.outcome import SplitNotes, write_outcome
@@ -15,8 +15,9 @@ from clinstack.training.running import Witness, finish_run
 BASELINE = "baseline"
 """The variant's name in every table."""
 
-_TAKEN = ("base", "task", "out", "profile", "seed", "select_by", "resamples", "device")
-"""Options that say something of a baseline, or of any run; all others are of layers and of how these train."""
+_OF_BASELINES = ("base", "task", "out", "profile", "seed", "select_by", "resamples")
+_OF_MACHINES = ("device", "feature_store", "feature_gigabytes", "checkpoint_seconds")
+"""Where and how a run is made, which changes no result; all other options are of layers and of how these train."""
 
 
 def train_baseline(options: TrainOptions, task: Task, witness: Witness, *, only_train: bool) -> dict[str, Any]:
@@ -44,7 +45,10 @@ def _work(
         "validation": {"name": found.name, "value": found.value, "lower_is_better": False, "tie": found.tie},
         "best_epoch": None,
         "stopped_early": False,
-        "parameters": {"total": _weights(model), "trainable": _weights(model)},
+        "parameters": {
+            "total": sum(array.size for array in model.state()[0].values()),
+            "trainable": model.fitted_weights,
+        },
         "cost": cost,
     }
     if only_train:
@@ -71,12 +75,8 @@ def _require_no_layers(options: TrainOptions) -> None:
     given = [
         "options of methods" if name == "method_options" else f"--{name.replace('_', '-')}"
         for name in TrainOptions.model_fields
-        if name not in _TAKEN and getattr(options, name) != getattr(asked, name)
+        if name not in (*_OF_BASELINES, *_OF_MACHINES) and getattr(options, name) != getattr(asked, name)
     ]
     if given:
         said = ", ".join(given)
         raise BadInput(f"Baseline {options.base} has no layers to adapt and reads whole notes. Leave out {said}.")
-
-
-def _weights(model: Baseline) -> int:
-    return sum(array.size for array in model.state()[0].values())

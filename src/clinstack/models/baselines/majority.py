@@ -29,6 +29,11 @@ class Majority(Baseline):
         row = np.log(likely / (1 - likely)) if self.kind == "multilabel" else np.log(likely)
         return np.tile(row.astype(np.float32), (len(texts), 1))
 
+    @property
+    def fitted_weights(self) -> int:
+        """See `Baseline`."""
+        return self.frequencies.size
+
     def state(self) -> tuple[Arrays, dict[str, Any]]:
         """See `Baseline`."""
         return {"frequencies": self.frequencies}, {"kind": self.kind}

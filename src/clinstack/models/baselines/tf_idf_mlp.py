@@ -38,8 +38,9 @@ class TfIdfMlp(Baseline):
         target: NDArray[Any] = train.labels.astype(int)
         if not several:  # a label alone is a question with two answers
             target = target[:, 0] if kind == "multilabel" else target.argmax(axis=1)
+        draws = np.random.RandomState(seed)  # a number would begin every epoch's order anew, the same
         classes = np.arange(max(2, train.labels.shape[1]))
-        network = MLPClassifier(hidden_layer_sizes=(HIDDEN,), batch_size=min(32, len(target)), random_state=seed)
+        network = MLPClassifier(hidden_layer_sizes=(HIDDEN,), batch_size=min(32, len(target)), random_state=draws)
         best, best_score, without_gain = None, (-np.inf, 0.0), 0
         for _ in range(_EPOCHS):
             network.partial_fit(seen, target, classes=classes)
@@ -62,6 +63,12 @@ class TfIdfMlp(Baseline):
     def _of(self, seen: Any) -> NDArray[np.float32]:
         inner = np.maximum(seen @ self.arrays["inner"] + self.arrays["inner_bias"], 0)
         return np.asarray(inner @ self.arrays["outer"] + self.arrays["outer_bias"], dtype=np.float32)
+
+    @property
+    def fitted_weights(self) -> int:
+        """See `Baseline`. Of two classes the first has no output of its own."""
+        outputs = int(self.arrays["outer"].any(axis=0).sum())
+        return self.arrays["inner"].size + HIDDEN + outputs * (HIDDEN + 1)
 
     def state(self) -> tuple[Arrays, dict[str, Any]]:
         """See `Baseline`."""

@@ -7,6 +7,7 @@ trained on, for each label; of several classes that exclude each other one slope
 from typing import ClassVar
 
 import numpy as np
+from scipy.special import logit
 from sklearn.linear_model import LogisticRegression
 from sklearn.svm import LinearSVC
 
@@ -15,7 +16,7 @@ from clinstack.models.baseline import Bools
 from clinstack.models.tf_idf_linear import Floats, TfIdfLinear
 
 _LEAST_SLOPE = 1e-3
-"""A curve never turns a ranking round, however few the validation notes are."""
+"""A curve never turns a ranking round, however few the validation notes are; as flat, it foretells what is frequent."""
 
 
 class TfIdfSvm(TfIdfLinear):
@@ -54,5 +55,7 @@ def fit_curve(margins: Floats, label: Bools) -> tuple[float, float]:
     twice = np.concatenate([margins, margins])[:, None]
     sides, weights = np.repeat([1, 0], len(margins)), np.concatenate([target, 1 - target])
     found = LogisticRegression(C=np.inf, max_iter=1000).fit(twice, sides, sample_weight=weights)
-    slope = max(float(found.coef_[0, 0]), _LEAST_SLOPE)
-    return slope, float(found.intercept_[0])
+    slope, offset = float(found.coef_[0, 0]), float(found.intercept_[0])
+    if slope < _LEAST_SLOPE:
+        return _LEAST_SLOPE, float(logit(target.mean()) - _LEAST_SLOPE * margins.mean())
+    return slope, offset
