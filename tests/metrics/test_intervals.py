@@ -8,6 +8,7 @@ from statistics import NormalDist
 
 import numpy as np
 import pytest
+from scipy import stats
 
 from clinstack.errors import BadInput
 from clinstack.metrics import intervals, ranking
@@ -197,18 +198,49 @@ def test_one_run_over_its_seeds_is_the_run():
     assert np.array_equal(again.draws, run.draws)
 
 
-def test_seeds_are_drawn_with_the_patients_and_figures_that_do_not_exist_are_passed_over():
-    runs = [intervals.Draws(value, np.full(4000, value)) for value in (0.6, 0.7, 0.8)]
-    found = intervals.over_seeds(runs, seed=3)
+def test_where_patients_decide_nothing_the_interval_over_seeds_is_students():
+    values = np.array([0.66, 0.69, 0.70, 0.72, 0.73])
+    found = intervals.over_seeds([intervals.Draws(value, np.full(20_000, value)) for value in values], seed=3)
     assert found.value == pytest.approx(0.7)
-    # Every mean of three draws from three values, as often as chance has it: 27 ways, the extremes one each.
-    assert np.mean(np.isclose(found.draws, 0.6)) == pytest.approx(1 / 27, abs=0.012)
-    assert np.mean(np.isclose(found.draws, 0.7)) == pytest.approx(7 / 27, abs=0.03)
-    absent = intervals.Draws(float("nan"), np.full(4000, np.nan))
-    assert intervals.over_seeds([*runs[:1], absent]).value == 0.6
-    drawn = intervals.over_seeds([*runs[:1], absent]).draws
-    assert set(np.unique(drawn[~np.isnan(drawn)])) == {0.6}
-    assert np.mean(np.isnan(drawn)) == pytest.approx(1 / 4, abs=0.03)
+    reach = stats.t.ppf(0.975, 4) * stats.sem(values)
+    assert [found.interval().low, found.interval().high] == pytest.approx([0.7 - reach, 0.7 + reach], abs=0.12 * reach)
+
+
+def test_figures_of_seeds_that_do_not_exist_are_passed_over_and_none_leaves_its_range():
+    absent = intervals.Draws(float("nan"), np.full(400, np.nan))
+    one = intervals.Draws(0.6, np.full(400, 0.6))
+    assert intervals.over_seeds([one, absent]).interval() == intervals.Interval(0.6, 0.6, 0.6)
+    assert np.isnan(intervals.over_seeds([absent, absent]).value)
+    assert intervals.over_seeds([absent, absent]).interval().dropped == 400
+    partly = intervals.Draws(0.8, np.where(np.arange(400) < 200, 0.8, np.nan))
+    assert not np.isnan(intervals.over_seeds([one, partly]).draws).any()
+    high = [intervals.Draws(value, np.full(4000, value)) for value in (0.9, 0.95, 0.99)]
+    assert intervals.over_seeds(high).draws.max() == 1.0
+    low = [intervals.Draws(-value, np.full(4000, -value)) for value in (0.01, 0.1)]
+    assert intervals.over_seeds(low, least=-1.0).draws.min() < -0.1
+
+
+@pytest.mark.parametrize("training", [0.0, 0.5, 1.0, 3.0])
+@pytest.mark.parametrize("splits", ["own test part", "one test part"])
+def test_an_interval_over_five_runs_covers_whatever_decides_and_is_no_wider_than_that(splits, training):
+    """Patients' chance of a run has deviation 0.02, that of training `training` times as much."""
+    random = np.random.default_rng(11)
+    covered, widths = 0, []
+    for trial in range(400):
+        shared = random.normal(0, 0.02), random.normal(0, 0.02, 400)
+        runs = []
+        for _ in range(5):
+            own = random.normal(0, 0.02), random.normal(0, 0.02, 400)
+            off, draws = own if splits == "own test part" else shared
+            value = 0.5 + off + random.normal(0, 0.02 * training)
+            runs.append(intervals.Draws(value, value + draws))
+        found = intervals.over_seeds(runs, trial).interval()
+        covered += found.low <= 0.5 <= found.high
+        widths.append(found.high - found.low)
+    assert 0.91 < covered / 400 < 0.985
+    patients = 0.02**2 / 5 if splits == "own test part" else 0.02**2
+    right = 2 * 1.96 * np.sqrt(patients + (0.02 * training) ** 2 / 5)
+    assert np.mean(widths) / right < (1.25 if training == 0 else 1.45)
 
 
 def test_an_interval_over_seeds_and_patients_covers_where_one_over_patients_alone_does_not():

@@ -79,17 +79,44 @@ class Draws:
         return Draws(self.value - other.value, self.draws - other.draws)
 
 
-def over_seeds(runs: Sequence[Draws], seed: int = 0) -> Draws:
-    """The mean of runs that differ in their seed alone; in each resample as many of them are drawn, with replacement.
+def over_seeds(runs: Sequence[Draws], seed: int = 0, least: float = 0.0) -> Draws:
+    """The mean of runs that differ in their seed, or in the split that it draws; its resamples hold the chance of either.
 
-    So the interval holds the chance of training beside that of the patients; of one run it holds the patients' alone. With few
-    seeds it is somewhat too narrow, as every bootstrap of few things is. Figures that do not exist are passed over.
+    seed:  of what is drawn here. Means whose runs pair seed by seed have the same.
+    least: lowest possible figure; the highest is 1. Of differences -1.
+    Figures that do not exist are passed over; of one run the resamples are its own.
+
+    In each resample the mean over runs moves with the patients, and besides by a mean of as many deviations of runs, drawn with
+    replacement. Part of these deviations is patients' chance already, all of it where every split has its own test part, so
+    they are brought to the variance that is left (after Carpenter, Goldstein and Rasbash 2003, who so resample random effects),
+    and divided by the root of a chi-square over its degrees of freedom, as in Student's t: few runs hardly tell how much they
+    vary. Drawn as they are, intervals over five splits were up to 1.4 times as wide as needed where patients decide, and held
+    the truth 88 times of 100 where training does (`tests/metrics/test_intervals.py`).
     """
-    table = np.stack([one.draws for one in runs])
-    chosen = np.random.default_rng([seed, len(runs)]).integers(0, len(runs), table.shape)
-    drawn = np.take_along_axis(table, chosen, axis=0)
-    value = mean_defined([np.array([one.value]) for one in runs])
-    return Draws(float(value[0]), mean_defined(list(drawn)))
+    defined = [one for one in runs if not np.isnan(one.value)]
+    if not defined:
+        return Draws(float("nan"), np.full_like(runs[0].draws, np.nan))
+    values = np.array([one.value for one in defined])
+    by_patients = np.stack([one.draws - one.value for one in defined])
+    moved = mean_defined(list(by_patients)) + _chance_of_training(values, by_patients, seed)
+    return Draws(float(values.mean()), np.clip(values.mean() + moved, least, 1.0))
+
+
+def _chance_of_training(values: Floats, by_patients: Floats, seed: int) -> Floats | float:
+    """How far the mean of runs (S,) moves by what is not patients' chance: (B,), around 0.
+
+    by_patients: (S, B), how far each run moves with the patients.
+    """
+    runs, resamples = by_patients.shape
+    if runs < 2 or not values.var():
+        return 0.0
+    whole = by_patients[:, ~np.isnan(by_patients).any(axis=0)]
+    explained = float(whole.var(axis=0, ddof=1).mean()) if whole.size else 0.0
+    left = max(0.0, float(values.var(ddof=1)) - explained)
+    random = np.random.default_rng([seed, runs])
+    drawn = (values - values.mean())[random.integers(0, runs, (resamples, runs))].mean(axis=1)
+    unsure = np.sqrt((runs - 1) / random.chisquare(runs - 1, resamples))
+    return np.asarray(drawn * unsure * np.sqrt(left / values.var()))
 
 
 def patient_weights(patient_ids: Sequence[str], resamples: int = RESAMPLES, seed: int = 0) -> Iterator[Weights]:

@@ -8,7 +8,7 @@ import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -42,8 +42,8 @@ class Point:
 
     @cached_property
     def draws(self) -> Draws:
-        """Of the headline metric."""
-        return over_seeds([one.draws for one in self.runs])
+        """Of the headline metric. Splits drawn otherwise are others, whatever their number."""
+        return over_seeds([one.draws for one in self.runs], get_args(SplitBy).index(self.runs[0].part.by))
 
     @property
     def validation(self) -> tuple[float, float]:
@@ -66,8 +66,11 @@ class Point:
         return float(np.std(values, ddof=1)) if len(values) > 1 else math.nan
 
     def minus(self, other: "Point") -> Draws:
-        """The mean paired difference, over the splits that both have."""
-        return over_seeds([mine.draws.minus(theirs.draws) for mine, theirs in self._paired(other)])
+        """The mean paired difference, over the splits that both have; it does not exist where they have none in common."""
+        pairs = self._paired(other)
+        if not pairs:
+            return Draws(math.nan, np.full_like(self.runs[0].draws.draws, math.nan))
+        return over_seeds([mine.draws.minus(theirs.draws) for mine, theirs in pairs], least=-1.0)
 
     def p_mcnemar(self, other: "Point") -> float:
         """That both are as often right, by McNemar's test on single notes, of all splits (`p_of_splits`)."""

@@ -107,7 +107,7 @@ def _slice(what: str, arm: Arm, by_split: Sequence[tuple[tuple[int, int], Draws,
     counts = np.mean([notes for notes, _, _ in by_split], axis=0)
     having = over_seeds([one for _, one, _ in by_split]).interval()
     others = over_seeds([one for _, _, one in by_split]).interval()
-    difference = over_seeds([one.minus(other) for _, one, other in by_split]).interval()
+    difference = over_seeds([one.minus(other) for _, one, other in by_split], least=-1.0).interval()
     return Slice(what, arm, (float(counts[0]), float(counts[1])), having, others, difference)
 
 
