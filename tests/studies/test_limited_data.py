@@ -134,17 +134,17 @@ def test_every_arm_is_scored_on_every_part(done):
 def test_an_encoder_reads_each_note_once_whatever_the_arms(done):
     asked, _ = done
     layout = StudyLayout(asked.out)
-    encoding = json.loads(layout.encoding.read_text())["petit"]
-    assert 200 < encoding["read"] <= encoding["notes"]  # what is cut to the same tokens is read once
+    encoding = json.loads(layout.encoding.read_text())["petit"]["lines"]
+    assert 200 < encoding["computed"] <= encoding["notes"]  # what is cut to the same tokens is read once
     for run in layout.runs.iterdir():
         result = json.loads(RunLayout(run).result.read_text())
         if result["variant"] == "head-only":
             assert result["features"]["computed"] == 0
-    a_note = encoding["seconds"] / encoding["read"]
+    a_note = encoding["cpu_seconds"] / encoding["computed"]  # on a processor runs are compared by seconds of one core
     for row in rows_of(asked.out):
         if row["backbone"] == "petit":
             notes = row["notes"] + 20 + 24  # with those to select by (at least so many) and the test part
-            itself = json.loads(RunLayout(layout.run(row["run"])).result.read_text())["cost"]["encode"]["seconds"]
+            itself = json.loads(RunLayout(layout.run(row["run"])).result.read_text())["cost"]["encode"]["cpu_seconds"]
             assert row["seconds_encode"] - itself == pytest.approx(a_note * notes, rel=0.25, abs=0.05)
 
 
@@ -422,7 +422,7 @@ def test_the_page_says_what_was_compared_and_a_report_is_not_written_over_it(don
     like = {"split_by": "patient", "all_notes": True, "arm": "tf-idf", "label_noise": 0.0}
     notes = [row["notes"] for row in rows_of(asked.out) if like.items() <= row.items()]
     assert f"| {np.mean(notes):,.0f} |" in task
-    assert "| Encoder | Its hash | Notes read | Tokens of a note, mean | Notes cut at 24 | Unknown tokens |" in said
+    assert "| Encoder | Task | Its hash | Notes read | Tokens of a note, mean | Notes cut at 24 | Unknown tokens |" in said
     assert "petit reads no more than 24 tokens, and 100% of the notes are longer" in said
     assert "*Macro F1 on test with all training notes*" in said
     assert "In bold: better than all others" in said
@@ -502,6 +502,14 @@ def test_a_class_that_is_rare_limits_the_sizes(tmp_path):
             "--sizes 40,many: 'many' is neither a number of notes nor all. Write such as 50,400,all.",
         ),
         (
+            {"sizes": "²,all"},
+            "--sizes ²,all: '²' is neither a number of notes nor all. Write such as 50,400,all.",
+        ),
+        (
+            {"encoders": [], "scratch": "", "baselines": ""},
+            "There is nothing to compare. Name models with --encoders, --scratch or --baselines.",
+        ),
+        (
             {"sizes": "40,80"},
             "--sizes 40,80 lacks all, which arms are compared with. Write 40,80,all.",
         ),
@@ -539,7 +547,7 @@ def test_a_class_that_is_rare_limits_the_sizes(tmp_path):
 )
 def test_bad_options_are_refused_before_anything_is_trained(changed, sentence, lines, encoder, tmp_path):
     with pytest.raises(BadInput) as refused:
-        limited_data(options(lines, tmp_path / "study", encoders=[str(encoder)], **changed))
+        limited_data(options(lines, tmp_path / "study", **{"encoders": [str(encoder)], **changed}))
     assert str(refused.value).replace("hold none of faible", "hold none of normale") == sentence
     assert not (tmp_path / "study" / "runs").exists()
 

@@ -19,7 +19,8 @@ from clinstack.runs.layout import RunLayout
 from clinstack.studies.limited_data import slices as slices_of
 from clinstack.studies.limited_data.arms import PROBE, Arm, Pace, make_arms
 from clinstack.studies.limited_data.cost_tables import budget_table
-from clinstack.studies.limited_data.costs import Cost, cost_of
+from clinstack.studies.limited_data.costs import Cost, clock_of, cost_of
+from clinstack.studies.limited_data.encoding import Reading, took
 from clinstack.studies.limited_data.findings import ahead_since, ahead_until, findings_of
 from clinstack.studies.limited_data.parts import Part
 from clinstack.studies.limited_data.pictures import cost_pictures
@@ -123,7 +124,9 @@ def scored(who: Arm, place: int, values: list[float], validation: float = 0.5, s
         }
         trained = Trained(who, part, place, None, RunLayout(Path("nowhere")))
         draws = Draws(value, value + luck + own)
-        found.append(Scored(trained, result, {"f1_macro": value}, draws, (), cost_of(result), luck > 1 - value))
+        found.append(
+            Scored(trained, result, {"f1_macro": value}, draws, (), cost_of(result, "seconds"), luck > 1 - value)
+        )
     return found
 
 
@@ -140,6 +143,28 @@ def test_differences_are_paired():
     assert 0.02 < one.interval.low < one.interval.high < 0.08
     assert found.points["enc + adapter", 0].draws.interval().low < 0.65
     assert one.p_value == one.p_holm < 0.01
+
+
+def test_arms_without_a_split_in_common_have_no_difference():
+    """One failed in some splits, the other in the rest: the page is written all the same."""
+    found = findings(scored(PROBED, 0, [0.7, 0.6])[:1], scored(BLOCK, 0, [0.7, 0.6])[1:])
+    (one,) = found.structures()
+    assert np.isnan([one.interval.value, one.p_value, one.p_holm, one.p_mcnemar]).all()
+    assert found.hypotheses()[0].verdict == "undecided"
+
+
+def test_what_reading_took_is_that_of_the_task_and_of_notes_that_another_task_had_by_the_token():
+    long = Reading(
+        "hash", notes=100, tokens=50_000, shortened=0.0, unknown=0.0, computed=100, seconds=50, cpu_seconds=90
+    )
+    short = Reading(
+        "hash", notes=1000, tokens=20_000, shortened=0.0, unknown=0.0, computed=1000, seconds=20, cpu_seconds=40
+    )
+    again = Reading("hash", notes=1000, tokens=20_000, shortened=0.0, unknown=0.0)
+    by_task = {"long": long, "short": short, "again": again}
+    assert [took(by_task, "short", 500).seconds, took(by_task, "long", 50).cpu_seconds] == [10, 45]
+    assert took(by_task, "again", 500).seconds == pytest.approx(10_000 * 70 / 70_000)
+    assert took({"again": again}, "again", 500).seconds == 0  # nothing is kept, and each run's own cost has its reading
 
 
 def test_holm_corrects_over_all_places_of_a_task():
@@ -331,6 +356,10 @@ def test_a_kind_trains_for_as_many_steps_at_all_sizes(small_base):
     assert adapter.pace.options(50) == {"epochs": 25, "patience": 5, "batch_size": 32}
     assert adapter.pace.options(4355)["epochs"] == 2
     assert lora.options["head_start"] == "fitted"
+    whole, noisy = (Part("task", "patient", 1, 900, True, Path("nowhere"), noise) for noise in (0.0, 0.1))
+    everywhere = make_arms(asked.model_copy(update={"lora": "all"}))[-1]
+    assert [everywhere.learns_from(one) for one in (whole, noisy)] == [True, False]
+    assert scratch.learns_from(noisy)
     assert min(arms["transformer:mean"].rates) > max(scratch.rates)
     # A block is the probe with something before it, and can be told from it by nothing else.
     assert (adapter.pace, adapter.rates) == (probe.pace, probe.rates)
@@ -359,9 +388,11 @@ def test_two_encoders_of_one_name_are_refused(small_base, tmp_path):
 
 def test_a_head_costs_what_reading_its_notes_by_the_encoder_takes():
     alone = Cost({"encode": 0.5, "train": 2.0}, 3.0, 10)
-    found = alone.with_reading({"read": 200, "seconds": 40.0, "cpu_seconds": 80.0, "peak_bytes": 50}, 100)
+    taken = Reading("hash", 100, 9000, 0.0, 0.0, seconds=20.0, cpu_seconds=40.0, peak_bytes=50)
+    found = alone.with_reading(taken, clock_of("cuda:0"))
     assert found == Cost({"encode": 20.5, "train": 2.0}, 43.0, 50)
     assert found.total == 22.5
+    assert alone.with_reading(taken, clock_of("cpu")).total == 42.5  # two cores read, and one trains
 
 
 def test_a_resample_without_any_patient_says_nothing():

@@ -13,6 +13,6 @@ def is_task_name(name: str) -> bool:
 def parse_entry(word: str) -> tuple[str, int | None]:
     """TASK or TASK@VERSION. Raises BadInput for anything else."""
     task, at, version = word.partition("@")
-    if at and not version.isdigit():
+    if at and not version.isdecimal():
         raise BadInput(f"{word!r} is neither a task nor TASK@VERSION, such as mortality@2.")
     return task, int(version) if at else None

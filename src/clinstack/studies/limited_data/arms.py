@@ -42,6 +42,8 @@ _FEW = 200
 """Most training notes of SetFit: it is made for few, and forty pairs a note are read."""
 _SELECT_BY = "f1-macro"
 """On validation, since it is what arms are compared by on test."""
+_READ_ANEW = ("lora", "setfit")
+"""Families whose encoder learns too and reads every note in every epoch."""
 _LORA = {"task_adapter": "lora", "rank": 8, "targets": "qv"}
 
 
@@ -92,9 +94,9 @@ class Arm:
 
     def learns_from(self, part: Part) -> bool:
         """Whether it is trained on a part: what reads anew every epoch may be on some alone, and with labels as they are."""
-        if self.sizes == "all":
-            return True
-        return not part.noise and (part.whole if self.sizes == "largest" else part.size <= _FEW)
+        if part.noise and self.family in _READ_ANEW:
+            return False
+        return self.sizes == "all" or (part.whole if self.sizes == "largest" else part.size <= _FEW)
 
 
 def make_arms(options: LimitedDataOptions) -> list[Arm]:
@@ -116,6 +118,8 @@ def make_arms(options: LimitedDataOptions) -> list[Arm]:
     )
     for encoder in options.encoders:
         arms += _of_encoder(encoder, heads, options, shared)
+    if not arms:
+        raise BadInput("There is nothing to compare. Name models with --encoders, --scratch or --baselines.")
     _require_own_names(arms)
     return arms
 

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from clinstack.studies.limited_data.costs import Total, grid_totals, naive_passes
+from clinstack.studies.limited_data.encoding import Encoding
 from clinstack.studies.limited_data.findings import TaskFindings
 from clinstack.studies.limited_data.tables import with_limits
 from clinstack.studies.report import words
@@ -54,16 +55,19 @@ def budget_table(findings: Sequence[TaskFindings]) -> Table:
     return Table("At equal time, with all training notes", columns, rows)
 
 
-def notes_read(encoding: Mapping[str, Any]) -> int:
+def notes_read(encoding: Encoding) -> int:
     """How often a note passed through a frozen encoder: once each at least, though a reading that is killed notes nothing."""
-    return sum(max(one["read"], one["notes"]) for one in encoding.values())
+    return sum(max(one.computed, one.notes) for by_task in encoding.values() for one in by_task.values())
 
 
-def total_table(runs: Sequence[Path], encoding: Mapping[str, Any]) -> Table:
+def total_table(runs: Sequence[Path], encoding: Encoding) -> Table:
     """The sums of all runs by kind, and what reading by each encoder took. encoding: see `encode_once`."""
     totals = grid_totals(runs)
     totals |= {
-        f"reading all notes by {name}": Total(1, one["seconds"], one["cpu_seconds"]) for name, one in encoding.items()
+        f"reading all notes by {name}": Total(
+            1, sum(one.seconds for one in by_task.values()), sum(one.cpu_seconds for one in by_task.values())
+        )
+        for name, by_task in encoding.items()
     }
     if totals:
         totals["all"] = sum(totals.values(), Total())

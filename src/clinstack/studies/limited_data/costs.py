@@ -4,23 +4,34 @@ import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from clinstack.data.task import open_task
 from clinstack.models.sentence_encoder import encoder_of
 from clinstack.runs.atomic import read_json
 from clinstack.runs.folder import read_events
 from clinstack.runs.layout import RunLayout
+from clinstack.studies.limited_data.encoding import Reading
 from clinstack.training.machine import assumed_joules
 
 PHASES = ("tokenise", "encode", "train", "evaluate")
 _PARTS = {"tokenise": ["tokenise"], "encode": ["encode"], "train": ["make", "train"], "evaluate": ["evaluate"]}
 """What a run's cost calls the parts of a phase; a base that the run makes for itself is made by training."""
 
+Clock = Literal["seconds", "cpu_seconds"]
+"""By what runs are compared: seconds that pass, or on a processor those of one core. How many cores a run had is the study's
+choice (an encoder reads with all of them, a training shares them with others) and says nothing of the arm.
+"""
+
+
+def clock_of(device: str) -> Clock:
+    """The clock of runs on a device."""
+    return "seconds" if device.startswith("cuda") else "cpu_seconds"
+
 
 @dataclass(frozen=True)
 class Cost:
-    """Of a run. seconds: by phase, 0 where a model has none.
+    """Of a run. seconds: by phase, 0 where a model has none; see `Clock`.
 
     flops: estimated operations (`training_flops`), with reading each note once; None of what is no network here.
     """
@@ -35,17 +46,12 @@ class Cost:
         """Seconds of all phases."""
         return sum(self.seconds.values())
 
-    def with_reading(self, noted: Mapping[str, Any], notes: int) -> "Cost":
-        """With what reading so many notes by a frozen encoder takes, as whoever trains this one model has to.
-
-        noted: what the study's own reading took, see `encode_once`.
-        """
-        share = notes / noted["read"] if noted["read"] else 0.0
-        encode = self.seconds["encode"] + share * noted["seconds"]
+    def with_reading(self, taken: Reading, clock: Clock) -> "Cost":
+        """With what reading its notes by a frozen encoder took, as whoever trains this one model has to."""
         return Cost(
-            {**self.seconds, "encode": encode},
-            self.cpu_seconds + share * noted["cpu_seconds"],
-            max(self.peak_bytes, int(noted["peak_bytes"])),
+            {**self.seconds, "encode": self.seconds["encode"] + getattr(taken, clock)},
+            self.cpu_seconds + taken.cpu_seconds,
+            max(self.peak_bytes, taken.peak_bytes),
             self.flops,
         )
 
@@ -67,11 +73,11 @@ class Total:
         return Total(self.runs + other.runs, self.seconds + other.seconds, self.cpu_seconds + other.cpu_seconds)
 
 
-def cost_of(result: Mapping[str, Any]) -> Cost:
+def cost_of(result: Mapping[str, Any], clock: Clock) -> Cost:
     """What a run's result says."""
     cost = result["cost"]
     return Cost(
-        {phase: sum(float(cost.get(one, {}).get("seconds", 0.0)) for one in _PARTS[phase]) for phase in PHASES},
+        {phase: sum(float(cost.get(one, {}).get(clock, 0.0)) for one in _PARTS[phase]) for phase in PHASES},
         sum(float(one["cpu_seconds"]) for one in cost.values()),
         max(int(one["peak_bytes"]) for one in cost.values()),
         sum(one.get("flops", 0.0) for one in cost.values()) or None,
@@ -83,7 +89,7 @@ def grid_totals(runs: Iterable[Path]) -> dict[str, Total]:
     found: dict[str, Total] = {}
     for layout in _finished(runs):
         result = read_json(layout.result)
-        cost, kind = cost_of(result), _kind(result)
+        cost, kind = cost_of(result, "seconds"), _kind(result)
         found[kind] = found.get(kind, Total()) + Total(1, cost.total, cost.cpu_seconds)
     return found
 

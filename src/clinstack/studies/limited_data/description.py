@@ -1,7 +1,6 @@
 """What a limited-data study compared, for whoever has its page alone: its tasks, and what encoders read of their notes."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -9,6 +8,7 @@ from clinstack.config import LimitedDataOptions
 from clinstack.data.task import Task, open_task
 from clinstack.runs.lineage import short
 from clinstack.studies.limited_data.arms import RATES
+from clinstack.studies.limited_data.encoding import Encoding
 from clinstack.studies.limited_data.findings import Point, TaskFindings
 from clinstack.studies.limited_data.slices import share_nearly_trained
 from clinstack.studies.report import words
@@ -53,45 +53,58 @@ def _notes(parts: Sequence[Task], split: str) -> float:
     return float(np.mean([one.counts[split]["notes"] for one in parts]))
 
 
-def encoder_table(encoding: Mapping[str, Any], max_tokens: int) -> Table | None:
-    """What each encoder reads of all notes; None without encoders. encoding: see `encode_once`."""
+def encoder_table(encoding: Encoding, max_tokens: int) -> Table | None:
+    """What each encoder reads of each task's notes; None without encoders."""
     rows = [
         [
             name,
-            short(one["hash"]),
-            f"{one['notes']:,}",
-            f"{one['tokens'] / one['notes']:,.0f}",
-            f"{one['shortened']:.1%}",
-            f"{one['unknown']:.2%}",
+            task,
+            short(one.hash),
+            f"{one.notes:,}",
+            f"{one.tokens / one.notes:,.0f}",
+            f"{one.shortened:.1%}",
+            f"{one.unknown:.2%}",
         ]
-        for name, one in encoding.items()
+        for name, by_task in encoding.items()
+        for task, one in by_task.items()
     ]
     columns = (
         "Encoder",
+        "Task",
         "Its hash",
         "Notes read",
         "Tokens of a note, mean",
         f"Notes cut at {max_tokens}",
         "Unknown tokens",
     )
-    return Table("Encoders; words that are counted (tf-idf) are those of whole notes", columns, rows) if rows else None
+    return (
+        Table("Encoders; words that are counted (tf-idf) are those of whole notes", columns, rows, headings=2)
+        if rows
+        else None
+    )
 
 
 def how(options: LimitedDataOptions) -> str:
     """How everything was trained, in a sentence."""
     rates = ", ".join(f"{rate:g}" for rate in RATES)
     return (
-        f"{words.count_of(options.seeds, 'split')}; trainings of about {options.steps} steps of {options.batch_size} notes, "
-        f"half as many on frozen encoders; at most {options.max_tokens} tokens of a note; learning rates tried: {rates} (a "
-        "mean of embeddings: higher ones). table.json has every run with its rate, encoder and notes."
+        f"{words.count_of(options.seeds, 'split')}; trainings of about {options.steps} steps of {options.batch_size} notes, or "
+        "three readings of all notes if that is more (on frozen encoders half as many steps, or two readings); at most "
+        f"{options.max_tokens} tokens of a note; learning rates tried: {rates} (a mean of embeddings: higher ones), chosen by "
+        "the first split's validation notes, some of which other splits test on. table.json has every run with its rate, "
+        "encoder and notes."
     )
 
 
-def warnings(findings: Sequence[TaskFindings], encoding: Mapping[str, Any], max_tokens: int) -> list[str]:
+def warnings(findings: Sequence[TaskFindings], encoding: Encoding, max_tokens: int) -> list[str]:
     """Sentences on tasks whose test notes say less than they seem to, and on encoders that do not read whole notes."""
     points = {task.task: task.at(0)[0] for task in findings if task.at(0)}
     said = [one for task, point in points.items() for one in (_not_tested(task, point), _known(task, point))]
-    said += [_cut(name, one["shortened"], max_tokens) for name, one in encoding.items()]
+    said += [
+        _cut(task, name, one.shortened, max_tokens)
+        for name, by_task in encoding.items()
+        for task, one in by_task.items()
+    ]
     return [one for one in said if one]
 
 
@@ -104,17 +117,17 @@ def _not_tested(task: str, point: Point) -> str:
         return ""
     return (
         f"{task}: in some splits no test note is of {words.listed(listed)}. There its F1 counts as 0 for every arm, so that "
-        "macro F1 is low by as much; differences between arms are not touched."
+        "macro F1 is low by as much, and differences between arms are smaller in the same proportion."
     )
 
 
-def _cut(name: str, share: float, max_tokens: int) -> str:
+def _cut(task: str, name: str, share: float, max_tokens: int) -> str:
     """Where an encoder does not read many notes to their end."""
     if share < _MANY:
         return ""
     return (
-        f"{name} reads no more than {max_tokens} tokens, and {share:.0%} of the notes are longer: of these it did not see the "
-        "end, while words are counted in whole notes. More --max-tokens is a fairer comparison."
+        f"{task}: {name} reads no more than {max_tokens} tokens, and {share:.0%} of the notes are longer. Of these it did not "
+        "see the end, while words are counted in whole notes. More --max-tokens is a fairer comparison."
     )
 
 

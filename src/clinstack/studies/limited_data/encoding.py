@@ -1,20 +1,20 @@
 """Reads every note of a study once by every frozen encoder; all heads, sizes and seeds then learn from what is kept."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from clinstack.config import LimitedDataOptions, TrainOptions
 from clinstack.data.task import open_task
 from clinstack.errors import BadInput
-from clinstack.models.backbone import check_max_tokens
+from clinstack.models.backbone import Backbone, check_max_tokens
 from clinstack.models.base_files import base_name
 from clinstack.models.base_loading import load_backbone
 from clinstack.models.classifier import Classifier, HeadForm
 from clinstack.models.features import features_used, open_reader
 from clinstack.models.head_adapter import head_adapters
 from clinstack.models.stack import Stack
-from clinstack.models.tokenizer import NoteTokenizer
 from clinstack.models.window import Window
 from clinstack.runs.array_store import ArrayStore
 from clinstack.runs.atomic import read_json, write_json
@@ -26,77 +26,126 @@ _MOST = 0.5
 """Share of unknown tokens above which an encoder reads something else than the notes."""
 
 
-_NOTHING = {"read": 0, "seconds": 0.0, "cpu_seconds": 0.0, "peak_bytes": 0}
-"""What an encoder took that has read nothing yet."""
+@dataclass(frozen=True)
+class Reading:
+    """What an encoder reads of a task's notes, and what that took.
+
+    hash: the encoder's.   notes: different ones.   tokens: of all of them, as they are cut.
+    shortened: share of the notes that is cut.   unknown: share of the tokens.
+    computed: notes that were read for this task; the others were kept already. What follows is what these took.
+    """
+
+    hash: str
+    notes: int
+    tokens: int
+    shortened: float
+    unknown: float
+    computed: int = 0
+    seconds: float = 0.0
+    cpu_seconds: float = 0.0
+    peak_bytes: int = 0
+
+
+Encoding = Mapping[str, Mapping[str, Reading]]
+"""Encoder -> task -> reading."""
 
 
 def encode_once(
-    options: LimitedDataOptions, folders: Sequence[Path], layout: StudyLayout, witness: Witness
-) -> dict[str, dict[str, Any]]:
-    """Keeps each encoder's states of every note in these task folders, and notes what that took.
+    options: LimitedDataOptions, tasks: Mapping[str, Sequence[Path]], layout: StudyLayout, witness: Witness
+) -> dict[str, dict[str, Reading]]:
+    """Keeps each encoder's states of every note, and notes what that took: encoder -> task -> reading.
 
-    Returns, by encoder, its hash, how many notes were read and tokens of them, which share of the notes was cut and of the
-    tokens is unknown, and the cost. Reading goes on where it stopped. Raises BadInput for an encoder that cannot read them.
+    tasks: name -> folders that hold its notes. Reading goes on where it stopped. Raises BadInput for an encoder that cannot
+    read them.
     """
-    noted: dict[str, dict[str, Any]] = read_json(layout.encoding) if layout.encoding.is_file() else {}
+    texts = {name: _texts(folders) for name, folders in tasks.items()} if options.encoders else {}
     store = ArrayStore(layout.features, int(TrainOptions.model_fields["feature_gigabytes"].default * 2**30))
-    texts = _texts(folders) if options.encoders else []
+    noted = _noted(layout)
+    device = choose_device(options.device)
     for encoder in options.encoders:
-        name = base_name(encoder)
-        witness.says(f"Reading {len(texts):,} notes by {name}")
-        device = choose_device(options.device)
-        cost: dict[str, Any] = {}
-        with measured(cost, "encode", device):
-            backbone = load_backbone(encoder, device)
-            check_max_tokens(backbone, options.max_tokens)
-            whole = backbone.tokenizer.plain(texts)
-            unknown = _require_words(name, backbone.tokenizer, whole)
-            chunks = [Window(options.max_tokens).cut(backbone.tokenizer, ids)[0] for ids in whole]
-            head = Classifier(HeadForm("mean", adapter=next(iter(head_adapters()))), backbone.width, 2)
-            with open_reader(Stack(backbone, ()), head, store, chunks) as reader:
-                used = features_used(reader)
-        before = noted.get(name, _NOTHING)
-        anew = name not in noted or (used and used["computed"])
-        room = backbone.tokenizer.room(options.max_tokens)
-        noted[name] = {
-            **(_with(before, used, cost["encode"]) if anew else before),
-            "hash": backbone.hash,
-            "notes": len(texts),
-            "tokens": sum(map(len, chunks)),
-            "shortened": sum(len(ids) > room for ids in whole) / len(texts),
-            "unknown": unknown,
-        }
-        write_json(layout.encoding, noted)
-        if used is None:
-            witness.says(
-                f"The states of {name} are more than {layout.features} may hold; each run reads its notes anew"
-            )
-    return {base_name(encoder): noted[base_name(encoder)] for encoder in options.encoders}
+        backbone = load_backbone(encoder, device)
+        check_max_tokens(backbone, options.max_tokens)
+        readings = noted.setdefault(backbone.name, {})
+        for task, notes in texts.items():
+            witness.says(f"Reading {len(notes):,} notes of {task} by {backbone.name}")
+            found, kept = _read(backbone, notes, options.max_tokens, store)
+            if found.computed or task not in readings:
+                readings[task] = _after(readings.get(task), found)
+            if not kept:
+                witness.says(
+                    f"{layout.features} has no room for the states of {backbone.name}; each run reads its notes anew"
+                )
+            write_json(layout.encoding, {name: {t: asdict(one) for t, one in by.items()} for name, by in noted.items()})
+    names = [base_name(encoder) for encoder in options.encoders]
+    return {name: {task: one for task, one in noted[name].items() if task in tasks} for name in names}
 
 
-def _with(before: dict[str, Any], used: dict[str, Any] | None, cost: dict[str, Any]) -> dict[str, Any]:
+def took(readings: Mapping[str, Reading], task: str, notes: int) -> Reading:
+    """What reading so many notes of a task takes. readings: of one encoder, by task.
+
+    Where another task had the same notes none was read for this one, and a token takes what it took there.
+    """
+    own = readings[task]
+    if own.computed:
+        share, of = notes / own.computed, [own]
+    else:
+        of = [one for one in readings.values() if one.computed]
+        tokens = sum(one.computed * one.tokens / one.notes for one in of)
+        share = notes * own.tokens / own.notes / tokens if tokens else 0.0
+    return replace(
+        own,
+        seconds=share * sum(one.seconds for one in of),
+        cpu_seconds=share * sum(one.cpu_seconds for one in of),
+        peak_bytes=max((one.peak_bytes for one in of), default=0),
+    )
+
+
+def _read(backbone: Backbone, notes: list[str], max_tokens: int, store: ArrayStore) -> tuple[Reading, bool]:
+    """Keeps the states of these notes, if there is room for them, and says whether there was."""
+    cost: dict[str, dict[str, Any]] = {}
+    with measured(cost, "encode", str(backbone.device)):
+        whole = backbone.tokenizer.plain(notes)
+        unknown = _require_words(backbone, whole)
+        chunks = [Window(max_tokens).cut(backbone.tokenizer, ids)[0] for ids in whole]
+        head = Classifier(HeadForm("mean", adapter=next(iter(head_adapters()))), backbone.width, 2)
+        with open_reader(Stack(backbone, ()), head, store, chunks) as reader:
+            used = features_used(reader)
+    shortened = sum(len(ids) > backbone.tokenizer.room(max_tokens) for ids in whole) / len(notes)
+    found = Reading(backbone.hash, len(notes), sum(map(len, chunks)), shortened, unknown)
+    return (found, False) if used is None else (replace(found, computed=used["computed"], **cost["encode"]), True)
+
+
+def _after(before: Reading | None, now: Reading) -> Reading:
     """What reading took before and this time."""
-    return {
-        "read": before["read"] + (used["computed"] if used else 0),
-        "seconds": before["seconds"] + cost["seconds"],
-        "cpu_seconds": before["cpu_seconds"] + cost["cpu_seconds"],
-        "peak_bytes": max(before["peak_bytes"], cost["peak_bytes"]),
-    }
+    if before is None:
+        return now
+    return replace(
+        now,
+        computed=before.computed + now.computed,
+        seconds=before.seconds + now.seconds,
+        cpu_seconds=before.cpu_seconds + now.cpu_seconds,
+        peak_bytes=max(before.peak_bytes, now.peak_bytes),
+    )
 
 
-def _require_words(name: str, tokenizer: NoteTokenizer, notes: Sequence[Sequence[int]]) -> float:
+def _require_words(backbone: Backbone, notes: Sequence[Sequence[int]]) -> float:
     """The share of the notes' tokens that the encoder does not know. Raises BadInput if it is most of them."""
-    unknown = sum(ids.count(tokenizer.unknown) for ids in notes) / max(1, sum(map(len, notes)))
+    unknown = sum(ids.count(backbone.tokenizer.unknown) for ids in notes) / max(1, sum(map(len, notes)))
     if unknown > _MOST:
         raise BadInput(
-            f"{name} does not know {unknown:.0%} of the notes' tokens: its tokenizer is another model's, or of another "
-            "language. Fetch the encoder again, whole, or choose another."
+            f"{backbone.name} does not know {unknown:.0%} of the notes' tokens: its tokenizer is another model's, or of "
+            "another language. Fetch the encoder again, whole, or choose another."
         )
     return unknown
 
 
-def _texts(folders: Sequence[Path]) -> list[str]:
-    """Every different note of these tasks, in their order."""
+def _noted(layout: StudyLayout) -> dict[str, dict[str, Reading]]:
+    found = read_json(layout.encoding) if layout.encoding.is_file() else {}
+    return {name: {task: Reading(**one) for task, one in by_task.items()} for name, by_task in found.items()}
+
+
+def _texts(folders: Iterable[Path]) -> list[str]:
+    """Every different note of these, in their order."""
     found: dict[str, None] = {}
     for folder in folders:
         found |= dict.fromkeys(open_task(folder).read_all().column("text").to_pylist())

@@ -12,6 +12,7 @@ from clinstack.runs.layout import RunLayout, StudyLayout
 from clinstack.studies.limited_data import cost_tables, description, pictures, tables
 from clinstack.studies.limited_data.calibration import calibrated
 from clinstack.studies.limited_data.costs import naive_passes
+from clinstack.studies.limited_data.encoding import Encoding
 from clinstack.studies.limited_data.findings import TaskFindings
 from clinstack.studies.limited_data.recommendation import recommend
 from clinstack.studies.limited_data.scores import HEADLINE, Scored
@@ -36,7 +37,8 @@ _VERDICTS = (
     "validation chose it."
 )
 _COSTS = (
-    "A run's seconds are those of one training, at the learning rate that was chosen. Encode: what reading all its notes by a "
+    "A run's seconds are those of one training, at the learning rate that was chosen; on a processor those of one core, "
+    "whatever number of cores it had. Encode: what reading all its notes by a "
     "frozen encoder takes whoever trains this one model; the study reads them once for all, as the totals show. Energy assumes "
     f"{WATTS_PER_CORE:g} watts a busy core and is no measurement; an accelerator's is not in it. One note: the median of 30, "
     "one by one on the processor. Operations: two for each weight and token read, and twice that again for each weight that "
@@ -50,8 +52,8 @@ _SHIFT = (
 )
 _CALIBRATION = (
     "Error: what the probabilities and the outcomes differ by, 0 best; scaled: with the temperature that the validation part "
-    "gave. The Brier score (of several classes, of the one that is decided) is reliability (0 best) minus resolution (high "
-    "best) plus what no model can change."
+    "gave. The Brier score (of several classes, of the one that is decided) is, but for what probabilities differ by within "
+    "a bin, reliability (0 best) minus resolution (high best) plus what no model can change."
 )
 _ABSTENTION = (
     "How often a model is wrong that answers only the notes it is surest of: by the probability of the class it decides, or of "
@@ -65,14 +67,14 @@ _SLICES = (
 
 @dataclass(frozen=True)
 class Findings:
-    """All that is written. encoding: see `encode_once`.   seconds: task -> arm -> for one note.   failed: cell -> why.
+    """All that is written. seconds: task -> arm -> for one note.   failed: cell -> why.
 
     runs: the folders of all cells, those of learning rates that were not chosen included.
     """
 
     scored: Sequence[Scored]
     tasks: Sequence[TaskFindings]
-    encoding: Mapping[str, Any]
+    encoding: Encoding
     seconds: Mapping[str, Mapping[str, float]]
     runs: Sequence[Path]
     failed: Mapping[str, str]
@@ -105,7 +107,7 @@ def _section_as_markdown(section: Section) -> str:
     return "\n\n".join(part for part in parts if part)
 
 
-def _sections(options: LimitedDataOptions, found: Findings, encoding: Mapping[str, Any]) -> list[Section]:
+def _sections(options: LimitedDataOptions, found: Findings, encoding: Encoding) -> list[Section]:
     """In the order in which a reader asks."""
     tasks = found.tasks
     trusted = [(one.task, calibrated(one.at(0), options.resamples)) for one in tasks]

@@ -69,7 +69,7 @@ def parse_sizes(given: str) -> list[int] | None:
         return None
     sizes = []
     for word in (one.strip() for one in given.split(",")):
-        if word != "all" and (not word.isdigit() or int(word) < 1):
+        if word != "all" and (not word.isdecimal() or int(word) < 1):
             raise BadInput(f"--sizes {given}: {word!r} is neither a number of notes nor all. Write such as 50,400,all.")
         sizes.append(0 if word == "all" else int(word))
     if 0 not in sizes:

@@ -19,7 +19,8 @@ from clinstack.metrics.scorecard import decide, statistics
 from clinstack.runs.atomic import read_json
 from clinstack.runs.layout import RunLayout
 from clinstack.studies.limited_data.arms import Arm
-from clinstack.studies.limited_data.costs import Cost, cost_of
+from clinstack.studies.limited_data.costs import Clock, Cost, cost_of
+from clinstack.studies.limited_data.encoding import Encoding, took
 from clinstack.studies.limited_data.parts import Part
 from clinstack.studies.report.gather import Predictions, Run, read_predictions
 
@@ -90,8 +91,9 @@ class Scored:
 def score(
     trained: Sequence[Trained],
     patients: Mapping[str, Mapping[str, str]],
-    encoding: Mapping[str, Mapping[str, Any]],
+    encoding: Encoding,
     resamples: int,
+    clock: Clock,
 ) -> list[Scored]:
     """Scores every run.
 
@@ -109,18 +111,18 @@ def score(
             valid = _predictions(one.run, result, "valid")
             threshold = tuned_threshold(result["kind"], valid.labels, valid.logits)
             metrics = named_metrics(result["kind"], predicted.labels, predicted.logits, threshold)
-            cost, hits = _cost(one, result, encoding), right(predicted.labels, decided[number])
+            cost, hits = _cost(one, result, encoding, clock), right(predicted.labels, decided[number])
             found.append(Scored(one, result, metrics, draws[number], whose, cost, hits))
     return found
 
 
-def _cost(one: Trained, result: Mapping[str, Any], encoding: Mapping[str, Mapping[str, Any]]) -> Cost:
-    cost = cost_of(result)
+def _cost(one: Trained, result: Mapping[str, Any], encoding: Encoding, clock: Clock) -> Cost:
+    cost = cost_of(result, clock)
     if one.arm.family != "head" or one.arm.backbone not in encoding:
         return cost
     notes = sum(counts["notes"] for counts in open_task(one.part.folder).counts.values())
     itself = (result["features"] or {}).get("computed", 0)  # what was not kept, the run's own cost has
-    return cost.with_reading(encoding[one.arm.backbone], max(0, notes - itself))
+    return cost.with_reading(took(encoding[one.arm.backbone], one.part.task, max(0, notes - itself)), clock)
 
 
 def validation_of(result: Mapping[str, Any]) -> tuple[float, float]:

@@ -24,6 +24,7 @@ from clinstack.studies.cells import Work, require_same_bases
 from clinstack.studies.comparison import task_folders
 from clinstack.studies.grid import Cell, Grid, make_cell
 from clinstack.studies.limited_data.arms import Arm, make_arms
+from clinstack.studies.limited_data.costs import clock_of
 from clinstack.studies.limited_data.encoding import encode_once
 from clinstack.studies.limited_data.findings import findings_of
 from clinstack.studies.limited_data.latency import time_single_notes
@@ -31,6 +32,7 @@ from clinstack.studies.limited_data.page import Findings, write_findings
 from clinstack.studies.limited_data.parts import Part, SplitBy, draw_parts, parse_sizes
 from clinstack.studies.limited_data.scores import Trained, score, validation_of
 from clinstack.studies.study import begin_study, train_more
+from clinstack.training.machine import choose_device
 from clinstack.training.running import Silent, Witness
 
 _TITLE = "Limited data"
@@ -62,7 +64,11 @@ def limited_data(options: LimitedDataOptions, witness: Witness | None = None) ->
     begin_study(layout, tomli_w.dumps({"title": _TITLE, **protocol}))
     require_same_bases(layout)
     parts = _draw(options, tasks, layout, witness)
-    encoding = encode_once(options, [part.folder for part in parts if part.whole and not part.noise], layout, witness)
+    notes: dict[str, list[Path]] = {}
+    for part in parts:
+        if part.whole and not part.noise:
+            notes.setdefault(part.task, []).append(part.folder)
+    encoding = encode_once(options, notes, layout, witness)
     cells: dict[tuple[_Slot, Part, float | None], Cell] = {}
     best: dict[_Slot, float | None] = {}
     main = _largest_first(part for part in parts if part.by == _main(options) and not part.noise)
@@ -99,7 +105,7 @@ def limited_data(options: LimitedDataOptions, witness: Witness | None = None) ->
     ]
     witness.says("Comparing the arms")
     patients = {task.name: _patients(task) for task in tasks}
-    scored = score(trained, patients, encoding, options.resamples)
+    scored = score(trained, patients, encoding, options.resamples, clock_of(choose_device(options.device)))
     findings = findings_of(scored, _main(options))
     seconds = {one.task: time_single_notes(one.at(0), layout, witness) for one in findings}
     runs = [layout.run(cell.key) for cell in whole.values()]

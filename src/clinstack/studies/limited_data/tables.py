@@ -1,7 +1,7 @@
 """The tables of a limited-data study that say how good the arms are, one per question."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -34,7 +34,7 @@ def headline_table(findings: Sequence[TaskFindings]) -> Table:
             heading = first.arm.family
             rows.append(Group(_FAMILIES[heading]))
         cells = [_measured(points.get(task.task), highest[task.task], task) for task in findings]
-        rows.append([name, words.whole(_trainable(first)), *cells])
+        rows.append([name, _weights(points.values()), *cells])
     columns = ["Arm", "Weights", *(task.task for task in findings)]
     return Table("Macro F1 on test with all training notes", columns, rows)
 
@@ -67,8 +67,11 @@ def with_limits(interval: Interval, *, best: bool = False, near: bool = False) -
     return Measured(words.figure(interval.value), limits, best=best, near=near)
 
 
-def _trainable(point: Point) -> float:
-    return float(np.mean([one.result["parameters"]["trainable"] for one in point.runs]))
+def _weights(points: Iterable[Point]) -> str:
+    """How many weights train: of several tasks from the fewest to the most, since they differ in words and classes."""
+    trained = [float(np.mean([one.result["parameters"]["trainable"] for one in point.runs])) for point in points]
+    ends = dict.fromkeys(words.whole(one) for one in (min(trained), max(trained)))
+    return "–".join(ends)
 
 
 def curve_table(findings: Sequence[TaskFindings]) -> Table:
