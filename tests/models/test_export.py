@@ -7,6 +7,7 @@ import sys
 
 import numpy as np
 import pytest
+from safetensors.torch import load_file
 
 from clinstack.config import AdaptOptions, TrainOptions
 from clinstack.errors import BadInput
@@ -114,6 +115,11 @@ def test_every_way_of_using_a_clinical_adapter_exports(mode, stacked, small_base
 
 def test_full_fine_tuning_and_a_head_alone_export(stacked, small_base, tmp_path):
     check(stacked(None, task_adapter="full", learning_rate=1e-3), "merged", tmp_path / "full", small_base)
+    upper = stacked(None, task_adapter="full", method_options={"top_layers": 1}, learning_rate=1e-3)
+    check(upper, "merged", tmp_path / "upper", small_base)
+    names = load_file(upper / "adapters" / "task" / "adapter_model.safetensors")
+    assert all(".layers.1." in name for name in names), names.keys()
+    assert len(names) == 9
     check(stacked(None, task_adapter="none"), "fused", tmp_path / "head", small_base)
     check(stacked(None, truncation="head+tail", max_tokens=8), "fused", tmp_path / "cut", small_base)
 

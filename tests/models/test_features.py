@@ -42,6 +42,7 @@ VARIANTS = {
     "clinical-frozen": {"task_adapter": "none", "clinical": True},
     "clinical-merged": {"task_adapter": "none", "clinical": True, "clinical_mode": "merged"},
     "late branch": {"clinical": True, "method_options": {"top_layers": 1}},
+    "upper layers in full": {"task_adapter": "full", "method_options": {"top_layers": 1}},
     "late branch, chunks": {"method_options": {"top_layers": 1}, "max_tokens": 8, "chunks": 3},
 }
 

@@ -48,6 +48,7 @@ def test_layers_below_the_first_that_trains_are_frozen(bases, family):
 
     assert frozen("lora", {"top_layers": 1}) == 1
     assert frozen("lora", {"top_layers": 2}) == frozen("lora", {}) == frozen("full", {}) == 0
+    assert frozen("full", {"top_layers": 1}) == 1
     assert frozen("ia3", {}, frozen=True) == 2
     if family in ("llama", "gpt2"):
         assert frozen("adaption-prompt", {"top_layers": 1}) == 1

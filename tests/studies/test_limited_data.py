@@ -422,7 +422,9 @@ def test_the_page_says_what_was_compared_and_a_report_is_not_written_over_it(don
     like = {"split_by": "patient", "all_notes": True, "arm": "tf-idf", "label_noise": 0.0}
     notes = [row["notes"] for row in rows_of(asked.out) if like.items() <= row.items()]
     assert f"| {np.mean(notes):,.0f} |" in task
-    assert "| Encoder | Task | Its hash | Notes read | Tokens of a note, mean | Notes cut at 24 | Unknown tokens |" in said
+    assert (
+        "| Encoder | Task | Its hash | Notes read | Tokens of a note, mean | Notes cut at 24 | Unknown tokens |" in said
+    )
     assert "petit reads no more than 24 tokens, and 100% of the notes are longer" in said
     assert "*Macro F1 on test with all training notes*" in said
     assert "In bold: better than all others" in said

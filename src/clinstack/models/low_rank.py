@@ -97,13 +97,9 @@ class LowRank(Method):
 
     def _layers(self, backbone: "Backbone") -> list[int] | None:
         """Numbers of the layers that get an update; None for all."""
-        if self.top_layers is None:
-            return None
-        if self.top_layers > backbone.layers:
-            raise BadInput(
-                f"--top-layers {self.top_layers}: base {backbone.name} has {backbone.layers} layers. Choose at most that."
-            )
-        return list(range(backbone.layers - self.top_layers, backbone.layers))
+        from clinstack.models.split import uppermost
+
+        return None if self.top_layers is None else list(uppermost(backbone, self.top_layers))
 
     def parameters(self, backbone: "Backbone", adapter: str) -> "dict[str, Parameter]":
         """A and B of every adapted layer, and a DoRA's magnitudes."""

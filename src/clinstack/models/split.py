@@ -105,6 +105,13 @@ def path_of_layers(backbone: Backbone) -> str:
     raise BadInput(f"Base {backbone.name} keeps its layers in no list, so it cannot be cut between two.")
 
 
+def uppermost(backbone: Backbone, count: int) -> range:
+    """The numbers of so many layers from the top. Raises BadInput if there are not so many."""
+    if count > backbone.layers:
+        raise BadInput(f"--top-layers {count}: base {backbone.name} has {backbone.layers} layers. Choose at most that.")
+    return range(backbone.layers - count, backbone.layers)
+
+
 def frozen_layers(backbone: Backbone) -> int:
     """How many layers, from the lowest, neither train nor lie above something that trains; 0 with virtual tokens."""
     if backbone.virtual.active:
