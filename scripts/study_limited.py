@@ -4,8 +4,8 @@
 
 SHARED holds data/. French: made-up lines of a children's intensive care unit, and MORFITT's abstracts (12 specialties).
 English: sections of MTS-Dialog, and document types of MTSamples. Small BERTs, trained here from nothing on clinical cases (E3C)
-and on general text of either language, stand for the published encoders; none has read a note of any task. Every command may be
-stopped and given again.
+and on general text of either language, stand for the published encoders; none has read a note of any task. A LoRA is what takes
+longest by far: `--lora none` leaves it out. Every command may be stopped and given again.
 """
 
 import argparse
@@ -72,15 +72,18 @@ def main() -> None:
     }
     for name, (corpus, cased, epochs) in encoders.items():
         make_encoder(corpus, out / "encoders" / name, cased=cased, epochs=epochs)
-    for language, tasks, names in (
-        ("french", ["tasks/lines", "tasks/morfitt"], ["small-french", "small-french-clinical"]),
-        ("english", ["public/dialog", "public/doctype"], ["small-clinical", "small-general"]),
+    french, english = ("small-french", "small-french-clinical"), ("small-clinical", "small-general")
+    for task, names in (
+        ("tasks/lines", french),
+        ("tasks/morfitt", french),
+        ("public/dialog", english),
+        ("public/doctype", english),
     ):
-        chosen = " ".join(f"--tasks {out}/{task}" for task in tasks)
         models = " ".join(f"--encoders {out}/encoders/{name}" for name in names)
-        command = f"clinstack study limited-data {chosen} {models} --max-tokens {MAX_TOKENS}"
-        print(f"{command} --sizes {SIZES} --out {out}/{language}")
-        print(f"{command} --profile as-described --out {out}/{language}-as-described")
+        command = f"clinstack study limited-data --tasks {out}/{task} {models} --max-tokens {MAX_TOKENS}"
+        place = f"{out}/{Path(task).name}"
+        print(f"{command} --sizes {SIZES} --out {place}")
+        print(f"{command} --profile as-described --out {place}-as-described")
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 import numpy as np
 import pyarrow as pa
 import pytest
+from pyarrow import parquet
 from sklearn.metrics import roc_auc_score
 
 from clinstack.errors import BadInput
@@ -101,11 +102,19 @@ def test_a_column_that_is_not_there_and_rows_that_disagree_are_refused(table, co
     assert expected in str(caught.value)
 
 
-@pytest.mark.parametrize("word", ["", "age:", "age:80,40", "age:40,40", "age:old"])
+@pytest.mark.parametrize("word", ["", "age:", "age:80,40", "age:40,40", "age:old", "age:nan", "age:40,inf"])
 def test_bounds_that_are_none_are_refused(word):
     with pytest.raises(BadInput) as caught:
         parse_split(word)
     assert "give a column, or a column and rising bounds of bands, such as age:40,65,80." in str(caught.value)
+
+
+def test_an_age_that_is_no_number_twice_is_no_contradiction(tmp_path):
+    ages = pa.table(
+        {"patient_id": ["1", "1", "2"], "age": pa.array([float("nan"), float("nan"), 50.0], from_pandas=False)}
+    )
+    parquet.write_table(ages, tmp_path / "ages.parquet")
+    assert read_attributes(NOTES, ["age"], tmp_path / "ages.parquet")["age"][0] is None
 
 
 def test_a_column_of_names_is_no_group_and_words_have_no_band():

@@ -237,10 +237,11 @@ def test_an_interval_over_five_runs_covers_whatever_decides_and_is_no_wider_than
         found = intervals.over_seeds(runs, trial).interval()
         covered += found.low <= 0.5 <= found.high
         widths.append(found.high - found.low)
-    assert 0.91 < covered / 400 < 0.985
+    assert covered / 400 > 0.92
     patients = 0.02**2 / 5 if splits == "own test part" else 0.02**2
     right = 2 * 1.96 * np.sqrt(patients + (0.02 * training) ** 2 / 5)
-    assert np.mean(widths) / right < (1.25 if training == 0 else 1.45)
+    # Not to know how much training varies costs up to 1.42 times, Student's quantile over the normal one.
+    assert np.mean(widths) / right < 1.45
 
 
 def test_an_interval_over_seeds_and_patients_covers_where_one_over_patients_alone_does_not():
@@ -266,3 +267,17 @@ def test_a_difference_of_draws_is_taken_resample_by_resample():
     found = first.minus(second)
     assert found.value == pytest.approx(0.3)
     assert found.draws == pytest.approx([0.1, 0.5])
+
+
+def test_the_mean_of_figures_and_their_difference_hold_the_chance_of_all_trainings():
+    random = np.random.default_rng(2)
+    runs = [intervals.Draws(value, value + random.normal(0, 0.01, 500)) for value in (0.5, 0.6, 0.7)]
+    one, other = intervals.over_seeds(runs, 1), intervals.over_seeds(runs[:2], 2)
+    apart = one.minus(other)
+    assert apart.by_patients == pytest.approx(one.by_patients - other.by_patients)
+    assert apart.training == (*one.training, *other.training)
+    both = intervals.mean_of([one, other])
+    assert both.value == pytest.approx((0.6 + 0.55) / 2)
+    assert sum(part.variance for part in both.training) == pytest.approx(
+        sum(part.variance for part in apart.training) / 4
+    )

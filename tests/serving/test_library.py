@@ -187,6 +187,18 @@ def test_a_run_without_a_seal_is_taken_in_as_such_with_the_terms_of_its_adapters
     library.verify(entry)
 
 
+def test_half_a_copy_without_a_seal_is_refused(library, runs, tmp_path):
+    shutil.copytree(runs / "seed-1", tmp_path / "run")
+    for name in ("manifest.json", "predictions.parquet"):
+        (tmp_path / "run" / name).unlink()
+    with pytest.raises(BadInput) as refused:
+        library.add(tmp_path / "run", "mortality")
+    assert str(refused.value) == (
+        f"{tmp_path / 'run' / 'predictions.parquet'} is missing: the run is half a copy. Copy it again, whole, or train again."
+    )
+    assert library.entries("mortality") == []
+
+
 def test_what_a_damaged_shared_adapter_spoils_is_mended_by_adding_the_run_again(library, runs):
     first = library.add(runs / "seed-1", "mortality")
     damage(library.run(first), "a changed weight")

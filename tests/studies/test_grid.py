@@ -72,6 +72,14 @@ def test_a_variant_of_ones_own_says_what_its_stack_is(grid):
     assert (stack.clinical, stack.clinical_mode) == (below.out, "frozen")
 
 
+def test_full_takes_what_it_has_of_the_options_that_all_cells_share(grid):
+    adapter, full = (
+        cell.options for cell in grid(all="top-layers = 2\nrank = 4", grid=axes(variant='["task", "full"]')).cells
+    )
+    assert adapter.method_options == {"top_layers": 2, "rank": 4}
+    assert full.method_options == {"top_layers": 2}
+
+
 KNOWN = (
     "Known: clinical-continued, clinical-frozen, clinical-frozen+full, clinical-frozen+task, clinical-merged, "
     "clinical-merged+task, clinical-trainable, clinical-trainable+full, clinical-trainable+task, full, head-only, task."
@@ -171,6 +179,11 @@ def test_no_cell_is_called_another_variant_than_it_trains(tables, expected, grid
         (
             {"grid": axes(variant='["head-only"]', rank="[2, 4]")},
             "Two cells are the same run: head-only, small, mor, seed 1 (rank 2), and head-only, small, mor, seed 1 (rank 4). "
+            "Remove one of them.",
+        ),
+        (
+            {"grid": axes(variant='["task", "mine"]'), "variants.mine": 'task-adapter = "lora"\nrank = 8'},
+            "Two cells are the same run: task, small, mor, seed 1 (variant task), and mine, small, mor, seed 1 (variant mine). "
             "Remove one of them.",
         ),
         (

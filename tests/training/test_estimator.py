@@ -40,7 +40,7 @@ def classifier(small_base):
 def test_it_learns_and_gives_a_probability_for_each_class(classifier):
     texts, y = notes(300)
     labels = np.array(["home", "died"])[y]
-    classifier.set_params(epochs=5).fit(texts, labels)
+    classifier.set_params(epochs=5, device="auto").fit(texts, labels)  # as by default
     probabilities = classifier.predict_proba(texts)
     assert classifier.classes_.tolist() == ["died", "home"]
     np.testing.assert_allclose(probabilities.sum(axis=1), 1, atol=1e-6)

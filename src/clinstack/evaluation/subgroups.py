@@ -8,7 +8,7 @@ from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
-from math import isfinite
+from math import isfinite, isnan, nan
 from pathlib import Path
 from typing import Any
 
@@ -57,8 +57,8 @@ def parse_split(word: str) -> Split:
     try:
         numbers = tuple(float(one) for one in bounds.split(",")) if colon else ()
     except ValueError:
-        numbers = (0.0, 0.0)
-    if not column or list(numbers) != sorted(set(numbers)):
+        numbers = (nan,)
+    if not column or not all(map(isfinite, numbers)) or list(numbers) != sorted(set(numbers)):
         raise BadInput(f"--by {word}: give a column, or a column and rising bounds of bands, such as age:40,65,80.")
     return Split(column, numbers)
 
@@ -88,7 +88,7 @@ def read_attributes(notes: pa.Table, columns: Sequence[str], file: Path | None) 
     mistakes = Mistakes(file)
     found: dict[str, tuple[Any, ...]] = {}
     for row in read_rows(file, mistakes, [key, *columns]):
-        name, values = str(name_of(row.values[key])), tuple(row.values[column] for column in columns)
+        name, values = str(name_of(row.values[key])), tuple(_or_none(row.values[column]) for column in columns)
         if found.setdefault(name, values) != values:
             mistakes.add(f"{key} {shown(name)} has other values in an earlier row.", row.place)
     mistakes.check()
@@ -99,6 +99,11 @@ def read_attributes(notes: pa.Table, columns: Sequence[str], file: Path | None) 
         )
     rows = [found.get(name, (None,) * len(columns)) for name in names]
     return {column: [row[place] for row in rows] for place, column in enumerate(columns)}
+
+
+def _or_none(value: Any) -> Any:
+    """A number that is none (NaN, which differs from itself) is not known."""
+    return None if isinstance(value, float) and isnan(value) else value
 
 
 def subgroups(

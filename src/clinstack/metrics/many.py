@@ -10,27 +10,34 @@ from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import bdtr
+from scipy.special import bdtr, stdtr
+
+from clinstack.metrics.intervals import Draws
 
 Key = TypeVar("Key", bound=Hashable)
 
 
-def p_of_draws(draws: NDArray[np.float64]) -> float:
-    """The two-sided p-value that a difference is 0, from its bootstrap draws (B,); NaN if none is defined.
+def p_of_draws(difference: Draws) -> float:
+    """The two-sided p-value that a difference is 0, from its resamples; NaN if none is defined.
 
-    Twice the smaller share of draws on either side of 0, one draw added to each (as Davison and Hinkley 1997), so that
-    it is never 0. Where all lie on one side, the count says no more than that it is below 2 / (B + 1), too little to be
-    adjusted for many comparisons; how far below, the normal tail says that has their mean and deviation.
+    Twice the smaller share of resamples on either side of 0, one added to each (as Davison and Hinkley 1997), so that it is
+    never 0. Where all lie on one side, the count says no more than that it is below 2 / (B + 1), too little to be adjusted for
+    many comparisons. How far below, Student's tail says that has the variance of patients and of trainings, with the degrees of
+    freedom of Welch and Satterthwaite: where few trainings decide, it is a heavy one.
     """
-    defined = draws[~np.isnan(draws)]
+    defined = difference.draws[~np.isnan(difference.draws)]
     if not len(defined):
         return float("nan")
     smaller = min(int((defined <= 0).sum()), int((defined >= 0).sum()))
     counted = min(1.0, 2 * (smaller + 1) / (len(defined) + 1))
-    deviation = float(defined.std())
-    if smaller or not deviation:
+    patients = difference.by_patients[~np.isnan(difference.by_patients)]
+    variance = float(patients.var()) + sum(part.variance for part in difference.training)
+    if smaller or not variance:
         return counted
-    return min(counted, 2 * NormalDist().cdf(-abs(float(defined.mean())) / deviation))
+    doubt = sum(part.doubt for part in difference.training)
+    reach = abs(float(patients.mean())) / variance**0.5
+    tail = float(stdtr(variance**2 / doubt, -reach)) if doubt else NormalDist().cdf(-reach)
+    return min(counted, 2 * tail)
 
 
 def mcnemar(first_right: NDArray[np.bool_], second_right: NDArray[np.bool_]) -> float:

@@ -64,6 +64,8 @@ class Library:
         from clinstack.serving.run_check import check_run  # torch: who lists versions does not wait for it
 
         check_run(run, base)
+        if not (kept := RunLayout(run).predictions).is_file():
+            raise BadInput(f"{kept} is missing: the run is half a copy. Copy it again, whole, or train again.")
         with self._turn():
             self._require_same_question(run, task)
             version = 1 + max((one.version for one in self.entries(task)), default=0)

@@ -30,6 +30,7 @@ Paths are relative to the file. `grid_tables` says what its tables may hold. A v
 `[variants]`, and a cell whose options would make it another one of `training.variants` than it is called is refused.
 """
 
+import json
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -40,11 +41,11 @@ from typing import Any
 from clinstack.config import AdaptOptions, TrainOptions, make_options
 from clinstack.errors import BadInput, did_you_mean
 from clinstack.models.baseline import baselines
-from clinstack.models.method import gather_method_options, method_fields
+from clinstack.models.method import gather_method_options, method_fields, methods
 from clinstack.runs.folder import hash_config
 from clinstack.studies.grid_tables import Reader, as_names, as_table, as_text, spelled
 from clinstack.studies.published import TABLES
-from clinstack.training.running import asked_config
+from clinstack.training.running import asked_config, run_config
 from clinstack.training.variants import VARIANTS, variant_name
 
 _TABLES = ("title", "published", "all", "clinical", "grid", "variants", "baselines")
@@ -136,25 +137,31 @@ def make_grid(given: Mapping[str, Any], text: str, where: Path, runs: Path) -> G
 
 @dataclass(frozen=True)
 class _Cells:
-    """The cells by key; of each the values of the axes that it stands for, and the table that has it."""
+    """The cells by key; by all that decides a run which of them it is, the values of the axes that it stands for, and the table
+    that has it.
+    """
 
     cells: dict[str, Cell] = field(default_factory=dict)
-    places: dict[str, tuple[dict[str, Any], str]] = field(default_factory=dict)
+    places: dict[str, tuple[Cell, dict[str, Any], str]] = field(default_factory=dict)
 
     def add(self, cell: Cell, point: dict[str, Any], table: str) -> None:
-        """Takes a cell in. Raises BadInput, saying which values coincide, if it is there already."""
-        if cell.key in self.cells:
-            other, its_table = self.places[cell.key]
+        """Takes a cell in. Raises BadInput, saying which values coincide, if it is there already.
+
+        Also with a default spelled out: the same training would count as another seed.
+        """
+        run = json.dumps(run_config(cell.options), sort_keys=True)
+        if run in self.places:
+            there, other, its_table = self.places[run]
             axes = [axis for axis in {**other, **point} if other.get(axis) != point.get(axis)]
             first, second = (
                 ", ".join(f"{spelled(axis)} {one[axis]}" if axis in one else f"no {spelled(axis)}" for axis in axes)
                 for one in (other, point)
             )
             raise BadInput(
-                f"Two cells are the same run: {self.cells[cell.key].name} ({first or its_table}), and {cell.name} "
+                f"Two cells are the same run: {there.name} ({first or its_table}), and {cell.name} "
                 f"({second or table}). Remove one of them."
             )
-        self.cells[cell.key], self.places[cell.key] = cell, (point, table)
+        self.cells[cell.key], self.places[run] = cell, (cell, point, table)
 
 
 class _Clinical:
@@ -216,8 +223,14 @@ def _points(axes: Mapping[str, Sequence[Any]]) -> Iterator[dict[str, Any]]:
 def _fitting(options: Mapping[str, Any], variant: Mapping[str, Any]) -> dict[str, Any]:
     """What all cells share, without the options of a PEFT method where a variant has no adapter of its own to take them."""
     own = {**options, **variant}
-    has_adapter = own.get("task_adapter") not in ("none", "full") and own.get("clinical_mode") != "continued"
-    return {key: value for key, value in options.items() if has_adapter or key not in method_fields()}
+    chosen = own.get("task_adapter")
+    if chosen == "none" or own.get("clinical_mode") == "continued":
+        taken = set()
+    elif chosen == "full":  # beside adapters of a rank: it takes what it has, and they what they have
+        taken = set(methods()["full"].model_fields)
+    else:
+        taken = set(method_fields())
+    return {key: value for key, value in options.items() if key in taken or key not in method_fields()}
 
 
 def _require_base(name: str) -> None:

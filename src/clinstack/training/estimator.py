@@ -27,6 +27,7 @@ from clinstack.models.method import gather_method_options, method_fields
 from clinstack.models.note_classifier import load
 from clinstack.models.text_classifier import TextClassifier
 from clinstack.training.classification import train
+from clinstack.training.machine import choose_device
 
 _NOT_PARAMETERS = ("task", "method_options")
 _OWN = {"base": "tiny-base", "out": None, "valid_share": 0.1}
@@ -98,7 +99,7 @@ class StackClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
                         [[names[column] for column in np.flatnonzero(labels[at])] for at in rows],
                     )
             self.result_ = train(options)
-            self.model_: TextClassifier = load(out / "run", device=options.device)
+            self.model_: TextClassifier = load(out / "run", device=choose_device(options.device))
         self.classes_ = classes
         self._kind = kind
         return self

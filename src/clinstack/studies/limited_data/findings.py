@@ -43,7 +43,7 @@ class Point:
     @cached_property
     def draws(self) -> Draws:
         """Of the headline metric. Splits drawn otherwise are others, whatever their number."""
-        return over_seeds([one.draws for one in self.runs], get_args(SplitBy).index(self.runs[0].part.by))
+        return over_seeds([one.draws for one in self.runs], seed=get_args(SplitBy).index(self.runs[0].part.by))
 
     @property
     def validation(self) -> tuple[float, float]:
@@ -299,7 +299,7 @@ def _point(runs: Sequence[Scored]) -> Point:
 
 def _differences(pairs: Sequence[tuple[Point, Point]]) -> list[Difference]:
     draws = [first.minus(second) for first, second in pairs]
-    values = {number: p_of_draws(one.draws) for number, one in enumerate(draws)}
+    values = {number: p_of_draws(one) for number, one in enumerate(draws)}
     adjusted = holm(values)
     return [
         Difference(

@@ -1,8 +1,8 @@
 """Which differences a report speaks of, and which of them it may call one.
 
 It asks the fixed QUESTIONS, compares every setup that they leave out with the plain one of its base, and marks the highest of
-each task and of the mean over tasks. All of these differences are one family: each p-value is adjusted for their number
-(Holm), and a word or a mark that says "better" needs an adjusted one below 0.05.
+each task and of the mean over tasks. A word or a mark that says "better" needs a p-value below 0.05 that is adjusted (Holm): an
+answer's for the number of questions, that of a highest value for all pairs of setups, since the figures themselves chose it.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -59,7 +59,7 @@ class Answer:
     second: Setup
     difference: Interval
     p_value: float
-    """Adjusted for all differences that the report speaks of (Holm)."""
+    """Adjusted for all questions that the report asks (Holm)."""
     p_delong: float
     """By DeLong's test, not adjusted; NaN where it does not hold."""
 
@@ -73,10 +73,10 @@ class Answer:
 
 @dataclass(frozen=True)
 class Verdicts:
-    """What a report may say: its answers, and the adjusted p-value of every difference that it speaks of."""
+    """What a report may say: its answers, and the p-value of any two setups, adjusted for all such pairs."""
 
     answers: tuple[Answer, ...]
-    adjusted: Mapping[Pair, float]
+    of_pairs: Mapping[Pair, float]
 
     def like_highest(self, task: TaskFindings) -> tuple[Cell, ...]:
         """The other cells that are not told apart from the highest of a task."""
@@ -87,7 +87,7 @@ class Verdicts:
             if best is not None
             and cell is not best
             and not _told_apart(
-                task.difference(best.setup, cell.setup), self.adjusted.get(_pair(task.task, best.setup, cell.setup))
+                task.difference(best.setup, cell.setup), self.of_pairs.get(_pair(task.task, best.setup, cell.setup))
             )
         )
 
@@ -98,7 +98,7 @@ class Verdicts:
             other
             for other in average.intervals
             if other != best
-            and not _told_apart(average.difference(best, other), self.adjusted.get(_pair(None, best, other)))
+            and not _told_apart(average.difference(best, other), self.of_pairs.get(_pair(None, best, other)))
         )
 
 
@@ -109,22 +109,11 @@ def judge(tasks: Sequence[TaskFindings], average: Average | None = None) -> Verd
     found = {
         _pair(task.task, one.setup, other.setup): task.p_value(one.setup, other.setup) for _, task, one, other in asked
     }
-    for task in tasks:
-        if (best := task.highest) is not None:
-            found |= {
-                _pair(task.task, best.setup, cell.setup): task.p_value(best.setup, cell.setup)
-                for cell in task.cells
-                if cell is not best
-            }
+    pairs = {_pair(task.task, *two): p_value for task in tasks for two, p_value in task.p_values.items()}
     if average is not None:
-        best_mean = average.highest
-        found |= {
-            _pair(None, best_mean, one): average.p_value(best_mean, one)
-            for one in average.intervals
-            if one != best_mean
-        }
+        pairs |= {_pair(None, *two): p_value for two, p_value in average.p_values.items()}
     adjusted = holm(found)
-    return Verdicts(tuple(_answer(*one, adjusted) for one in asked), adjusted)
+    return Verdicts(tuple(_answer(*one, adjusted) for one in asked), holm(pairs))
 
 
 def _fixed(tasks: Sequence[TaskFindings]) -> Iterator[Asked]:

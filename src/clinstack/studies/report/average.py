@@ -11,7 +11,7 @@ from itertools import combinations
 import numpy as np
 from numpy.typing import NDArray
 
-from clinstack.metrics.intervals import RESAMPLES, Draws, Interval, bootstrap_draws, over_seeds, shared_weights
+from clinstack.metrics.intervals import RESAMPLES, Draws, Interval, bootstrap_draws, mean_of, over_seeds, shared_weights
 from clinstack.metrics.many import p_of_draws
 from clinstack.metrics.scorecard import headline_statistic
 from clinstack.studies.report.findings import TaskFindings
@@ -69,7 +69,7 @@ def average_over_tasks(tasks: Sequence[TaskFindings]) -> Average | None:
         tasks=tuple(task.task for task in tasks),
         intervals={setup: draws.interval() for setup, draws in means.items()},
         differences={pair: draws.interval() for pair, draws in apart.items()},
-        p_values={pair: p_of_draws(draws.draws) for pair, draws in apart.items()},
+        p_values={pair: p_of_draws(draws) for pair, draws in apart.items()},
     )
 
 
@@ -98,10 +98,4 @@ def _draws(
 
 def _means(by_task: Sequence[Mapping[Setup, Draws]]) -> dict[Setup, Draws]:
     """The mean over tasks in every resample; NaN where one of them does not exist."""
-    return {
-        setup: Draws(
-            float(np.mean([one[setup].value for one in by_task])),
-            np.mean([one[setup].draws for one in by_task], axis=0),
-        )
-        for setup in by_task[0]
-    }
+    return {setup: mean_of([one[setup] for one in by_task]) for setup in by_task[0]}

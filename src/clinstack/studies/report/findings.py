@@ -134,7 +134,7 @@ def _task_findings(groups: Mapping[Setup, list[Run]], name: str) -> TaskFindings
         metric=metric,
         cells=tuple(cells),
         differences={(key[0], key[1]): found.interval() for key, found in draws.items() if len(key) == 2},
-        p_values={(key[0], key[1]): p_of_draws(found.draws) for key, found in draws.items() if len(key) == 2},
+        p_values={(key[0], key[1]): p_of_draws(found) for key, found in draws.items() if len(key) == 2},
         delong=_delong(
             kind, shared, {setup: kept[groups[setup][0].name] for setup in complete if len(groups[setup]) == 1}
         ),

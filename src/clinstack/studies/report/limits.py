@@ -4,7 +4,8 @@ from collections.abc import Sequence
 
 from clinstack.studies.report import words
 from clinstack.studies.report.findings import TaskFindings
-from clinstack.studies.report.gather import Gathered
+from clinstack.studies.report.gather import Gathered, Run
+from clinstack.training.baseline_run import BASELINE
 
 
 def limits(found: Gathered, tasks: Sequence[TaskFindings]) -> list[str]:
@@ -39,19 +40,33 @@ def _of_seeds(tasks: Sequence[TaskFindings]) -> list[str]:
             "A figure is the mean over the seeds of its setup. Its interval holds the chance of the test patients and, as "
             "far as so few seeds tell it, of training; the range over seeds is shown beside it."
         )
+    cells = [cell for task in tasks for cell in task.cells if cell.setup.variant != BASELINE]
+    if (once := sum(len(cell.runs) == 1 for cell in cells)) and any(len(cell.runs) > 1 for cell in cells):
+        figures = f"{words.count_of(once, 'figure')} of networks {'is' if once == 1 else 'are'}"
+        said.append(f"{figures} of one training: how much another seed would change it is in no interval of it.")
+    if any(_on_one_step_1(cell.runs) for cell in cells):
+        said.append(
+            "The seeds of a clinical variant lie on one run of step 1: how much another would change them is in no interval."
+        )
     if any(len({run.seed for run in cell.runs}) < len(cell.runs) for task in tasks for cell in task.cells):
         said.append("Some runs share setup, task and seed; they are counted as repetitions.")
     return said
+
+
+def _on_one_step_1(runs: Sequence[Run]) -> bool:
+    return (
+        len(runs) > 1 and len({run.lineage.get("clinical") for run in runs}) == 1 and bool(runs[0].lineage["clinical"])
+    )
 
 
 def _of_comparing(found: Gathered, tasks: Sequence[TaskFindings]) -> list[str]:
     said = []
     if any(len(task.cells) > 1 for task in tasks):
         said.append(
-            "“Better” means that the 95 % interval of the paired difference excludes 0 and that its p-value, corrected for the "
-            "number of all differences that this report speaks of (Holm), is below 0.05. The intervals themselves are not "
-            "corrected: among twenty differences that are nothing, one is expected to look like something. The highest of "
-            "several values is on average somewhat too high."
+            "“Better” means that the 95 % interval of the paired difference excludes 0 and that its p-value is below 0.05, "
+            "corrected (Holm) for the number of questions that this report asks or, of a highest value, of all pairs. The "
+            "intervals themselves are not corrected: among twenty differences that are nothing, one is expected to look like "
+            "something. The highest of several values is on average somewhat too high."
         )
     if len({run.result["task"] for run in found.classification}) < len(tasks):
         said.append(
