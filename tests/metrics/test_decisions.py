@@ -45,3 +45,21 @@ def test_weighted_counts_equal_repeated_notes(table):
         repeated = np.repeat(np.arange(30), row)
         assert macro == pytest.approx(decisions.f1_macro(labels[repeated], decided[repeated]), abs=1e-12)
         assert micro == pytest.approx(decisions.f1_micro(labels[repeated], decided[repeated]), abs=1e-12)
+
+
+def test_the_interval_of_a_macro_f1_holds_its_figure_where_classes_are_rare():
+    """Twelve classes of one note each beside a frequent one: a resample lacks a third of them."""
+    label = np.repeat(np.arange(13), [1] * 12 + [48])
+    decided = np.where(np.arange(60) % 5 == 0, 12, label)
+    labels, chosen = np.eye(13, dtype=bool)[label], np.eye(13, dtype=bool)[decided]
+    figure = decisions.f1_macro(labels, chosen)
+    weights = np.random.default_rng(0).multinomial(60, np.full(60, 1 / 60), 2000).astype(np.int32)
+    draws = decisions.Counts(labels, chosen, weights).f1_macro()
+    assert 0.25 < np.mean(draws < figure) < 0.75
+    as_nothing = decisions.Counts(labels, chosen, weights).f1_per_class().mean(axis=1)
+    assert np.mean(as_nothing < figure) > 0.95
+
+
+def test_a_label_alone_that_a_resample_misses_has_no_f1_to_speak_of():
+    truth = np.array([[True], [False]])
+    assert decisions.Counts(truth, truth, np.array([[1, 1], [0, 2]], dtype=np.int32)).f1_macro().tolist() == [1.0, 0.0]
