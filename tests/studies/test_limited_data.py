@@ -483,7 +483,9 @@ def test_the_imitation_splits_by_line_once(lines, tmp_path, capsys):
     assert {(row["split_by"], row["seed"], row["all_notes"]) for row in rows_of(tmp_path / "study")} == {
         ("line", 1, True)
     }
-    assert "This is an imitation of the published protocol" in (tmp_path / "study" / "report.html").read_text()
+    page = (tmp_path / "study" / "report.html").read_text()
+    assert "This is an imitation of the published protocol" in page
+    assert "Everything was split and trained once." in page
 
 
 def test_a_class_that_is_rare_limits_the_sizes(tmp_path):

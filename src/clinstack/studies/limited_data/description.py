@@ -87,12 +87,13 @@ def encoder_table(encoding: Encoding, max_tokens: int) -> Table | None:
 def how(options: LimitedDataOptions) -> str:
     """How everything was trained, in a sentence."""
     rates = ", ".join(f"{rate:g}" for rate in RATES)
+    several = "by the first split's validation notes, some of which other splits test on"
+    by = several if options.seeds > 1 else "by validation"
     return (
         f"{words.count_of(options.seeds, 'split')}; trainings of about {options.steps} steps of {options.batch_size} notes, or "
         "three readings of all notes if that is more (on frozen encoders half as many steps, or two readings); at most "
-        f"{options.max_tokens} tokens of a note; learning rates tried: {rates} (a mean of embeddings: higher ones), chosen by "
-        "the first split's validation notes, some of which other splits test on. table.json has every run with its rate, "
-        "encoder and notes."
+        f"{options.max_tokens} tokens of a note; learning rates tried: {rates} (a mean of embeddings: higher ones), chosen "
+        f"{by}. table.json has every run with its rate, encoder and notes."
     )
 
 

@@ -17,7 +17,6 @@ from clinstack.studies.limited_data.findings import TaskFindings
 from clinstack.studies.limited_data.recommendation import recommend
 from clinstack.studies.limited_data.scores import HEADLINE, Scored
 from clinstack.studies.limited_data.slices import slices
-from clinstack.studies.report import words
 from clinstack.studies.report.plain_page import Section, as_markdown, render_sections
 from clinstack.studies.report.tables import Table
 from clinstack.training.machine import WATTS_PER_CORE, assumed_joules
@@ -26,6 +25,10 @@ _IMITATION = (
     "This is an imitation of the published protocol: one split by line, batches of 8, all notes. Learning rate, epochs, widths "
     "and dropout, where layers begin and what was frozen are not published and are guesses here. Do not compare its figures "
     "with the published."
+)
+_ONCE = (
+    "Everything was split and trained once. Intervals and verdicts hold the chance of the test patients alone: another split "
+    "or another training may say otherwise."
 )
 _SECOND_VIEW = (
     "McNemar: a second view, which asks how often each is right instead of macro F1, and takes notes to be independent; twice "
@@ -87,7 +90,8 @@ def write_findings(options: LimitedDataOptions, found: Findings, layout: StudyLa
     sections = [section for section in _sections(options, found, encoding) if section.tables]
     advice = [recommend(one) for one in found.tasks]
     imitated = [_IMITATION] if options.profile == "as-described" else []
-    summary = [*imitated, *advice, *description.warnings(found.tasks, encoding, options.max_tokens)]
+    once = [_ONCE] if options.seeds == 1 else []
+    summary = [*imitated, *once, *advice, *description.warnings(found.tasks, encoding, options.max_tokens)]
     write_text(layout.report, render_sections("Limited data: which model to use", summary, sections))
     write_text(layout.markdown, "\n\n".join([*summary, *map(_section_as_markdown, sections)]))
     return {
@@ -153,9 +157,10 @@ def _failure_table(failed: Mapping[str, str]) -> Table | None:
 
 
 def _how_sure(options: LimitedDataOptions) -> str:
+    held = f", the mean over {options.seeds} splits, with 95 % intervals over patients and splits"
     return (
-        f"Macro F1 on test, the mean over {words.count_of(options.seeds, 'split')}, with 95 % intervals over patients and "
-        "splits. Weights are those that train. In bold: better than all others; ≈: not distinguishable from the highest."
+        f"Macro F1 on test{held if options.seeds > 1 else ' of one split, with 95 % intervals over patients'}. Weights are those "
+        "that train. In bold: better than all others; ≈: not distinguishable from the highest."
     )
 
 
