@@ -26,6 +26,7 @@ _IMITATION = (
     "and dropout, where layers begin and what was frozen are not published and are guesses here. Do not compare its figures "
     "with the published."
 )
+_MARKS = "Weights are those that train. In bold: better than all others; ≈: not distinguishable from the highest."
 _ONCE = (
     "Everything was split and trained once. Intervals and verdicts hold the chance of the test patients alone: another split "
     "or another training may say otherwise."
@@ -157,11 +158,9 @@ def _failure_table(failed: Mapping[str, str]) -> Table | None:
 
 
 def _how_sure(options: LimitedDataOptions) -> str:
-    held = f", the mean over {options.seeds} splits, with 95 % intervals over patients and splits"
-    return (
-        f"Macro F1 on test{held if options.seeds > 1 else ' of one split, with 95 % intervals over patients'}. Weights are those "
-        "that train. In bold: better than all others; ≈: not distinguishable from the highest."
-    )
+    several = f", the mean over {options.seeds} splits, with 95 % intervals over patients and splits"
+    held = several if options.seeds > 1 else " of one split, with 95 % intervals over patients"
+    return f"Macro F1 on test{held}. {_MARKS}"
 
 
 def _row(one: Scored) -> dict[str, Any]:
