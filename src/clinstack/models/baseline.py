@@ -21,6 +21,9 @@ from clinstack.runs.atomic import atomic_file, read_json, write_json
 from clinstack.runs.layout import RunLayout
 from clinstack.runs.lineage import hash_arrays
 
+BASELINE = "baseline"
+"""The variant of every run of one, in tables."""
+
 _PACKAGE = "clinstack.models.baselines"
 
 Bools = NDArray[np.bool_]

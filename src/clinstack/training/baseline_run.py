@@ -6,14 +6,11 @@ from clinstack.config import TrainOptions
 from clinstack.data.task import Task
 from clinstack.errors import BadInput
 from clinstack.metrics.scorecard import selection_score
-from clinstack.models.baseline import LabelledTexts, baselines, save_baseline
+from clinstack.models.baseline import BASELINE, LabelledTexts, baselines, save_baseline
 from clinstack.runs.folder import RunFolder
 from clinstack.training.machine import measured
 from clinstack.training.outcome import SplitNotes, write_outcome
 from clinstack.training.running import Witness, finish_run
-
-BASELINE = "baseline"
-"""The variant's name in every table."""
 
 _OF_BASELINES = ("base", "task", "out", "profile", "seed", "select_by", "resamples")
 _OF_MACHINES = ("device", "feature_store", "feature_gigabytes", "checkpoint_seconds")

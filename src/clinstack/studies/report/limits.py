@@ -2,10 +2,10 @@
 
 from collections.abc import Sequence
 
+from clinstack.models.baseline import BASELINE
 from clinstack.studies.report import words
 from clinstack.studies.report.findings import TaskFindings
 from clinstack.studies.report.gather import Gathered, Run
-from clinstack.training.baseline_run import BASELINE
 
 
 def limits(found: Gathered, tasks: Sequence[TaskFindings]) -> list[str]:
