@@ -139,6 +139,7 @@ def test_what_it_cannot_have_is_refused(options, clinical_run, small_corpus, tmp
     )
     assert refused(lambda: train(options("a", clinical=clinical_run))) == nothing
     assert refused(lambda: train(options("a", task_adapter="lora"))) == nothing
+    assert refused(lambda: train(options("a", method_options={"top_layers": 1}))) == nothing
     assert refused(lambda: train(options("a", base="transformer:swin"))) == (
         "transformer has no preset 'swin'. Known: keras, mean."
     )

@@ -60,7 +60,7 @@ def save_own_base(backbone: Backbone, folder: Path) -> str:
 
 def _make(options: TrainOptions, task: Task, witness: Witness, folder: Path) -> str:
     """A model from nothing; what stands for its origin."""
-    if options.clinical is not None or options.task_adapter != "full" or options.quantize:
+    if options.clinical is not None or options.task_adapter != "full" or options.method_options or options.quantize:
         raise BadInput(
             f"{options.base} is trained from nothing, every weight of it: leave out --clinical, --task-adapter, options of "
             "methods and --quantize."

@@ -42,10 +42,6 @@ class Full(Method):
                 "A stack can replace the base's weights once: a full adapter goes neither with another one nor with one that "
                 "is merged. Use lora for the other, or leave it unmerged."
             )
-        if fresh and self.top_layers is not None and backbone.made_here:
-            raise BadInput(
-                f"Base {backbone.name} was trained by nobody, so all of it has to learn. Leave out --top-layers."
-            )
         trained = self.parameters(backbone, adapter)
         backbone.replaced[adapter] = Replaced({name: weight.detach().clone() for name, weight in trained.items()})
 
