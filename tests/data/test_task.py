@@ -55,6 +55,22 @@ def test_label_columns_stand_in_the_order_of_the_classes(tmp_path):
     assert task.label_matrix(task.read("valid")).shape == (0, 2)
 
 
+def test_the_same_notes_in_another_order_of_classes_are_another_content(tmp_path):
+    """Which logit is whose decides what a run means."""
+    for name, changes in {
+        "one": {},
+        "same": {},
+        "turned": {"classes": ["a", "b"]},
+        "kind": {"kind": "multiclass"},
+    }.items():
+        with writer(tmp_path / name, **changes) as task:
+            task.write("train", ["1", "2"], ["p", "q"], ["x", "y"], [["a"], ["b"]])
+    one, same, turned, kind = (open_task(tmp_path / name) for name in ("one", "same", "turned", "kind"))
+    assert one.path("train").read_bytes() == turned.path("train").read_bytes()
+    assert one.content_hash() == same.content_hash()
+    assert len({task.content_hash() for task in (one, turned, kind)}) == 3
+
+
 def test_labels_that_are_no_class_are_refused_when_read(tmp_path):
     with writer(tmp_path / "task") as task:
         task.write("train", ["1"], ["p"], ["x"], [["a"]])

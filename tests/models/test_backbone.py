@@ -11,7 +11,7 @@ from safetensors.torch import load_file, save_file
 from clinstack.config import AdaptOptions, TrainOptions
 from clinstack.errors import BadInput
 from clinstack.models.backbone import check_max_tokens
-from clinstack.models.base_files import find_base
+from clinstack.models.base_files import find_base, hash_base
 from clinstack.models.base_loading import load_backbone
 from clinstack.training.classification import train
 from clinstack.training.language import adapt
@@ -97,6 +97,16 @@ def test_a_base_that_lacks_other_weights_is_refused(tmp_path):
     )
 
 
+@pytest.mark.parametrize("file", ["tokenizer_config.json", "tokenizer.json", "config.json", "vocab.txt"])
+def test_a_base_without_one_of_its_small_files_is_another(file, tmp_path):
+    """Without its settings a tokenizer of BERT's family reads all in lower case, and nothing else would tell."""
+    base = make_family(tmp_path / "bert", "bert")
+    (base / "vocab.txt").write_text("word")
+    whole = hash_base(base)
+    (base / file).unlink()
+    assert hash_base(base) != whole
+
+
 def test_a_model_of_the_hubs_cache_is_found_offline_by_its_revision(tmp_path, monkeypatch):
     commit, other = "a" * 40, "b" * 40
     cache = tmp_path / "models--owner--small"
@@ -111,6 +121,14 @@ def test_a_model_of_the_hubs_cache_is_found_offline_by_its_revision(tmp_path, mo
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
     assert find_base("owner/small").name == commit
     assert find_base(f"owner/small@{other}").name == other
+    (cache / "refs" / "refs" / "pr").mkdir(parents=True)
+    (cache / "refs" / "refs" / "pr" / "3").write_text(other)
+    assert find_base("owner/small@refs/pr/3").name == other
+    (cache / "snapshots" / other / "model.safetensors").rename(cache / "snapshots" / other / "pytorch_model.bin")
+    assert refused(lambda: find_base(f"owner/small@{other}")) == (
+        f"Base owner/small@{other} holds no .safetensors weights. Pickled weights are not loaded: convert them with "
+        "scripts/to_safetensors.py, or give a revision of the hub that has them."
+    )
     assert refused(lambda: find_base("owner/small@elsewhere")) == (
         "Base owner/small@elsewhere is neither a folder here nor to be had from the hub. Give a model folder, or tiny-base."
     )

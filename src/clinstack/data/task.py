@@ -25,7 +25,7 @@ from clinstack.data.notes import SPLITS, SplitFiles, read_split, shown
 from clinstack.errors import BadInput, did_you_mean
 from clinstack.runs.atomic import atomic_folder, read_json, write_json
 from clinstack.runs.layout import CorpusLayout, TaskLayout
-from clinstack.runs.lineage import hash_files
+from clinstack.runs.lineage import hash_arrays, hash_files
 
 KINDS = ("binary", "multiclass", "multilabel")
 
@@ -58,8 +58,9 @@ class Task:
         return TaskLayout(self.folder).split(split)
 
     def content_hash(self) -> str:
-        """What the notes and labels of all splits are, wherever they lie; all of them are read."""
-        return hash_files(self.path(split) for split in SPLITS)
+        """What the notes and labels of all splits are, wherever they lie, and which logit is whose; all of them are read."""
+        notes = hash_files(self.path(split) for split in SPLITS)
+        return hash_arrays({}, {"notes": notes, "kind": self.kind, "classes": list(self.classes)})
 
     def read(self, split: str) -> pa.Table:
         """A split's notes: note_id, patient_id, text, labels (lists of class names) and the optional columns."""

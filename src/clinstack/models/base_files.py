@@ -1,7 +1,8 @@
 """The files of a pretrained model: where they lie, what it is called, and its identity by content.
 
 The hash covers the bytes of weights, configuration and tokenizer, so two folders with the same content are the same base and a
-changed weight is another one; adapters are bound to it by that hash.
+changed weight is another one; adapters are bound to it by that hash. A tokenizer's settings are part of it: without them
+transformers reads a cased BERT's notes in lower case, and says nothing.
 """
 
 import hashlib
@@ -20,6 +21,9 @@ _IDENTITY = (
     "*.safetensors",
     "config.json",
     "tokenizer.json",
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "added_tokens.json",
     "*.model",
     "vocab.json",
     "merges.txt",
@@ -46,19 +50,30 @@ def find_base(base: str, *, weights: bool = True) -> Path:
         if not (path / "config.json").is_file():
             raise BadInput(f"Base {base} holds no config.json, so it is not a model folder.")
         return path
-    if base.count("/") != 1 or base.startswith((".", "/", "~")):
-        raise BadInput(f"Base {base} does not exist. Give a model folder, a hub id such as owner/name, or {TINY_BASE}.")
     name, _, revision = base.partition("@")
+    if name.count("/") != 1 or name.startswith((".", "/", "~")):
+        raise BadInput(f"Base {base} does not exist. Give a model folder, a hub id such as owner/name, or {TINY_BASE}.")
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
 
     try:
         wanted = ["*.json", "*.model", "*.txt", *(["*.safetensors"] if weights else [])]
-        return Path(snapshot_download(name, revision=revision or None, allow_patterns=wanted))
+        path = Path(snapshot_download(name, revision=revision or None, allow_patterns=wanted))
     except (LocalEntryNotFoundError, HfHubHTTPError, OSError) as error:
         raise BadInput(
             f"Base {base} is neither a folder here nor to be had from the hub. Give a model folder, or {TINY_BASE}."
         ) from error
+    if weights:
+        _require_weights(path, base)
+    return path
+
+
+def _require_weights(path: Path, base: str) -> None:
+    if not any(path.glob("*.safetensors")):
+        raise BadInput(
+            f"Base {base} holds no .safetensors weights. Pickled weights are not loaded: convert them with "
+            "scripts/to_safetensors.py, or give a revision of the hub that has them."
+        )
 
 
 def base_name(base: str) -> str:
@@ -70,8 +85,7 @@ def hash_base(path: Path, quantize: Quantize | None = None) -> str:
     """The content hash of a model folder, as it is loaded: names and bytes of weights, configuration and tokenizer."""
     whole = hashlib.sha256()
     found = sorted({file for pattern in _IDENTITY for file in path.glob(pattern)})
-    if not any(file.suffix == ".safetensors" for file in found):
-        raise BadInput(f"{path} holds no .safetensors weights. Pickled weights are not loaded; convert them first.")
+    _require_weights(path, str(path))
     for file in found:
         with file.open("rb") as content:
             whole.update(f"{file.name}:{hashlib.file_digest(content, 'sha256').hexdigest()}\n".encode())
