@@ -100,7 +100,7 @@ def test_kept_states_that_the_model_does_not_give_are_refused_and_leave_no_resul
     with lmdb.open(str(shelf / "arrays"), map_size=2**30) as environment, environment.begin(write=True) as write:
         for key, value in list(write.cursor()):  # what a faulty program would keep: whole, and wrong
             wrong = (np.frombuffer(value[4:], np.float32) + 0.01).tobytes()
-            write.put(key, zlib.crc32(wrong).to_bytes(4, "little") + wrong)
+            write.put(key, zlib.crc32(wrong, zlib.crc32(key)).to_bytes(4, "little") + wrong)
     with pytest.raises(BadInput) as caught:
         run("second", task_adapter="none")
     assert str(caught.value) == (

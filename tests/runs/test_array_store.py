@@ -8,6 +8,7 @@ import sys
 import textwrap
 import time
 
+import lmdb
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -43,6 +44,19 @@ def test_what_was_put_is_got_bit_for_bit(tmp_path_factory, rows):
         assert all(key in shelf for key in arrays)
     with store.shelf({"layer": 2}) as other:
         assert not any(key in other for key in arrays)
+
+
+def test_an_array_under_anothers_key_is_not_taken_for_its_own(store):
+    """As two machines would mix them up that write to one database."""
+    with store.shelf({}) as shelf:
+        shelf.put({b"a": array(1), b"b": array(2)})
+        arrays = shelf.root / "arrays"
+    with lmdb.open(str(arrays), map_size=64 * MEGABYTE) as database, database.begin(write=True) as write:
+        of_a, of_b = bytes(write.get(b"a")), bytes(write.get(b"b"))
+        write.put(b"a", of_b)
+        write.put(b"b", of_a)
+    with store.shelf({}) as shelf, pytest.raises(BadInput, match="an array is not what was kept"):
+        shelf.get([b"a"], 4)
 
 
 def test_the_first_that_was_put_stays(store):

@@ -51,16 +51,26 @@ class Features:
     _ready: set[bytes] = field(default_factory=set, repr=False)
 
     def prepare(self, chunks: Chunks) -> None:
-        """Computes and keeps what is not kept yet. Raises BadInput if what is kept is not what the model gives."""
+        """Computes and keeps what is not kept yet; of processes that want the same one does, and the others wait for it.
+
+        Raises BadInput if what is kept is not what the model gives.
+        """
         new = {key: chunk for key, chunk in ((_key(chunk), chunk) for chunk in chunks) if key not in self._ready}
         absent = {key: chunk for key, chunk in new.items() if key not in self.shelf}
+        if absent:
+            with self.shelf.turn(absent):
+                absent = {key: chunk for key, chunk in absent.items() if key not in self.shelf}
+                self._fill(absent)
+        self._ready |= new.keys()
+        self.found += len(new)
+        self._check([chunk for key, chunk in new.items() if key not in absent])
+
+    def _fill(self, absent: dict[bytes, list[int]]) -> None:
         derived = {key: one.cpu().numpy() for key, chunk in absent.items() if (one := self.derive(chunk)) is not None}
         self.shelf.put(derived)
         missing = [chunk for key, chunk in absent.items() if key not in derived]
-        self._ready |= new.keys()
-        self.found += len(new) - len(missing)
+        self.found -= len(missing)
         self.computed += len(missing)
-        self._check([chunk for key, chunk in new.items() if key not in absent])
         waiting: dict[bytes, NDArray[np.float32]] = {}
         for rows in self.batches(missing):
             if self.shelf.full:

@@ -4,8 +4,9 @@ A shelf holds the arrays of one identity (say, one layer of one base) in an LMDB
 writers take turns, a process killed at any moment leaves it whole. When the budget is used up, the shelf that was not opened
 for the longest time goes, unless some process has it open; if none can go, what is new is not kept.
 
-Each array has a checksum beside it, and a database that was cut short is noticed before it is read: LMDB trusts its file, and
-a page that is not there would end the process.
+Each array has a checksum beside it, of its key too, and a database that was cut short is noticed before it is read: LMDB
+trusts its file, and a page that is not there would end the process. A store is one machine's: LMDB's locks do not reach over a
+network.
 """
 
 import fcntl
@@ -15,7 +16,7 @@ import os
 import shutil
 import struct
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -31,8 +32,8 @@ from clinstack.runs.layout import ShelfLayout, StoreLayout
 Floats = NDArray[np.float32]
 
 _PAGE = 4096
-_FORMAT = 2
-"""Part of every identity: arrays are kept with a checksum since the second."""
+_FORMAT = 3
+"""Part of every identity: arrays are kept with a checksum since the second, which holds the key since the third."""
 _CHECKSUM = struct.Struct("<I")
 
 
@@ -118,18 +119,25 @@ class Shelf:
         with self._environment.begin(buffers=True) as read:
             for key in keys:
                 held = read.get(key)
-                found.append(None if held is None else self._read(held).reshape(-1, width))
+                found.append(None if held is None else self._read(key, held).reshape(-1, width))
         return found
 
-    def _read(self, held: Any) -> Floats:
+    def _read(self, key: bytes, held: Any) -> Floats:
         (checksum,), content = _CHECKSUM.unpack_from(held), held[_CHECKSUM.size :]
-        if zlib.crc32(content) != checksum:
+        if _checksum(key, content) != checksum:
             raise _damaged(self._layout, "an array is not what was kept")
         return np.frombuffer(content, np.float32).copy()
 
     def __contains__(self, key: bytes) -> bool:
         with self._environment.begin(buffers=True) as read:
             return read.get(key) is not None
+
+    @contextmanager
+    def turn(self, keys: Iterable[bytes]) -> Iterator[None]:
+        """Waits until no other process holds the same keys: what it computes need not be computed here."""
+        name = hashlib.sha256(b"".join(sorted(keys))).hexdigest()[:16]
+        with wait_for_turn(self._layout.turn(name)):
+            yield
 
     def put(self, arrays: Mapping[bytes, Floats]) -> None:
         """Keeps arrays, whole or not at all; from the first that find no room on, `full` is set and nothing more is kept."""
@@ -141,7 +149,7 @@ class Shelf:
             with disk_errors(self._layout.arrays), self._environment.begin(write=True) as write:
                 for key, array in arrays.items():
                     content = np.ascontiguousarray(array, np.float32).tobytes()
-                    write.put(key, _CHECKSUM.pack(zlib.crc32(content)) + content, overwrite=False)
+                    write.put(key, _CHECKSUM.pack(_checksum(key, content)) + content, overwrite=False)
         except lmdb.MapFullError:
             self.full = True
 
@@ -153,6 +161,10 @@ def _about(identity: Mapping[str, Any]) -> dict[str, Any]:
 
 def _folder(about: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def _checksum(key: bytes, content: Any) -> int:
+    return zlib.crc32(content, zlib.crc32(key))
 
 
 def _damaged(layout: ShelfLayout, why: str) -> BadInput:

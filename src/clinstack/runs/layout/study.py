@@ -134,6 +134,10 @@ class ShelfLayout:
         """Locked by every process that has the shelf open."""
         return self.root / "held"
 
+    def turn(self, name: str) -> Path:
+        """Held by the process that computes some arrays."""
+        return self.root / "turns" / name
+
     @property
     def arrays(self) -> Path:
         """The database's folder."""
