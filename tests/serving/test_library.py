@@ -63,6 +63,16 @@ def test_versions_are_counted_promoted_and_rolled_back(library, runs):
     assert [(one.name, one.promoted) for one in library.entries()] == [("mortality@1", True), ("mortality@2", False)]
 
 
+def test_a_number_that_was_promoted_is_never_anothers(library, runs):
+    """What the log says of it would be said of the other."""
+    for run in ("seed-1", "seed-2"):
+        library.promote(library.add(runs / run, "mortality"))
+    library.rollback("mortality")
+    shutil.rmtree(library.layout.version("mortality", 2))
+    again = library.add(runs / "seed-2", "mortality")
+    assert (again.name, again.since) == ("mortality@3", None)
+
+
 def test_a_version_predicts_the_bits_of_its_run_and_holds_no_note_and_no_id(library, runs):
     entry = library.add(runs / "seed-1", "mortality")
     texts = ["patient is stable", "woman with shock and pain"]

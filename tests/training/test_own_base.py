@@ -71,6 +71,15 @@ def test_the_tokenizer_has_seen_the_training_part_alone(options, small_task, tmp
     assert tokenizers[0].read_bytes() == tokenizers[1].read_bytes()
 
 
+def test_one_that_is_killed_between_its_base_and_its_result_goes_on(options, tmp_path):
+    whole = train(options("whole"))
+    shutil.copytree(tmp_path / "whole", tmp_path / "killed")
+    for file in (RunLayout(tmp_path / "killed").result, RunLayout(tmp_path / "killed").manifest):
+        file.unlink()
+    assert train(options("killed"))["metrics"] == whole["metrics"]
+    assert load(tmp_path / "killed")
+
+
 @pytest.mark.parametrize("base", ["transformer", "moe-transformer"])
 def test_an_interrupted_one_goes_on_bit_for_bit(base, options, tmp_path):
     train(options("whole", base=base))

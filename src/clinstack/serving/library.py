@@ -68,7 +68,7 @@ class Library:
             raise BadInput(f"{kept} is missing: the run is half a copy. Copy it again, whole, or train again.")
         with self._turn():
             self._require_same_question(run, task)
-            version = 1 + max((one.version for one in self.entries(task)), default=0)
+            version = 1 + max(self._numbers(task), default=0)
             with atomic_folder(self.layout.version(task, version)) as partial:
                 copy = RunLayout(partial)
                 self._copy(RunLayout(run), copy)
@@ -76,6 +76,14 @@ class Library:
                 seal(copy)
                 check_run(partial, base)
             return self.entry(task, version)
+
+    def _numbers(self, task: str) -> Iterator[int]:
+        """Of versions that are or were there: promoted once, a number stands for it in the log."""
+        yield from (one.version for one in self.entries(task))
+        for one in self._state()["log"]:
+            name, _, number = one["version"].rpartition("@")
+            if name == task:
+                yield int(number)
 
     def entries(self, task: str | None = None) -> list[Entry]:
         """Every version of every task, or of one, in order, broken ones among them."""

@@ -98,7 +98,8 @@ def restore(checkpoint: Checkpoint, parameters: dict[str, Parameter], optimizer:
     optimizer.load_state_dict({"state": moments, "param_groups": optimizer.state_dict()["param_groups"]})
     torch.set_rng_state(checkpoint.optimizer[f"{_RANDOM}cpu"])
     for index in range(torch.cuda.device_count()):
-        torch.cuda.set_rng_state(checkpoint.optimizer[f"{_RANDOM}cuda{index}"], index)
+        if (state := checkpoint.optimizer.get(f"{_RANDOM}cuda{index}")) is not None:  # it may have had fewer devices
+            torch.cuda.set_rng_state(state, index)
 
 
 def _whole(folder: Path) -> list[Path]:

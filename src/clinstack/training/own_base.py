@@ -51,7 +51,9 @@ def prepare_own_base(
 
 
 def save_own_base(backbone: Backbone, folder: Path) -> str:
-    """Writes the model as it is now as a model folder; returns its content hash."""
+    """Writes the model as it is now as a model folder, in place of an older one; returns its content hash."""
+    if folder.is_dir():
+        shutil.rmtree(folder)
     with atomic_folder(folder) as partial:
         shutil.copytree(backbone.path, partial, dirs_exist_ok=True)
         backbone.model.save_pretrained(partial)
