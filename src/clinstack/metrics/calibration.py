@@ -14,7 +14,7 @@ Floats = NDArray[np.float64]
 
 
 class Reliability(NamedTuple):
-    """One row per bin of equal width that holds an entry, in rising order of probability; all (bins,)."""
+    """One row per bin that holds an entry, in rising order of probability; all (bins,)."""
 
     mean_probability: Floats
     observed_fraction: Floats
@@ -78,18 +78,19 @@ def brier_parts(probabilities: ArrayLike, labels: ArrayLike, edges: Floats) -> B
     return BrierParts(float(share @ (said - seen) ** 2), float(share @ (seen - base) ** 2), float(base * (1 - base)))
 
 
-def reliability(probabilities: ArrayLike, labels: ArrayLike, bins: int = _BINS) -> Reliability:
-    """Mean probability against observed fraction in bins of equal width; empty bins are left out.
+def reliability(probabilities: ArrayLike, labels: ArrayLike, bins: int | Floats = _BINS) -> Reliability:
+    """Mean probability against observed fraction by bin; empty bins are left out.
 
     probabilities, labels: the same shape; (N, C) counts every (note, class) entry.
+    bins: how many of equal width, or the edges between them.
     """
     values = np.asarray(probabilities, dtype=np.float64).ravel()
     truths = np.asarray(labels).astype(bool).ravel()
-    place = _bin(values, equal_width(bins))
-    count = np.bincount(place, minlength=bins)
+    place = _bin(values, equal_width(bins) if isinstance(bins, int) else bins)
+    count = np.bincount(place)
     held = count > 0
-    mean_probability = np.bincount(place, weights=values, minlength=bins)[held] / count[held]
-    observed_fraction = np.bincount(place, weights=truths, minlength=bins)[held] / count[held]
+    mean_probability = np.bincount(place, weights=values)[held] / count[held]
+    observed_fraction = np.bincount(place, weights=truths)[held] / count[held]
     return Reliability(mean_probability, observed_fraction, count[held].astype(np.int64))
 
 
@@ -118,8 +119,11 @@ class BinnedNotes:
         return np.asarray(np.divide(distance, entries, out=np.full(len(entries), np.nan), where=entries > 0))
 
 
-def expected_calibration_error(probabilities: ArrayLike, labels: ArrayLike, bins: int = _BINS) -> float:
-    """Naeini et al. 2015: the count-weighted mean distance of mean probability and observed fraction over the bins."""
+def expected_calibration_error(probabilities: ArrayLike, labels: ArrayLike, bins: int | Floats = _BINS) -> float:
+    """Naeini et al. 2015: the count-weighted mean distance of mean probability and observed fraction over the bins.
+
+    Arguments as of `reliability`.
+    """
     table = reliability(probabilities, labels, bins)
     distance = np.abs(table.mean_probability - table.observed_fraction)
     return float((distance * table.entries).sum() / table.entries.sum())

@@ -9,13 +9,11 @@ from dataclasses import dataclass
 from itertools import combinations
 
 import numpy as np
-from numpy.typing import NDArray
 
-from clinstack.metrics.intervals import RESAMPLES, Draws, Interval, bootstrap_draws, mean_of, over_seeds, shared_weights
+from clinstack.metrics.intervals import RESAMPLES, Draws, Interval, mean_of, over_seeds, shared_weights
 from clinstack.metrics.many import p_of_draws
-from clinstack.metrics.scorecard import headline_statistic
-from clinstack.studies.report.findings import TaskFindings
-from clinstack.studies.report.gather import Run, read_predictions
+from clinstack.studies.report.findings import TaskFindings, headline_draws
+from clinstack.studies.report.gather import Run
 from clinstack.studies.report.setups import Setup
 
 _MOST_CELLS = 3_000_000_000
@@ -77,21 +75,8 @@ def _draws(
     task: TaskFindings, complete: Mapping[Setup, Mapping[str, tuple[Run, ...]]], resamples: int
 ) -> dict[Setup, Draws]:
     """Each setup on one task, over its seeds."""
-    statistics = {}
-    patients: tuple[str, ...] = ()
-    for setup, runs in complete.items():
-        for number, run in enumerate(runs[task.task]):
-            kept = read_predictions(run)
-            assert kept is not None, "a bootstrapped cell kept its predictions"
-            patients = kept.patient_ids
-            statistics[setup, number] = headline_statistic(task.kind, kept.logits, kept.labels)
-
-    def compute(weights: NDArray[np.int32]) -> dict[tuple[Setup, int], NDArray[np.float64]]:
-        return {key: statistic(weights) for key, statistic in statistics.items()}
-
-    found = bootstrap_draws(compute, patients, resamples, weights=shared_weights)
     return {
-        setup: over_seeds([found[setup, number] for number in range(len(runs[task.task]))], place)
+        setup: over_seeds([headline_draws(task.kind, run, resamples, shared_weights) for run in runs[task.task]], place)
         for place, (setup, runs) in enumerate(complete.items())
     }
 

@@ -1,7 +1,8 @@
 """Reads every run below a folder: results, settings, lineage, events and predictions; nothing is computed here.
 
-The walk is bounded (six folders deep, 5,000 folders, no links) and does not enter runs, so that a whole disk given by
-mistake costs a moment. A run that cannot be read does not spoil the report; it is listed with the reason.
+The walk is bounded (six folders deep, 20,000 folders, no links) and enters neither runs nor what a study keeps beside its own,
+so that a whole disk given by mistake costs a moment. A run that cannot be read does not spoil the report; it is listed with
+the reason.
 """
 
 import os
@@ -12,6 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as parquet
 from numpy.typing import NDArray
 
@@ -19,10 +22,10 @@ from clinstack.errors import BadInput
 from clinstack.metrics.kinds import KINDS
 from clinstack.runs.atomic import read_json
 from clinstack.runs.folder import read_events
-from clinstack.runs.layout import RunLayout
+from clinstack.runs.layout import RunLayout, StudyLayout
 
 DEEPEST = 6
-MOST_FOLDERS = 5_000
+MOST_FOLDERS = 20_000
 
 _REQUIRED: Mapping[int, tuple[str, ...]] = {
     1: ("method", "base", "perplexity", "bits_per_byte"),
@@ -138,15 +141,16 @@ def read_predictions(run: Run, split: str = "test") -> Predictions | None:
         return None
     if not table.num_rows:
         return None
-    table = table.sort_by("note_id")
-    place = {name: column for column, name in enumerate(run.result["classes"])}
-    labels = np.zeros((table.num_rows, len(place)), dtype=bool)
-    for row, names in enumerate(table.column("labels").to_pylist()):
-        for name in names:
-            if name not in place:
-                return None
-            labels[row, place[name]] = True
-    logits = np.asarray(table.column("logits").to_pylist(), dtype=np.float64)
+    table = table.sort_by("note_id").combine_chunks()
+    classes, said = pa.array(list(run.result["classes"]), pa.string()), table.column("labels").combine_chunks()
+    columns = pc.index_in(said.flatten(), classes)
+    if columns.null_count:
+        return None
+    labels = np.zeros((table.num_rows, len(classes)), dtype=bool)
+    rows = np.repeat(np.arange(table.num_rows), pc.list_value_length(said).to_numpy(zero_copy_only=False))
+    labels[rows, columns.to_numpy(zero_copy_only=False)] = True
+    flat = table.column("logits").combine_chunks().flatten().to_numpy(zero_copy_only=False)
+    logits = flat.astype(np.float64).reshape(table.num_rows, -1)
     return Predictions(
         tuple(table.column("note_id").to_pylist()), tuple(table.column("patient_id").to_pylist()), labels, logits
     )
@@ -163,7 +167,9 @@ def _run_folders(folder: Path) -> Iterator[Path]:
         if layout.result.is_file() or layout.failure.is_file() or begun:
             yield here
             continue
-        if depth < DEEPEST:
+        if StudyLayout(here).cells.is_file():
+            waiting.append((StudyLayout(here).runs, depth + 1))
+        elif depth < DEEPEST:
             try:
                 below = sorted(entry.name for entry in os.scandir(here) if entry.is_dir(follow_symlinks=False))
             except OSError:

@@ -55,7 +55,9 @@ def _of_seeds(tasks: Sequence[TaskFindings]) -> list[str]:
 
 def _on_one_step_1(runs: Sequence[Run]) -> bool:
     return (
-        len(runs) > 1 and len({run.lineage.get("clinical") for run in runs}) == 1 and bool(runs[0].lineage["clinical"])
+        len(runs) > 1
+        and len({run.lineage.get("clinical") for run in runs}) == 1
+        and bool(runs[0].lineage.get("clinical"))
     )
 
 

@@ -12,7 +12,7 @@ import numpy as np
 from clinstack.studies.report import figures, words
 from clinstack.studies.report.figures import Axis, Figure, Series, Style
 from clinstack.studies.report.findings import Cell, TaskFindings
-from clinstack.studies.report.gather import Run
+from clinstack.studies.report.gather import Run, read_predictions
 from clinstack.studies.report.prediction_panels import Line, PredictionPanels
 from clinstack.studies.report.setups import Setup
 
@@ -53,9 +53,10 @@ def prediction_figures(
     task: TaskFindings, names: Mapping[Setup, str], looks: Mapping[Setup, Style]
 ) -> PredictionPanels:
     """What the highest setups say of the test notes."""
-    kept = task.first_predictions
     lines = [
-        Line(names[cell.setup], kept[cell.setup], looks[cell.setup]) for cell in _highest(task) if cell.setup in kept
+        Line(names[cell.setup], said, looks[cell.setup])
+        for cell in _highest(task)
+        if (said := read_predictions(cell.runs[0])) is not None
     ]
     which = " (lowest seed)" if any(len(cell.runs) > 1 for cell in task.cells) else ""
     return PredictionPanels(task.task, task.kind, task.classes, lines, which)

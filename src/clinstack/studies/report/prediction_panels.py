@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from clinstack.metrics.abstention import risk_curve
-from clinstack.metrics.calibration import expected_calibration_error, reliability
+from clinstack.metrics.calibration import equal_mass, equal_width, expected_calibration_error, reliability
 from clinstack.metrics.decision_curve import decision_curve
 from clinstack.metrics.decisions import right
 from clinstack.metrics.kinds import KINDS
@@ -17,6 +17,7 @@ from clinstack.studies.report import figures
 from clinstack.studies.report.figures import Axis, Figure, Series, Style
 from clinstack.studies.report.gather import Predictions
 
+_WIDE = equal_width(10)
 _EVERYBODY = Style("#8a8f98", "", "none")
 _COVERAGES = np.linspace(0.1, 1, 37)
 """Shares of the notes that are answered; of fewer, chance alone is seen."""
@@ -36,6 +37,7 @@ class PredictionPanels:
     """The panels of one task. which: of which run they are, for captions, where a line could be of several.
 
     keyed: whether each panel says whose its lines are, where the page does not.
+    bins: into how many bins of as many entries each probabilities are sorted, instead of ten of one width.
     """
 
     task: str
@@ -44,6 +46,7 @@ class PredictionPanels:
     lines: Sequence[Line]
     which: str = ""
     keyed: bool = False
+    bins: int | None = None
 
     def roc(self) -> list[Figure]:
         """The ROC curves of a binary task; nothing for another kind."""
@@ -67,16 +70,20 @@ class PredictionPanels:
         series, errors = [], []
         for line in self._finite():
             said, labels = foretold(self.kind, line.said.logits, line.said.labels)
-            table = reliability(said, labels)
+            edges = _WIDE if self.bins is None else equal_mass(said, self.bins)
+            table = reliability(said, labels, edges)
             points = tuple(zip(table.mean_probability.tolist(), table.observed_fraction.tolist(), strict=True))
             shares = tuple((table.entries / table.entries.sum()).tolist())
             series.append(Series(line.name, points, line.look, shares))
-            errors.append(f"{line.name} {expected_calibration_error(said, labels):.3f}")
+            errors.append(f"{line.name} {expected_calibration_error(said, labels, edges):.3f}")
         of = {"binary": f"of “{self.classes[-1]}”", "multiclass": "of the decided class"}.get(
             self.kind, "of every label"
         )
+        bins = "ten bins, of which larger marks hold more notes"
+        if self.bins is not None:
+            bins = f"{self.bins} bins of as many notes each"
         caption = (
-            f"{self.task}: probability {of} in ten bins{self.which}; larger marks hold more notes. "
+            f"{self.task}: probability {of} in {bins}{self.which}. "
             f"Dotted: perfect. Expected calibration error in those bins: {'; '.join(errors)}."
         )
         share = Axis("predicted probability", 0, 1), Axis("observed fraction", 0, 1)

@@ -49,7 +49,9 @@ def figure(value: Any, digits: int = 3) -> str:
 
 
 def signed(value: float, digits: int = 3) -> str:
-    """A difference with its sign; the minus is a real one, and a rounded zero has none."""
+    """A difference with its sign, a dash for none; the minus is a real one, and a rounded zero has none."""
+    if not isfinite(value):
+        return NONE
     rounded = round(value, digits) + 0.0
     return f"{rounded:+.{digits}f}".replace("-", "−") if rounded else f"{0:.{digits}f}"
 
@@ -133,17 +135,17 @@ def summary(found: Gathered, tasks: Sequence[TaskFindings], verdicts: Verdicts, 
 def _what_was_run(found: Gathered, tasks: Sequence[TaskFindings], names: dict[Setup, str]) -> str:
     bases = sorted({str(run.result["base"].get("name")) for run in found.finished})
     parts = []
+    seeds = {run.seed for run in found.classification}
     if found.language:
         parts.append(f"{count_of(len(found.language), 'adaptation run')} (step 1)")
     if found.classification:
-        seeds = {run.seed for run in found.classification}
         parts.append(
             f"{count_of(len(found.classification), 'classification run')} (step 2: {count_of(len(names), 'setup')} on "
             f"{count_of(len(tasks), 'task')}, {count_of(len(seeds), 'seed')})"
         )
     text = f"This report covers {listed(parts)} on {listed(bases)}."
     if tasks:
-        text += " Brackets hold 95 % intervals over test patients."
+        text += f" Brackets hold 95 % intervals over test patients{' and seeds' if len(seeds) > 1 else ''}."
     if found.unfinished:
         left = count_of(len(found.unfinished), "further run")
         text += f" {left} did not finish and {'is' if len(found.unfinished) == 1 else 'are'} not counted."
