@@ -72,6 +72,22 @@ def test_a_variant_of_ones_own_says_what_its_stack_is(grid):
     assert (stack.clinical, stack.clinical_mode) == (below.out, "frozen")
 
 
+@pytest.mark.parametrize(("more", "seeds"), [("", [1, 1]), ("\nseed = 7", [7, 7]), ("\nper-seed = true", [3, 4])])
+def test_seeds_share_a_clinical_adapter_unless_each_has_its_own(more, seeds, grid):
+    variants = '["clinical-frozen", "clinical-frozen+task"]'
+    cells = grid(clinical=f'corpus = "corpus"{more}', grid=axes(variant=variants, seed="[3, 4]")).cells
+    below = {cell.key: cell.options for cell in cells if cell.after is None}
+    assert sorted(options.seed for options in below.values()) == sorted(set(seeds))
+    stacks = [cell for cell in cells if cell.after is not None]
+    assert [below[cell.after].seed for cell in stacks] == 2 * seeds
+    assert all(cell.options.clinical == below[cell.after].out for cell in stacks)
+
+
+def test_baselines_are_chosen_by_what_everything_else_is(grid):
+    cells = grid(all='epochs = 1\nselect-by = "f1-macro"', baselines='names = ["tf-idf"]').cells
+    assert {cell.options.select_by for cell in cells} == {"f1-macro"}
+
+
 def test_full_takes_what_it_has_of_the_options_that_all_cells_share(grid):
     adapter, full = (
         cell.options for cell in grid(all="top-layers = 2\nrank = 4", grid=axes(variant='["task", "full"]')).cells
@@ -146,6 +162,15 @@ def test_no_cell_is_called_another_variant_than_it_trains(tables, expected, grid
         (
             {"clinical": 'run = "r"\nrank = 3'},
             "[clinical] run takes finished runs of step 1, so rank says nothing. Remove one of them.",
+        ),
+        (
+            {"clinical": 'run = "x"\nper-seed = true'},
+            "[clinical] run takes finished runs of step 1, so per-seed says nothing. Remove one of them.",
+        ),
+        ({"clinical": "per-seed = 3"}, "[clinical] per-seed must be true or false, not 3."),
+        (
+            {"clinical": 'corpus = "corpus"\nper-seed = true\nseed = 3'},
+            "[clinical] per-seed takes the seeds of [grid], so seed says nothing. Remove one of them.",
         ),
         ({"clinical": 'out = "x"'}, "[clinical] may not hold out: the study gives each run its own folder. Remove it."),
         (

@@ -15,6 +15,7 @@ from pyarrow import parquet
 
 from clinstack.config import StudyOptions
 from clinstack.errors import BadInput
+from clinstack.runs.layout import StudyLayout
 from clinstack.studies.study import study
 
 pytest.importorskip("ray", reason="needs clinstack[ray]")
@@ -63,11 +64,18 @@ OPEN = {"RAY_AUTH_MODE": "disabled"}
 """Otherwise Ray (2.60) asks for a token wherever an earlier cluster of one machine left one in the home folder."""
 
 
-class Cluster:
-    """Two nodes with one processor each, on loopback addresses of their own. access: who may use them, as Ray is told."""
+HIDES = ["unshare", "-m", "sh", "-c", 'mount -t tmpfs none "$0" && exec "$@"']
+"""Runs a command that finds nothing in a folder: its first word."""
 
-    def __init__(self, folder: Path, access: dict[str, str]):
-        self.port, self.folder, self.access = free_port(), folder, access
+
+class Cluster:
+    """Two nodes with one processor each, on loopback addresses of their own.
+
+    access: who may use them, as Ray is told.   hidden: a folder in which no node finds anything.
+    """
+
+    def __init__(self, folder: Path, access: dict[str, str], hidden: Path | None = None):
+        self.port, self.folder, self.access, self.hidden = free_port(), folder, access, hidden
         self.address = f"127.0.0.1:{self.port}"
         self.nodes = [
             self._start("127.0.0.1", "--head", f"--port={self.port}"),
@@ -83,6 +91,8 @@ class Cluster:
         ]  # fmt: skip
         if "--head" not in words:
             command = [word for word in command if not word.startswith("--temp-dir")]
+        if self.hidden is not None:
+            command = [*HIDES, str(self.hidden), *command]
         log = (self.folder / f"node-{address}.log").open("wb")
         node = subprocess.Popen(command, stdout=log, stderr=log, env=environment, start_new_session=True)
         log.close()
@@ -113,18 +123,36 @@ class Cluster:
                     node.wait()
 
 
-@pytest.fixture(params=[OPEN], ids=["open"])
-def cluster(request):
+@pytest.fixture
+def place():
     # Sockets have short names, and pytest's folders have long ones.
     folder = Path("/dev/shm" if Path("/dev/shm").is_dir() else "/var") / f"clinstack-ray-{os.getpid()}"
     folder.mkdir()
-    made = Cluster(folder, request.param)
-    yield made
-    made.stop()
+    yield folder
     shutil.rmtree(folder, ignore_errors=True)
 
 
+@pytest.fixture(params=[OPEN], ids=["open"])
+def cluster(request, place):
+    made = Cluster(place, request.param)
+    yield made
+    made.stop()
+
+
+@pytest.fixture
+def cluster_without(place, tmp_path):
+    """A cluster whose machines do not share a folder, and the folder."""
+    hidden = tmp_path / "mine"
+    hidden.mkdir()
+    if subprocess.run([*HIDES, str(hidden), "true"], capture_output=True, check=False).returncode:
+        pytest.skip("hiding a folder from a process is not permitted here")
+    made = Cluster(place, OPEN, hidden)
+    yield made, hidden
+    made.stop()
+
+
 def run(file: Path, out: Path, cluster: Cluster) -> subprocess.Popen:
+    """From another folder than the nodes were started in: `out` may be relative."""
     words = ["study", str(file), "--out", str(out), "--engine", "ray", "--address", cluster.address, "--json"]
     return subprocess.Popen(
         [sys.executable, "-m", "clinstack.cli", *words],
@@ -132,6 +160,7 @@ def run(file: Path, out: Path, cluster: Cluster) -> subprocess.Popen:
         stderr=subprocess.PIPE,
         text=True,
         env={**os.environ, **OPEN},
+        cwd=file.parent,
     )
 
 
@@ -147,7 +176,7 @@ def predicted(out: Path) -> dict:
 
 def test_a_cluster_gives_the_runs_of_one_machine_although_a_node_is_killed(grid, cluster, tmp_path):
     file = grid([1, 2, 3, 4])
-    process = run(file, tmp_path / "ray", cluster)
+    process = run(file, Path("ray"), cluster)
     until = time.monotonic() + 240
     while len(list(tmp_path.glob("ray/runs/*/result.json"))) < 3:
         assert process.poll() is None, process.communicate()[1]
@@ -160,6 +189,20 @@ def test_a_cluster_gives_the_runs_of_one_machine_although_a_node_is_killed(grid,
     assert (found["cells"], found["finished"], found["failed"]) == (9, 9, {})
     study(StudyOptions(grid=file, out=tmp_path / "local", workers=1))
     assert predicted(tmp_path / "ray") == predicted(tmp_path / "local")
+    assert not StudyLayout(tmp_path / "ray").features.exists()  # a store is one machine's
+    assert len(list(tmp_path.glob("local/features/*/about.json"))) > 0
+
+
+def test_a_folder_that_the_machines_do_not_share_is_told_for_each_cell(grid, cluster_without):
+    cluster, hidden = cluster_without
+    process = run(grid([1]), hidden / "study", cluster)
+    out, err = process.communicate(timeout=240)
+    assert process.returncode == 1, err
+    failed = json.loads(out)["failed"]
+    assert failed["head-only, small, binary, seed 1"] == (
+        f"{hidden / 'study'} is not there on {socket.gethostname()}. Give an --out that all machines of the cluster share."
+    )
+    assert failed["clinical-frozen+task, small, binary, seed 1"] == "Its clinical adapter failed."
 
 
 def test_a_cluster_that_is_not_there_is_one_sentence(grid, tmp_path):

@@ -9,20 +9,24 @@ import signal
 import subprocess
 import sys
 import time
+import tomllib
 from pathlib import Path
 
 import pyarrow as pa
 import pytest
 from pyarrow import parquet
+from safetensors.torch import load_file, save_file
 
 from clinstack import cli
-from clinstack.config import StudyOptions
-from clinstack.data.task import Task
+from clinstack.config import AdaptOptions, StudyOptions
+from clinstack.data.corpus import open_corpus
+from clinstack.data.task import Task, open_task
 from clinstack.errors import BadInput, CannotWrite
-from clinstack.runs.layout import RunLayout, StudyLayout
-from clinstack.runs.lineage import hash_files, short
+from clinstack.runs.layout import AdapterLayout, RunLayout, StudyLayout
+from clinstack.runs.lineage import short
 from clinstack.studies.grid import read_grid
 from clinstack.studies.study import study
+from clinstack.training.language import adapt
 
 GRID = """
 title = "Does it work?"
@@ -86,6 +90,26 @@ def test_every_combination_is_a_run_and_one_clinical_adapter_lies_below_those_th
     assert "Does it work?" in page
     heads = [row for row in table if row.get("variant") == "head-only"]
     assert {row["seed"] for row in heads} == {1, 2}
+
+
+def test_each_seed_may_have_a_step_1_of_its_own_and_they_stay_one_setup(grid, tmp_path):
+    file, out = grid(), tmp_path / "study"
+    file.write_text(file.read_text().replace("[clinical]\n", "[clinical]\nper-seed = true\n"))
+    assert study(StudyOptions(grid=file, out=out, workers=1))["finished"] == 6
+    table = rows(out)
+    below = {
+        tomllib.loads(run.config.read_text())["seed"]: json.loads(run.lineage.read_text())["adapters"][0]["hash"]
+        for run in map(RunLayout, out.glob("runs/*"))
+        if json.loads(run.result.read_text())["step"] == 1
+    }
+    assert len(set(below.values())) == 2
+    stacks = {row["seed"]: row["clinical_hash"] for row in table if row.get("variant") == "clinical-frozen+task"}
+    assert stacks == below
+    page = (out / "report.html").read_text()
+    assert "lie on one run of step 1" not in page
+    assert (
+        "clinical adapter" not in page.partition("<tbody>")[2].partition("</tbody>")[0]
+    )  # no setup by its adapter's hash
 
 
 def test_what_is_finished_is_never_done_again_and_a_grid_may_grow(grid, tmp_path):
@@ -163,12 +187,13 @@ def grown_over_other_notes(grid, small_corpus, small_task, tmp_path):
     return grow
 
 
-@pytest.mark.parametrize(("what", "cell"), [("task", "head-only, small, task, seed 1"), ("corpus", "step 1, small")])
+@pytest.mark.parametrize(
+    ("what", "cell"), [("task", "head-only, small, task, seed 1"), ("corpus", "step 1, small, seed 1")]
+)
 def test_a_study_does_not_grow_over_other_notes_than_it_was_trained_on(what, cell, grown_over_other_notes):
     options, kept, place = grown_over_other_notes(what)
     then, now = (
-        short(hash_files(folder / f"{split}.parquet" for split in ("train", "valid", "test")))
-        for folder in (kept, place)
+        short((open_task if what == "task" else open_corpus)(folder).content_hash()) for folder in (kept, place)
     )
     with pytest.raises(CannotWrite) as caught:
         study(options)
@@ -203,6 +228,95 @@ def test_a_task_is_read_once_to_see_that_it_is_the_same(grid, tmp_path, monkeypa
     monkeypatch.setattr(Task, "content_hash", lambda task: opened.append(task.folder) or hashed(task))
     assert study(StudyOptions(grid=file, out=out, workers=1))["finished"] == 2
     assert len(opened) == 1
+
+
+def test_a_study_does_not_go_on_over_another_clinical_adapter(grid, clinical_run, small_base, small_corpus, tmp_path):
+    place, out = tmp_path / "clinical", tmp_path / "study"
+    shutil.copytree(clinical_run, place)
+    file = with_clinical(grid(seeds=[1]), place)
+    assert study(StudyOptions(grid=file, out=out, workers=1))["finished"] == 2
+    shutil.rmtree(place)
+    adapt(AdaptOptions(base=str(small_base), corpus=small_corpus, out=place, max_tokens=64, seed=2, device="cpu"))
+    then, now = (
+        short(json.loads(AdapterLayout(RunLayout(run).adapter("clinical")).lineage.read_text())["hash"])
+        for run in (clinical_run, place)
+    )
+    with pytest.raises(CannotWrite) as caught:
+        study(StudyOptions(grid=file, out=out, workers=1))
+    assert str(caught.value) == (
+        f"{place} is another clinical adapter than finished cells of {out} were trained on, such as clinical-frozen+task, small, "
+        f"binary, seed 1: {then} then, {now} now. Choose another --out, or put the clinical adapter back."
+    )
+    shutil.rmtree(place)  # what is gone is mixed with nothing
+    assert study(StudyOptions(grid=file, out=out, workers=1))["finished"] == 2
+
+
+def with_clinical(file: Path, run: Path) -> Path:
+    """The grid with a finished run of step 1 instead of one of its own."""
+    text = file.read_text()
+    file.write_text(f'{text.split("[clinical]")[0]}[clinical]\nrun = "{run}"\n\n[grid]{text.split("[grid]")[1]}')
+    return file
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_a_clinical_run_that_was_edited_fails_its_cells_alone(workers, grid, clinical_run, tmp_path):
+    edited = tmp_path / "edited"
+    shutil.copytree(clinical_run, edited)
+    weights = AdapterLayout(RunLayout(edited).adapter("clinical")).weights
+    save_file({name: tensor + 1 for name, tensor in load_file(weights).items()}, weights)
+    file = with_clinical(grid(seeds=[1]), edited)
+    found = study(StudyOptions(grid=file, out=tmp_path / "study", workers=workers))
+    assert (found["finished"], list(found["failed"])) == (1, ["clinical-frozen+task, small, binary, seed 1"])
+    assert f"{weights.parent} has been changed" in str(found["failed"])
+
+
+def test_a_cell_that_runs_out_of_memory_says_so_and_stops_nothing(grid, tmp_path):
+    more = '[variants.huge]\ntask-adapter = "none"\nhead-hidden = 1000000000000\n'
+    file = grid(variants=["huge", "head-only"], seeds=[1], more=more)
+    found = study(StudyOptions(grid=file, out=tmp_path / "study", workers=1))
+    assert found["finished"] == 1
+    assert found["failed"] == {"huge, small, binary, seed 1": "Memory ran out. Lower --batch-size or --max-tokens."}
+
+
+def test_cells_that_begin_together_read_the_notes_once(grid, tmp_path):
+    file = grid(variants=["head-only"], seeds=[1, 2, 3, 4])
+    study(StudyOptions(grid=file, out=tmp_path / "study", workers=2))
+    used = [json.loads(one.read_text())["features"] for one in (tmp_path / "study").glob("runs/*/result.json")]
+    assert sorted(one["computed"] for one in used)[:3] == [0, 0, 0]
+    assert len({one["found"] + one["computed"] for one in used}) == 1
+
+
+def test_a_folder_in_which_another_grid_is_being_trained_is_refused(grid, tmp_path):
+    out = tmp_path / "study"
+    command = ["study", str(grid("first", seeds=[1, 2])), "--out", str(out), "--workers", "2"]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "clinstack.cli", *command], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    until = time.monotonic() + 60
+    while not (found := list(out.glob("claims/*/worker.json"))) and time.monotonic() < until:
+        time.sleep(0.01)
+    worker = json.loads(found[0].read_text())["process"]
+    hold(worker)
+    before = StudyLayout(out).grid.read_text()
+    try:
+        with pytest.raises(CannotWrite) as caught:
+            study(StudyOptions(grid=grid("second", seeds=[7]), out=out, workers=1))
+        assert " which is not in this grid. Wait for it, or choose another --out." in str(caught.value)
+        assert str(caught.value).startswith("Another command trains ")
+        assert StudyLayout(out).grid.read_text() == before
+    finally:
+        os.kill(worker, signal.SIGCONT)
+        assert process.wait(timeout=120) == 0
+
+
+def test_a_study_that_was_killed_at_its_first_file_goes_on(grid, tmp_path):
+    layout = StudyLayout(tmp_path / "study")
+    layout.root.mkdir()
+    layout.grid.write_text("")
+    (layout.root / ".cells.json.partial-999999").write_text("{")
+    assert (
+        study(StudyOptions(grid=grid(seeds=[1], variants=["head-only"]), out=layout.root, workers=1))["finished"] == 1
+    )
 
 
 def test_a_known_variant_may_be_given_further_options(grid, tmp_path):
@@ -470,7 +584,8 @@ def test_a_variant_that_needs_step_1_says_so_and_may_be_given_a_run(grid, clinic
     with pytest.raises(BadInput) as caught:
         read_grid(file, tmp_path / "runs")
     assert "Variant 'clinical-frozen+task' needs a clinical adapter." in str(caught.value)
-    file.write_text(f'{head}[clinical]\nrun = "{clinical_run}"\n{tail}')
+    file.write_text(text)
+    with_clinical(file, clinical_run)
     assert len(read_grid(file, tmp_path / "runs").cells) == 4
 
 

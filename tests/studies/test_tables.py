@@ -109,6 +109,12 @@ def test_a_profile_decides_what_is_not_given(options):
     assert (below.warmup_ratio, stack.warmup_ratio, stack.select, stack.inert_task_adapter) == (0.0, 0.0, "last", True)
 
 
+@pytest.mark.parametrize(("per_seed", "seeds"), [(False, [1]), (True, [1, 2])])
+def test_step_1_may_be_trained_for_each_seed(per_seed, seeds, options):
+    cells = grid_of(options(clinical_per_seed=per_seed)).cells
+    assert [cell.options.seed for cell in cells if cell.name.startswith("step 1")] == seeds
+
+
 def test_bases_may_bring_their_clinical_adapters(options, small_base, other_base, clinical_run, tmp_path):
     bases = [str(small_base), str(other_base)]
     runs = [clinical_run, tmp_path / "another"]
@@ -124,6 +130,10 @@ def test_bases_may_bring_their_clinical_adapters(options, small_base, other_base
     [
         ({"corpus": None}, "Table 3 needs a clinical adapter for each base. Give --corpus, or --clinical"),
         ({"clinical": ["run"]}, "Give --corpus or --clinical, not both"),
+        (
+            {"clinical": ["run"], "corpus": None, "clinical_per_seed": True},
+            "--clinical-per-seed trains clinical adapters. Give --corpus instead of --clinical.",
+        ),
         ({"tasks": ["nowhere"]}, "--tasks nowhere is no task folder and holds none."),
         ({"settings": "nowhere.toml"}, "--settings nowhere.toml cannot be read."),
     ],

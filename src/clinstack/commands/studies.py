@@ -90,8 +90,8 @@ def _run_study(options: config.EngineOptions) -> None:
 
 
 def _end(found: dict[str, Any]) -> None:
-    """Ends with exit code 1 where cells failed, so that a script need not read what is printed."""
-    if found["failed"]:
+    """Ends with exit code 1 where cells failed or were not trained, so that a script need not read what is printed."""
+    if found["failed"] or found["finished"] < found["cells"]:
         raise SystemExit(1)
 
 

@@ -91,6 +91,12 @@ class EngineOptions(Options):
     address: str | None = None
     """Of --engine ray: a running cluster, such as 10.0.0.1:6379; one on this machine without it."""
 
+    @field_validator("out")
+    @classmethod
+    def _find_everywhere(cls, out: Path) -> Path:
+        """Whole: processes of a cluster run in folders of their own."""
+        return out.absolute()
+
 
 class StudyOptions(EngineOptions):
     """Trains every combination of a grid that a TOML file gives, and writes one table and page of all."""
@@ -162,6 +168,8 @@ class Table3Options(ComparisonOptions):
     """Corpus folder, to train a clinical adapter for each base."""
     clinical: list[Path] = []
     """Finished step-1 run of each base, in the order of --bases, instead of --corpus."""
+    clinical_per_seed: bool = False
+    """Train step 1 anew for each seed: without it, what another step 1 would have given is in no interval."""
     encoders: list[str] = []
     """BERT-type bases that are trained in full, for comparison; may be given several times."""
 

@@ -76,6 +76,11 @@ def _partial(path: Path) -> Path:
     return path.parent / f".{path.name}.partial-{os.getpid()}"
 
 
+def is_partial(path: Path) -> bool:
+    """Whether it is the temporary name of something that is being written, or that a killed process left."""
+    return path.name.startswith(".") and ".partial-" in path.name
+
+
 def _alive(process: int) -> bool:
     """Whether a process of that number runs; our own counts as not, since its earlier write has ended."""
     if process == os.getpid():
@@ -179,6 +184,17 @@ def only_writer(folder: Path) -> Iterator[None]:
         yield
     finally:
         os.close(handle)
+
+
+def is_held(folder: Path) -> bool:
+    """Whether a process holds a folder as its only writer."""
+    if not (folder / ".lock").is_file():
+        return False
+    try:
+        with only_writer(folder):
+            return False
+    except CannotWrite:
+        return True
 
 
 @contextmanager

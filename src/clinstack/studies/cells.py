@@ -5,31 +5,34 @@ reason in its folder and is tried again by the next command. A cell whose proces
 failed: it might take the next process with it. Who meets it first says so, another worker or the command that sent them.
 """
 
+import json
 import os
 import signal
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from clinstack.config import AdaptOptions, TrainOptions
 from clinstack.data.corpus import Corpus, open_corpus
 from clinstack.data.task import Task, open_task
 from clinstack.errors import BadInput, CannotWrite, ClinstackError, Interrupted
-from clinstack.models.base_files import hash_base
+from clinstack.models.base_files import find_base, hash_base
 from clinstack.models.quantized import Quantize
 from clinstack.models.sentence_encoder import PREFIX, encoder_of
 from clinstack.runs.atomic import only_writer, read_json, write_json
-from clinstack.runs.layout import RunLayout, StudyLayout
+from clinstack.runs.layout import AdapterLayout, RunLayout, StudyLayout
 from clinstack.runs.lineage import short
 from clinstack.studies.grid import Cell, Grid
 from clinstack.studies.workers import Voice, work_together
 from clinstack.training.classification import train
-from clinstack.training.language import adapt
-from clinstack.training.machine import cores
-from clinstack.training.running import Silent, Witness
+from clinstack.training.gradients import out_of_memory
+from clinstack.training.language import CLINICAL, adapt
+from clinstack.training.machine import choose_device, cores, free_memory
+from clinstack.training.running import Silent, Witness, asked_config
 
 _PATIENCE = 0.2
 """Seconds between two looks whether what a cell waits for is finished."""
@@ -46,10 +49,11 @@ class Worker:
 
 @dataclass(frozen=True)
 class Work:
-    """A grid in its folder."""
+    """A grid in its folder. shares_states: whether cells keep states for each other, see `run_cell`."""
 
     grid: Grid
     layout: StudyLayout
+    shares_states: bool = True
 
     def finished(self, key: str) -> bool:
         """Whether a cell's run is whole."""
@@ -73,13 +77,28 @@ class Work:
                 continue
             if folder not in now:
                 now[folder] = _content_hash(folder, opened)
-            then = read_json(RunLayout(self.layout.run(cell.key)).lineage)["data"]["hash"]
-            if now[folder] not in (None, then):
-                raise CannotWrite(
-                    f"{folder} is another {what} than finished cells of {self.layout.root} were trained on, such as "
-                    f"{cell.name}: {short(then)} then, {short(str(now[folder]))} now. Choose another --out, or put "
-                    f"the {what} back."
-                )
+            self._require_same(cell, what, folder, self._lineage(cell)["data"]["hash"], now[folder])
+
+    def require_same_adapters(self) -> None:
+        """Raises CannotWrite if finished cells were trained on another clinical adapter than lies in its place now."""
+        for cell in self.grid.cells:
+            options = cell.options
+            if isinstance(options, TrainOptions) and options.clinical is not None and self.finished(cell.key):
+                file = AdapterLayout(RunLayout(options.clinical).adapter(CLINICAL)).lineage
+                there = read_json(file)["hash"] if file.is_file() else None
+                then = self._lineage(cell)["clinical"]
+                self._require_same(cell, "clinical adapter", options.clinical, then, there)
+
+    def _lineage(self, cell: Cell) -> dict[str, Any]:
+        return dict(read_json(RunLayout(self.layout.run(cell.key)).lineage))
+
+    def _require_same(self, cell: Cell, what: str, folder: Path, then: str, now: str | None) -> None:
+        """now: None for what is gone."""
+        if now not in (None, then):
+            raise CannotWrite(
+                f"{folder} is another {what} than finished cells of {self.layout.root} were trained on, such as {cell.name}: "
+                f"{short(then)} then, {short(str(now))} now. Choose another --out, or put the {what} back."
+            )
 
     def reason(self, key: str) -> str | None:
         """Why a cell failed, if it did."""
@@ -139,8 +158,8 @@ class Work:
 def require_same_bases(layout: StudyLayout) -> None:
     """Raises CannotWrite if finished cells of a folder were trained on another base than lies in its place now.
 
-    A cell is known by where its base lies and not by what is in it; each base is read once. Of bases that are folders, those
-    that SetFit tunes among them; what is gone cannot be mixed with anything.
+    A cell is known by where its base lies and not by what is in it; each base is read once, those that SetFit tunes among them,
+    and a hub may have moved on. What is gone cannot be mixed with anything.
     """
     now: dict[tuple[str, Quantize | None], str | None] = {}
     for key, name in read_json(layout.cells).items() if layout.cells.is_file() else ():
@@ -159,13 +178,10 @@ def require_same_bases(layout: StudyLayout) -> None:
 
 
 def _base_hash(path: str, quantize: Quantize | None) -> str | None:
-    """The hash of what lies in a base's folder, as lineage has it; None if there is no such folder, or no base in it."""
+    """The hash of the base of that name, as lineage has it; None if it is not to be had."""
     encoder = encoder_of(path)
-    folder = Path(encoder or path)
-    if not folder.is_dir():
-        return None
     with suppress(BadInput):
-        return f"{PREFIX if encoder else ''}{hash_base(folder, quantize)}"
+        return f"{PREFIX if encoder else ''}{hash_base(find_base(encoder or path), quantize)}"
     return None
 
 
@@ -185,9 +201,12 @@ def _content_hash(folder: Path, opened: Callable[[Path], Task | Corpus]) -> str 
         return None
 
 
-def work_local(work: Work, workers: int, witness: Witness) -> None:
-    """Trains all cells in processes of this machine, or in this one if one is enough. Raises Interrupted."""
-    if workers == 1:
+def work_local(work: Work, workers: int, witness: Witness, *, apart: bool = False) -> None:
+    """Trains all cells in processes of this machine, or in this one if one is enough. Raises Interrupted.
+
+    apart: one is not enough, since the system may end it: where memory is scarce, a cell must not take the study with it.
+    """
+    if workers == 1 and not apart:
         work_through(work, witness)
         return
 
@@ -244,16 +263,16 @@ def run_cell(work: Work, cell: Cell, witness: Witness) -> None:
         if isinstance(cell.options, AdaptOptions):
             adapt(cell.options, _Quiet(witness))
         else:
-            kept = cell.options.feature_store or work.layout.features
+            kept = cell.options.feature_store or (work.layout.features if work.shares_states else None)
             train(cell.options.model_copy(update={"feature_store": kept}), _Quiet(witness))
     except Interrupted:
         raise
     except ClinstackError as error:
         work.fail(cell, str(error))
-    except MemoryError:
-        work.fail(cell, "Memory ran out. Lower --batch-size or --max-tokens.")
     except Exception as error:  # its text may hold a note's
-        work.fail(cell, f"{type(error).__name__}; train it alone with --debug to see where.")
+        memory = "Memory ran out. Lower --batch-size or --max-tokens."
+        where = f"{type(error).__name__}; train it alone with --debug to see where."
+        work.fail(cell, memory if out_of_memory(error) else where)
     reason = work.reason(cell.key)
     if reason is not None:
         witness.says(f"  failed: {reason}")
@@ -275,12 +294,22 @@ class _Quiet(Silent):
         self._witness.steps(done, of, tokens_per_second, loss)
 
 
-def fitting_workers(grid: Grid, peak_bytes: Callable[[Cell], float]) -> int:
-    """As many workers as there are cores, and as fit the memory that is free. peak_bytes: of a cell, as planned."""
-    trained = {(cell.options.base, cell.name.partition(",")[0]): cell for cell in grid.cells}
+def fitting_workers(cells: Sequence[Cell], peak_bytes: Callable[[Cell], float]) -> int:
+    """As many workers as there are cores, and as fit the memory that is free; one where an accelerator trains, whose memory is
+    not shared out. peak_bytes: of a cell, as planned.
+    """
+    if any(choose_device(device) != "cpu" for device in {cell.options.device for cell in cells}):
+        return 1
     largest = 1.0
-    for cell in trained.values():
-        with suppress(BadInput):  # it will say so as a cell
+    for cell in {_shape(cell): cell for cell in cells}.values():
+        with suppress(Exception):  # it will say so as a cell
             largest = max(largest, peak_bytes(cell))
-    free = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    return max(1, min(cores(), len(grid.cells), int(0.8 * free / largest)))
+    return max(1, min(cores(), len(cells), int(0.8 * free_memory() / largest)))
+
+
+def _shape(cell: Cell) -> str:
+    """What decides how much memory a cell takes; tasks are taken to be alike."""
+    others = ("task", "corpus", "seed", "epochs", "patience", "learning_rate")
+    return json.dumps(
+        {key: value for key, value in asked_config(cell.options).items() if key not in others}, sort_keys=True
+    )

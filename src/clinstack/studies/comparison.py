@@ -54,6 +54,8 @@ def _table3(options: Table3Options) -> dict[str, Any]:
         )
     if options.corpus is not None and options.clinical:
         raise BadInput("Give --corpus or --clinical, not both: a base has one clinical adapter.")
+    if options.clinical and options.clinical_per_seed:
+        raise BadInput("--clinical-per-seed trains clinical adapters. Give --corpus instead of --clinical.")
     below = {"run": [_path(run) for run in options.clinical]} if options.clinical else _step_1(options)
     own = [name for name in _settings(options, "variants") if name not in VARIANTS]
     stacks = {"base": _bases(options.bases), "variant": [*PUBLISHED_VARIANTS, *own]}
@@ -87,7 +89,9 @@ def _step_1(options: Table3Options) -> dict[str, Any]:
     released = {"warmup_ratio": 0.0} if options.profile == "as-released" else {}
     assert options.corpus is not None, "asked before"
     machine = {key: value for key in ("device", "precision") if (value := getattr(options, key)) is not None}
-    return {"corpus": _path(options.corpus), **described, **released, **machine, **_settings(options, "clinical")}
+    per_seed = {"per_seed": True} if options.clinical_per_seed else {}
+    given = {**described, **released, **machine, **per_seed, **_settings(options, "clinical")}
+    return {"corpus": _path(options.corpus), **given}
 
 
 def _encoders(options: Table3Options | Table4Options) -> list[dict[str, Any]]:

@@ -8,6 +8,7 @@
     [clinical]                    # options of step 1, one clinical adapter per base; or  run = "FOLDER"
     corpus = "corpus"
     rank = 16
+    per-seed = true               # one per base and seed of the grid
 
     [grid]                        # every combination is a cell; [[grid]], several times, for several grids
     base = ["tiny-base"]
@@ -117,7 +118,7 @@ def make_grid(given: Mapping[str, Any], text: str, where: Path, runs: Path) -> G
             options = {**_fitting({**shared, **read.point(point)}, variants[variant]), **variants[variant]}
             after = None
             if "clinical_mode" in variants[variant] and "clinical" not in options:
-                below = clinical.of(str(options["base"]), variant)
+                below = clinical.of(str(options["base"]), options["seed"], variant)
                 if isinstance(below, Cell):
                     found.cells.setdefault(below.key, below)
                     options["clinical"], after = below.options.out, below.key
@@ -128,7 +129,7 @@ def make_grid(given: Mapping[str, Any], text: str, where: Path, runs: Path) -> G
             found.add(cell, {"variant": variant, **point}, f"[[grid]] {number}")
     tasks = list(dict.fromkeys(task for axes in grids for task in axes["task"]))
     for name, task in product(_baselines(given.get("baselines", {})), tasks):
-        kept = {key: value for key, value in shared.items() if key in ("resamples", "profile")}
+        kept = {key: value for key, value in shared.items() if key in ("resamples", "profile", "select_by")}
         point = {"base": name, "task": task}
         cell = make_cell(TrainOptions, {**kept, **read.point(point)}, name, runs)
         found.add(cell, point, "[baselines]")
@@ -165,12 +166,12 @@ class _Cells:
 
 
 class _Clinical:
-    """Where the clinical adapter of a base comes from: a cell of step 1, or a run that is there already."""
+    """Where the clinical adapter of a cell comes from: a cell of step 1 of its base, or a run that is there already."""
 
     def __init__(self, given: Mapping[str, Any] | None, bases: Sequence[str], runs: Path):
         self._given, self._runs, self._bases = given, runs, bases
 
-    def of(self, base: str, variant: str) -> "Cell | Path":
+    def of(self, base: str, seed: int, variant: str) -> "Cell | Path":
         if self._given is None:
             raise BadInput(
                 f"Variant {variant!r} needs a clinical adapter. Add a table [clinical] with the options of step 1, such as "
@@ -185,7 +186,10 @@ class _Clinical:
                 )
             chosen: Path = finished[self._bases.index(base) if len(finished) > 1 else 0]
             return chosen
-        return make_cell(AdaptOptions, {**self._given, "base": base}, "step 1", self._runs)
+        options = {**self._given, "base": base}
+        if options.pop("per_seed"):
+            options["seed"] = seed
+        return make_cell(AdaptOptions, options, "step 1", self._runs)
 
 
 def _several(given: Any) -> list[Any]:
@@ -276,7 +280,6 @@ def make_cell(
     nowhere = make_options(kind, gather_method_options({**given, "out": runs}))
     key = hash_config(asked_config(nowhere))
     options = nowhere.model_copy(update={"out": runs / key})
-    told = [variant, Path(nowhere.base).name]
-    if isinstance(nowhere, TrainOptions):
-        told += [nowhere.task.name, f"seed {nowhere.seed}"]
+    task = [nowhere.task.name] if isinstance(nowhere, TrainOptions) else []
+    told = [variant, Path(nowhere.base).name, *task, f"seed {nowhere.seed}"]
     return Cell(options, key, ", ".join(told), variant, after)

@@ -76,10 +76,17 @@ class Reader:
         return self._options(given, f"variants.{name}", TrainOptions, tuple(_ELSEWHERE))
 
     def clinical(self, given: Any) -> dict[str, Any]:
-        """[clinical]: options of step 1, or `run`, as a list of folders."""
+        """[clinical]: options of step 1 and `per_seed`, or `run`, as a list of folders."""
         found = by_option(given, "clinical")
         if "run" not in found:
-            return self._options(given, "clinical", AdaptOptions, ("out", "base"))
+            per_seed = found.pop("per_seed", False)
+            if not isinstance(per_seed, bool):
+                raise BadInput(f"[clinical] per-seed must be true or false, not {per_seed!r}.")
+            if per_seed and "seed" in found:
+                raise BadInput(
+                    "[clinical] per-seed takes the seeds of [grid], so seed says nothing. Remove one of them."
+                )
+            return {"per_seed": per_seed, **self._options(found, "clinical", AdaptOptions, ("out", "base"))}
         if beside := [key for key in found if key != "run"]:
             raise BadInput(
                 f"[clinical] run takes finished runs of step 1, so {spelled(beside[0])} says nothing. Remove one of them."
@@ -123,7 +130,7 @@ class Reader:
     def _found(self, key: str, value: Any) -> Any:
         if key == "base":
             return str(self.where / value) if (self.where / value / "config.json").is_file() else value
-        return self.where / value if key in ("task", "corpus", "clinical", "general") else value
+        return self.where / value if key in ("task", "corpus", "clinical", "general", "feature_store") else value
 
 
 def _fields(kind: type[AdaptOptions] | type[TrainOptions]) -> dict[str, list[FieldInfo]]:

@@ -2,11 +2,15 @@
 
 Ray decides where a cell runs and runs it again elsewhere when its machine is lost; what is finished, claimed or failed is said
 by the folder alone, as for workers of one machine: the results are the same, and either engine goes on with the other's study.
+
+Cells on a cluster keep no states for each other unless they are given a feature store, which must be on each machine's own
+disk: LMDB's locks do not reach over a network.
 """
 
 import os
 import socket
 import time
+from dataclasses import replace
 from typing import Any
 
 from clinstack.errors import BadInput, Interrupted
@@ -40,7 +44,7 @@ def work_ray(work: Work, address: str | None, witness: Witness) -> None:
             "RAY_AUTH_TOKEN here too, are what it needs."
         ) from error
     try:
-        _submit(ray, work, witness)
+        _submit(ray, replace(work, shares_states=address is None), witness)
     except KeyboardInterrupt:
         raise Interrupted("Interrupted; the same command goes on from here.") from None
     finally:
@@ -60,13 +64,18 @@ def _require_answer(address: str) -> None:
 
 def _submit(ray: Any, work: Work, witness: Witness) -> None:
     train = ray.remote(num_cpus=1, max_retries=_RETRIES, retry_exceptions=False)(_train)
+    on_device = train.options(num_gpus=1)  # Ray shows it that one alone
     begun: set[str] = set()
     running: dict[Any, Cell] = {}
     while left := work.left():
         for cell in left:
             if cell.key not in begun and not work.blocked(cell):
                 begun.add(cell.key)
-                running[train.remote(work, cell)] = cell
+                placed = on_device if cell.options.device.startswith("cuda") else train
+                running[placed.remote(work, cell)] = cell
+        if not running:
+            time.sleep(_LOOK)  # what is left is another command's, or has yet to be seen on this machine
+            continue
         ready, _ = ray.wait(list(running), timeout=_LOOK)
         for one in ready:
             cell = running.pop(one)
@@ -77,15 +86,23 @@ def _submit(ray: Any, work: Work, witness: Witness) -> None:
 
 
 def _settle(ray: Any, one: Any, cell: Cell, work: Work) -> None:
-    """Notes a cell as failed whose process was lost more often than it is begun again."""
+    """Notes a cell as failed whose process was lost more often than it is begun again, or could not see the study."""
     try:
-        ray.get(one)
+        if (reason := ray.get(one)) is not None and not work.settled(cell):
+            work.fail(cell, reason)
     except ray.exceptions.RayError as error:
         if not work.settled(cell):
             work.fail(cell, f"Its process was lost {_RETRIES + 1} times ({type(error).__name__}).")
 
 
-def _train(work: Work, cell: Cell) -> None:
-    """Trains one cell where Ray has put it; waits while the process that Ray took for lost still holds it."""
+def _train(work: Work, cell: Cell) -> str | None:
+    """Trains one cell where Ray has put it; waits while the process that Ray took for lost still holds it.
+
+    Returns why it could not.
+    """
+    if not work.layout.cells.is_file():
+        machine = socket.gethostname()
+        return f"{work.layout.root} is not there on {machine}. Give an --out that all machines of the cluster share."
     while not work.settled(cell) and not claim_cell(work, cell, Silent()):
         time.sleep(_LOOK)
+    return None

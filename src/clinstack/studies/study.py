@@ -3,15 +3,16 @@
 The same command goes on with what is there; a grid may grow, and what is finished is never done again.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 from clinstack.config import EngineOptions
 from clinstack.errors import CannotWrite
-from clinstack.runs.atomic import read_json, wait_for_turn, write_json, write_text
+from clinstack.runs.atomic import is_held, is_partial, read_json, wait_for_turn, write_json, write_text
 from clinstack.runs.layout import StudyLayout
 from clinstack.studies.cells import Work, fitting_workers, require_same_bases, work_local
 from clinstack.studies.comparison import grid_of
-from clinstack.studies.grid import Grid
+from clinstack.studies.grid import Cell, Grid
 from clinstack.studies.plan import peak_bytes
 from clinstack.studies.ray_engine import work_ray
 from clinstack.studies.report import write_report
@@ -74,6 +75,7 @@ def train_cells(grid: Grid, layout: StudyLayout, options: EngineOptions, witness
     """
     work = Work(grid, layout)
     work.require_data()
+    work.require_same_adapters()
     require_same_bases(layout)
     _take_folder(work)
     return _work_through(work, options, witness)
@@ -82,19 +84,20 @@ def train_cells(grid: Grid, layout: StudyLayout, options: EngineOptions, witness
 def _work_through(work: Work, options: EngineOptions, witness: Witness) -> Work:
     work.forget_failures()
     if left := work.left():
-        _train(work, len(left), options, witness)
+        _train(work, left, options, witness)
     return work
 
 
-def _train(work: Work, left: int, options: EngineOptions, witness: Witness) -> None:
-    cells = len(work.grid.cells)
+def _train(work: Work, left: Sequence[Cell], options: EngineOptions, witness: Witness) -> None:
+    told = f"{len(left)} of {len(work.grid.cells)} cells to train"
     if options.engine == "ray":
-        witness.says(f"{left} of {cells} cells to train on Ray")
+        witness.says(f"{told} on Ray")
         work_ray(work, options.address, witness)
         return
-    workers = min(left, options.workers or fitting_workers(work.grid, lambda cell: peak_bytes(cell, work.grid)))
-    witness.says(f"{left} of {cells} cells to train, {workers} at a time")
-    work_local(work, workers, witness)
+    fitting = options.workers or fitting_workers(left, lambda cell: peak_bytes(cell, work.grid))
+    workers = min(len(left), fitting)
+    witness.says(f"{told}, {workers} at a time")
+    work_local(work, workers, witness, apart=options.workers == 0 and len(left) > 1)
 
 
 def _take_folder(work: Work) -> None:
@@ -112,7 +115,12 @@ def _take_folder(work: Work) -> None:
                     f"{layout.root} holds another study: {len(trained)} of its finished cells are not in this grid, such as "
                     f"{trained[0]}. Choose another --out."
                 )
-            for key in missing:
+            for key, name in missing.items():
+                if is_held(layout.claim(key)):
+                    raise CannotWrite(
+                        f"Another command trains {name} in {layout.root}, which is not in this grid. Wait for it, or choose "
+                        "another --out."
+                    )
                 work.forget_failure(key)
         else:
             _require_empty(layout)
@@ -121,5 +129,7 @@ def _take_folder(work: Work) -> None:
 
 
 def _require_empty(layout: StudyLayout) -> None:
-    if any(entry.name != layout.turn.name for entry in layout.root.iterdir()):
+    # Of a study that was killed before it had begun there may be its first files.
+    begun = (layout.turn.name, layout.grid.name)
+    if any(entry.name not in begun and not is_partial(entry) for entry in layout.root.iterdir()):
         raise CannotWrite(f"{layout.root} exists, is not empty and is not a study. Choose another --out.")

@@ -52,7 +52,7 @@ def sum_gradients(
                 tokens += part.tokens
             return Summed(total, weight, tokens, pieces)
         except (RuntimeError, MemoryError) as error:
-            if not _out_of_memory(error):
+            if not out_of_memory(error):
                 raise
             largest = max(map(len, cut))
         # Outside of the handler, where the failed pass is no longer held by the exception.
@@ -79,6 +79,6 @@ def _cut(rows: Sequence[int], pieces: int) -> list[Sequence[int]]:
     return [rows[start : start + size] for start in range(0, len(rows), size)]
 
 
-def _out_of_memory(error: BaseException) -> bool:
+def out_of_memory(error: BaseException) -> bool:
     """Whether torch (or Python) had no memory left. On a CPU torch says so in the text alone."""
     return isinstance(error, (torch.OutOfMemoryError, MemoryError)) or "can't allocate memory" in str(error)

@@ -19,9 +19,33 @@ from clinstack.training.processes import launched
 Precision = Literal["auto", "float32", "bfloat16"]
 
 
+_CONTAINER = tuple(
+    tuple(f"/sys/fs/cgroup/{name}" for name in names)
+    for names in (
+        ("memory.max", "memory.current", "memory.stat"),
+        ("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes", "memory/memory.stat"),
+    )
+)
+"""Where Linux says how much memory a container may have, has, and has of it for files: of either version of its groups."""
+
+
 def cores() -> int:
     """How many processors this process may use; a batch system or a container may give it fewer than there are."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def free_memory() -> int:
+    """Bytes that new processes can have: what the system keeps of files makes room; a container has a limit of its own."""
+    free = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    with suppress(OSError):  # not Linux
+        if found := re.search(r"^MemAvailable:\s+(\d+) kB", Path("/proc/meminfo").read_text(), re.MULTILINE):
+            free = int(found[1]) * 1024
+    for limit, taken, statistics in _CONTAINER:
+        with suppress(OSError, ValueError):  # no such limit, or none that is a number
+            files = re.search(r"^(?:total_)?inactive_file (\d+)$", Path(statistics).read_text(), re.MULTILINE)
+            used = int(Path(taken).read_text()) - (int(files[1]) if files else 0)
+            free = min(free, max(0, int(Path(limit).read_text()) - used))
+    return free
 
 
 def choose_device(device: str) -> str:
