@@ -38,11 +38,12 @@ def test_a_padding_that_is_not_the_models_is_refused(family, tmp_path):
     )
 
 
-def test_another_models_tokenizer_is_refused(tmp_path):
+@pytest.mark.parametrize("ids", [range(1000), [999]], ids=["more pieces", "one, far off"])
+def test_another_models_tokenizer_is_refused(ids, tmp_path):
     base = make_family(tmp_path / "roberta", "roberta")
     content = json.loads((base / "tokenizer.json").read_text())
     known = len(content["model"]["vocab"])
-    content["model"]["vocab"] |= {f"piece{number}": known + number for number in range(1000)}
+    content["model"]["vocab"] |= {f"piece{number}": known + number for number in ids}
     (base / "tokenizer.json").write_text(json.dumps(content))
     model = json.loads((base / "config.json").read_text())["vocab_size"]
     assert refused(lambda: load_backbone(str(base))) == (

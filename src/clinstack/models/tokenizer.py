@@ -44,8 +44,9 @@ class NoteTokenizer:
         self.start: int = start
         self.end: tuple[int, ...] = (int(fast.sep_token_id),) if closed else ()
         self.mask: int | None = int(fast.mask_token_id) if closed else None
-        self.size: int = int(self._rust.get_vocab_size(with_added_tokens=True))
-        self.learned: int = int(self._rust.get_vocab_size(with_added_tokens=False))
+        # By the highest id: where some are missing there are fewer pieces than that.
+        self.size: int = 1 + max(self._rust.get_vocab(with_added_tokens=True).values())
+        self.learned: int = 1 + max(self._rust.get_vocab(with_added_tokens=False).values())
         self.unknown: int | None = fast.unk_token_id
         self.has_pad: bool = fast.pad_token_id is not None
         self.pad: int = int(fast.pad_token_id) if fast.pad_token_id is not None else self.start
