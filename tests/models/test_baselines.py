@@ -99,6 +99,30 @@ def test_tf_idf_is_scikit_learns_pipeline_at_the_strength_that_validation_chose(
     )
 
 
+@pytest.mark.parametrize("kind", ["binary", "multilabel"])
+def test_a_machine_is_selected_by_notes_that_its_curve_was_not_fitted_to(kind, monkeypatch):
+    """A note's own label moves what is predicted of it, and not what it is judged by."""
+    machine = baselines()["tf-idf-svm"]
+    monkeypatch.setattr(machine, "strengths", (1.0,))
+    chance, notes = np.random.default_rng(3), texts(40, seed=5)
+    labels = chance.random((40, 3)) < 0.4 if kind == "multilabel" else np.eye(2, dtype=bool)[chance.integers(0, 2, 40)]
+    train_part = LabelledTexts(notes[:24], labels[:24])
+
+    def fitted(valid):
+        return machine.fit(kind, train_part, LabelledTexts(notes[24:], valid), 1, "f1-macro")
+
+    valid, moved = labels[24:], []
+    before = fitted(valid)
+    for row in range(len(valid)):
+        other = valid.copy()
+        other[row] = ~other[row]
+        after = fitted(other)
+        assert np.array_equal(after.judged[row], before.judged[row])
+        moved.append(not np.allclose(after.logits([notes[24 + row]]), before.logits([notes[24 + row]]), atol=1e-3))
+    assert np.mean(moved) > 0.9
+    assert machine.fit(kind, train_part, LabelledTexts(notes[24:], valid), 1, "auroc").judged is None
+
+
 def parts_of(seed: int = 0, count: int = 120) -> list[LabelledTexts]:
     """Three parts of a task with two classes, which words tell apart but for some noise."""
     found = []

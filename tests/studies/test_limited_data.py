@@ -488,6 +488,28 @@ def test_the_imitation_splits_by_line_once(lines, tmp_path, capsys):
     assert "Everything was split and trained once." in page
 
 
+@pytest.mark.parametrize("kind", ["multiclass", "multilabel"])
+def test_notes_of_several_classes_and_of_several_labels_are_compared_too(kind, small_task, encoder, tmp_path):
+    asked = options(
+        small_task(kind), tmp_path / "study", sizes="all", encoders=[str(encoder)], scratch="", line_split="largest",
+        baselines="majority,tf-idf,tf-idf-svm",
+    )  # fmt: skip
+    found = limited_data(asked)
+    assert not found["failed"]
+    rows = [row for row in rows_of(asked.out) if row["split_by"] == "patient"]
+    assert {row["arm"] for row in rows} == {
+        "majority", "tf-idf", "tf-idf-svm", "petit + linear probe", "petit + adapter"
+    }  # fmt: skip
+    assert all(
+        row["f1_macro_valid"] is not None and row["wall_seconds"] > 0 for row in rows if row["arm"] != "majority"
+    )
+    assert all(("threshold_tuned" in row) == (kind == "multilabel") for row in rows)
+    page, (advice,) = (asked.out / "report.html").read_text(), found["recommendation"]
+    assert advice.startswith(f"made-up-{kind}, with all ")
+    assert ("What is taken for what" in page) == (kind == "multiclass")
+    assert "in 15 bins of as many notes each" in page
+
+
 def test_a_class_that_is_rare_limits_the_sizes(tmp_path):
     labels = ["a"] * 150 + ["b"] * 60 + ["c"] * 10
     with TaskWriter(tmp_path / "task", name="rare", kind="multiclass", classes=["a", "b", "c"], source="tests") as out:
@@ -496,6 +518,18 @@ def test_a_class_that_is_rare_limits_the_sizes(tmp_path):
     parts = draw_parts(open_task(tmp_path / "task"), "patient", [1], None, StudyLayout(tmp_path / "study"))
     assert [(part.size, part.whole) for part in parts] == [(50, False), (100, False), (176, True)]
     assert open_task(parts[0].folder).counts["train"]["classes"]["c"] > 0
+
+
+def test_of_several_labels_as_many_notes_are_wrong_as_are_said_to_be(tmp_path):
+    """Most notes have the same labels: those of any other note would often be their own."""
+    labels = [["a"]] * 400 + [["b"]] * 60 + [["a", "b"]] * 20 + [[]] * 20
+    ids = [str(number) for number in range(len(labels))]
+    with TaskWriter(tmp_path / "task", name="several", kind="multilabel", classes=["a", "b"], source="tests") as out:
+        out.write("train", ids, ids, [f"note {one}" for one in ids], labels)
+    parts = draw_parts(open_task(tmp_path / "task"), "patient", [1], [0], StudyLayout(tmp_path / "study"), [0.3])
+    clean, noisy = (open_task(part.folder).read("train").column("labels").to_pylist() for part in parts)
+    wrong = [one != other for one, other in zip(clean, noisy, strict=True)]
+    assert np.mean(wrong) == pytest.approx(0.3, abs=0.05)
 
 
 @pytest.mark.parametrize(

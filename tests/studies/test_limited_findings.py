@@ -14,12 +14,15 @@ from sklearn import metrics as oracle
 from clinstack.config import LimitedDataOptions
 from clinstack.errors import BadInput
 from clinstack.metrics.decisions import Counts
-from clinstack.metrics.intervals import Draws
+from clinstack.metrics.intervals import Draws, bootstrap_draws, shared_weights
 from clinstack.runs.layout import RunLayout
+from clinstack.studies.limited_data import confusion
+from clinstack.studies.limited_data import findings as findings_module
 from clinstack.studies.limited_data import slices as slices_of
 from clinstack.studies.limited_data.arms import PROBE, Arm, Pace, make_arms
 from clinstack.studies.limited_data.cost_tables import budget_table
 from clinstack.studies.limited_data.costs import Cost, clock_of, cost_of
+from clinstack.studies.limited_data.description import of_some_splits
 from clinstack.studies.limited_data.encoding import Reading, took
 from clinstack.studies.limited_data.findings import ahead_since, ahead_until, findings_of
 from clinstack.studies.limited_data.parts import Part
@@ -119,6 +122,7 @@ def scored(who: Arm, place: int, values: list[float], validation: float = 0.5, s
         luck = np.random.default_rng([seed, place]).normal(size=400) * 0.05
         own = np.random.default_rng([seed, place, *who.name.encode()]).normal(size=400) * spread
         result = {
+            "kind": "binary",
             "validation": {"value": validation, "tie": 0.0},
             "cost": {"train": {"seconds": who.options["seconds"], "cpu_seconds": 1.0, "peak_bytes": 1}},
         }
@@ -137,7 +141,7 @@ def findings(*runs: list[Scored]):
 
 def test_differences_are_paired():
     found = findings(scored(PROBED, 0, [0.70, 0.60, 0.80]), scored(BLOCK, 0, [0.75, 0.65, 0.85]))
-    (one,) = found.structures()
+    (one,) = found.beside_probe()
     assert one.interval.value == pytest.approx(0.05)
     # Of the notes' and the splits' luck, which is five times as large, nothing is left.
     assert 0.02 < one.interval.low < one.interval.high < 0.08
@@ -148,7 +152,7 @@ def test_differences_are_paired():
 def test_arms_without_a_split_in_common_have_no_difference():
     """One failed in some splits, the other in the rest: the page is written all the same."""
     found = findings(scored(PROBED, 0, [0.7, 0.6])[:1], scored(BLOCK, 0, [0.7, 0.6])[1:])
-    (one,) = found.structures()
+    (one,) = found.beside_probe()
     assert np.isnan([one.interval.value, one.p_value, one.p_holm, one.p_mcnemar]).all()
     assert found.hypotheses()[0].verdict == "undecided"
 
@@ -170,7 +174,7 @@ def test_what_reading_took_is_that_of_the_task_and_of_notes_that_another_task_ha
 def test_holm_corrects_over_all_places_of_a_task():
     places = [50, 100, 200, 0]
     pairs = [(scored(PROBED, place, [0.6, 0.6]), scored(BLOCK, place, [0.62, 0.64])) for place in places]
-    rows = findings(*(runs for pair in pairs for runs in pair)).structures()
+    rows = findings(*(runs for pair in pairs for runs in pair)).beside_probe()
     assert [row.place for row in rows] == places
     assert all(row.p_holm >= row.p_value for row in rows)
     assert max(row.p_holm for row in rows) > max(row.p_value for row in rows)
@@ -260,7 +264,7 @@ def test_a_head_that_is_right_where_the_probe_is_wrong_is_told_apart_by_mcnemar_
     wrong, right = np.zeros(60, dtype=bool), np.ones(60, dtype=bool)
     for ours, expected in ((right, 2 * 2 * 0.5**60), (wrong, 1.0)):
         runs = [[replace(one, right=found) for one in some] for some, found in ((probe, wrong), (block, ours))]
-        (found,) = findings(*runs).structures()
+        (found,) = findings(*runs).beside_probe()
         assert found.p_mcnemar == pytest.approx(expected)
 
 
@@ -301,6 +305,81 @@ def test_advice_leaves_out_what_is_worse_and_what_only_test_prefers():
     said = recommend(findings(lucky, scored(SLOW, 0, [0.7] * 3, 0.6)))
     assert "use enc + grn (equal)" in said  # cheaper, and better: only the reference is validation's
     assert "Against enc + adapter, which validation prefers" in said
+
+
+def test_an_arm_that_failed_in_some_splits_is_not_the_best_by_the_others():
+    lucky = replace_seeds(scored(BLOCK, 0, [0.9, 0.9, 0.9], 0.95), {2})
+    rest = [scored(PROBED, 0, [0.6] * 3, 0.6), scored(SIMPLE, 0, [0.7] * 3, 0.7), scored(FRESH, 0, [0.5] * 3, 0.5)]
+    found = findings(lucky, *rest)
+    assert found.best(0).arm == SIMPLE
+    assert found.within(9.0).arm == SIMPLE
+    assert "use tf-idf" in recommend(found)
+    assert of_some_splits(found) == [
+        "task, all notes: enc + adapter (1 of 3) failed in some splits. Their figures are the mean of the others, and they are "
+        "not chosen as the best."
+    ]
+
+
+def replace_seeds(runs: list[Scored], seeds: set[int]) -> list[Scored]:
+    return [one for one in runs if one.part.seed in seeds]
+
+
+def test_the_highest_is_better_than_all_others_only_after_correction_for_all_pairs():
+    """Of two arms one is; among thirty the same difference is not, since the figures chose which."""
+    values = [0.62, 0.60, 0.61, 0.63, 0.62]
+    best, other = (
+        scored(SIMPLE, 0, [value + 0.016 for value in values], spread=0.008),
+        scored(FRESH, 0, values, spread=0.008),
+    )
+    assert findings(best, other).like_highest == []
+    many = [scored(arm("head", f"block {number}"), 0, [v - 0.02 for v in values], spread=0.3) for number in range(30)]
+    among = findings(best, other, *many)
+    assert among.highest.arm == SIMPLE
+    assert among.highest.minus(among.points[FRESH.name, 0]).interval().low > 0
+    assert FRESH in [one.arm for one in among.like_highest]
+
+
+def test_a_lora_stands_beside_the_probe_too_and_answers_no_hypothesis():
+    tuned = scored(arm("lora", "LoRA"), 0, [0.8] * 5, 0.9)
+    found = findings(scored(PROBED, 0, [0.6] * 5), scored(BLOCK, 0, [0.6] * 5), tuned)
+    assert [one.first for one in found.beside_probe()] == ["enc + adapter", "enc + LoRA"]
+    assert found.hypotheses()[0].interval.value == pytest.approx(0.0)
+
+
+@pytest.mark.parametrize(("decided_share", "shown"), [(0.5, False), (None, True)])
+def test_where_notes_have_several_labels_a_model_must_beat_deciding_them_all(decided_share, shown, monkeypatch):
+    """The majority decides none of labels that are rare, which any decision at random beats."""
+    chance, ids = np.random.default_rng(0), tuple(map(str, range(300)))
+    labels = chance.random((300, 4)) < 0.3
+    decided = labels if decided_share is None else chance.random(labels.shape) < decided_share
+    said = {
+        "majority": Predictions(ids, ids, labels, np.full(labels.shape, -1.0)),
+        "tf-idf": Predictions(ids, ids, labels, np.where(decided, 1.0, -1.0)),
+    }
+    monkeypatch.setattr(findings_module, "predictions_of", lambda one: said[one.trained.arm.name])
+    runs = [
+        replace(
+            one,
+            result={**one.result, "kind": "multilabel"},
+            patients=ids,
+            draws=bootstrap_draws(
+                lambda weights, one=one: {
+                    0: Counts(labels, said[one.trained.arm.name].logits >= 0, weights).f1_macro()
+                },
+                ids,
+                400,
+                weights=shared_weights,
+            )[0],
+        )
+        for who in (arm("baseline", backbone="majority", seconds=0.1), SIMPLE)
+        for one in scored(who, 0, [0.5] * 3)
+    ]
+    found = findings(runs)
+    assert found.points["majority", 0].draws.value == 0.0
+    every = oracle.f1_score(labels, np.ones_like(labels), average="macro")
+    assert found.unread.draws.value == pytest.approx(every)
+    expected = "use tf-idf" if shown else "no model is shown to be better than deciding every label of every note"
+    assert expected in recommend(found)
 
 
 def test_advice_says_where_nothing_is_shown_to_beat_the_commonest_class():
@@ -427,6 +506,32 @@ def test_slices_compare_the_classes_that_both_sides_have(monkeypatch):
     ]
     (found,) = slices_of.slices(findings(runs).at(0), 100)
     assert (found.having.value, found.others.value, found.difference.value) == (1.0, 1.0, 0.0)
+
+
+def test_a_class_that_a_side_misses_in_a_resample_has_moved_as_that_sides_others(monkeypatch):
+    """Whatever the other side scores: here all of it is wrong, and all of this side right."""
+    marked = np.arange(80) < 40
+    labels = np.eye(2, dtype=bool)[[0] * 39 + [1] + [0, 1] * 20]
+    said = np.where(marked[:, None], np.where(labels, 9.0, -9.0), np.where(labels, -9.0, 9.0))
+    ids = tuple(str(number) for number in range(80))
+    monkeypatch.setattr(slices_of, "predictions_of", lambda one: Predictions(ids, ids, labels, said))
+    monkeypatch.setattr(slices_of, "_marks", lambda part: {"with a number": marked})
+    runs = [replace(one, patients=ids) for one in scored(BLOCK, 0, [0.5] * 2)]
+    (found,) = slices_of.slices(findings(runs).at(0), 100)
+    assert (found.having.low, found.having.high) == (1.0, 1.0)
+
+
+def test_a_confusion_is_scikit_learns_and_what_is_never_decided_is_named(monkeypatch):
+    labels, logits = some_predictions("multiclass")
+    logits[:, 2] = -9.0
+    ids = tuple(map(str, range(len(labels))))
+    monkeypatch.setattr(confusion, "predictions_of", lambda one: Predictions(ids, ids, labels, logits))
+    about = {"kind": "multiclass", "classes": ["a", "b", "c", "d"]}
+    found = findings([replace(one, result={**one.result, **about}) for one in scored(SIMPLE, 0, [0.5] * 2)]).at(0)[0]
+    wanted = oracle.confusion_matrix(labels.argmax(axis=1), logits.argmax(axis=1), labels=range(4))
+    assert np.array_equal(confusion.matrix(found), wanted)
+    assert confusion.never_decided(found) == ["c"]
+    assert confusion.table(found).rows[0][:2] == ["a", f"{wanted[0, 0]:.1f}"]
 
 
 def test_every_arm_has_its_own_mark_beside_its_cost():

@@ -41,6 +41,9 @@ class LabelledTexts:
 class Baseline(ABC):
     """A fitted baseline."""
 
+    judged: NDArray[np.float32] | None = None
+    """Logits (N, C) of the validation part by what was not fitted to it, where `logits` are of what was."""
+
     @classmethod
     @abstractmethod
     def fit(

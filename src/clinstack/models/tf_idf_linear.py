@@ -53,8 +53,25 @@ class TfIdfLinear(Baseline):
             scores[strength] = selection_score(kind, judged @ weights.T + bias, valid.labels[:, chosen], select_by)
         best = max(cls.strengths, key=lambda strength: (*scores[strength][1:], -strength))
         weights, bias = cls._fit_classes(seen, train.labels, kind, best, seed)
-        slope, offset = cls.calibrate(kind, judged @ weights.T + bias, valid.labels)
-        return cls(features, weights * np.reshape(slope, (-1, 1)), bias * slope + offset, best)
+        margins = judged @ weights.T + bias
+        slope, offset = cls.calibrate(kind, margins, valid.labels)
+        model = cls(features, weights * np.reshape(slope, (-1, 1)), bias * slope + offset, best)
+        if select_by != "auroc":  # ranks stay as they are
+            model.judged = cls._calibrated_by_others(kind, margins, valid.labels, seed).astype(np.float32)
+        return model
+
+    @classmethod
+    def _calibrated_by_others(cls, kind: str, margins: Floats, labels: Bools, seed: int) -> Floats:
+        """The logits of each half of the validation part, as the other half makes them: decisions of notes that slope and
+        offset were fitted to would be too good.
+        """
+        half = np.random.default_rng(seed).permutation(len(labels)) % 2
+        found = margins.copy()
+        for mine, other in ((half == 0, half == 1), (half == 1, half == 0)):
+            if other.any():
+                slope, offset = cls.calibrate(kind, margins[other], labels[other])
+                found[mine] = margins[mine] * slope + offset
+        return found
 
     def logits(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """(N, C)."""

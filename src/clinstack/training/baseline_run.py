@@ -37,7 +37,8 @@ def _work(
     cost: dict[str, Any] = {}
     with measured(cost, "train", "cpu"):
         model = baselines()[options.base].fit(task.kind, train, valid, options.seed, options.select_by)
-    found = selection_score(task.kind, model.logits(valid.texts), valid.labels, options.select_by)
+    judged = model.logits(valid.texts) if model.judged is None else model.judged
+    found = selection_score(task.kind, judged, valid.labels, options.select_by)
     training = {
         "validation": {"name": found.name, "value": found.value, "lower_is_better": False, "tie": found.tie},
         "best_epoch": None,

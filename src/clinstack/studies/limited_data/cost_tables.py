@@ -65,7 +65,7 @@ def total_table(runs: Sequence[Path], encoding: Encoding) -> Table:
     totals = grid_totals(runs)
     totals |= {
         f"reading all notes by {name}": Total(
-            1, sum(one.seconds for one in by_task.values()), sum(one.cpu_seconds for one in by_task.values())
+            0, sum(one.seconds for one in by_task.values()), sum(one.cpu_seconds for one in by_task.values())
         )
         for name, by_task in encoding.items()
     }
@@ -74,7 +74,7 @@ def total_table(runs: Sequence[Path], encoding: Encoding) -> Table:
     rows: list[Any] = [
         [
             family,
-            f"{one.runs:,}",
+            f"{one.runs:,}" if one.runs else "",
             words.duration(one.seconds),
             words.duration(one.cpu_seconds),
             f"{one.joules / 3600:.2f} Wh",
@@ -84,15 +84,7 @@ def total_table(runs: Sequence[Path], encoding: Encoding) -> Table:
     passes = notes_read(encoding)
     if passes:
         naive = naive_passes(runs)
-        ratio = f"{naive / passes:,.0f} times as many"
-        rows.append(
-            [
-                f"notes read by frozen encoders: {passes:,}; anew in every epoch of every run: {naive:,}",
-                "",
-                "",
-                "",
-                ratio,
-            ]
-        )
+        anew = f"anew in every epoch of every run: {naive:,}, {naive / passes:,.0f} times as many"
+        rows.append([f"notes read by frozen encoders: {passes:,}; {anew}", "", "", "", ""])
     columns = ("What", "Runs", "Time, one after the other", "Processor time", "Its energy (assumed)")
     return Table("The whole grid, learning rates that were not chosen included", columns, rows)

@@ -8,6 +8,7 @@ from clinstack.config import LimitedDataOptions
 from clinstack.data.task import Task, open_task
 from clinstack.runs.lineage import short
 from clinstack.studies.limited_data.arms import RATES
+from clinstack.studies.limited_data.confusion import never_decided
 from clinstack.studies.limited_data.encoding import Encoding
 from clinstack.studies.limited_data.findings import Point, TaskFindings
 from clinstack.studies.limited_data.slices import share_nearly_trained
@@ -100,13 +101,31 @@ def how(options: LimitedDataOptions) -> str:
 def warnings(findings: Sequence[TaskFindings], encoding: Encoding, max_tokens: int) -> list[str]:
     """Sentences on tasks whose test notes say less than they seem to, and on encoders that do not read whole notes."""
     points = {task.task: task.at(0)[0] for task in findings if task.at(0)}
-    said = [one for task, point in points.items() for one in (_not_tested(task, point), _known(task, point))]
+    said = [one for task in findings for one in of_some_splits(task)]
+    said += [one for task, point in points.items() for one in (_not_tested(task, point), _known(task, point))]
+    said += [_not_decided(task.task, best) for task in findings if (best := task.best(0)) is not None]
     said += [
         _cut(task, name, one.shortened, max_tokens)
         for name, by_task in encoding.items()
         for task, one in by_task.items()
     ]
     return [one for one in said if one]
+
+
+def of_some_splits(task: TaskFindings) -> list[str]:
+    """Arms that failed in some splits: their figures are of others than those of the rest."""
+    said = []
+    for place in task.places:
+        points = task.at(place)
+        most = max(len(one.runs) for one in points)
+        fewer = [f"{one.arm.name} ({len(one.runs)} of {most})" for one in points if len(one.runs) < most]
+        if fewer:
+            notes = f"{place:,} notes" if place else "all notes"
+            said.append(
+                f"{task.task}, {notes}: {words.listed(fewer)} failed in some splits. Their figures are the mean of the others, "
+                "and they are not chosen as the best."
+            )
+    return said
 
 
 def _not_tested(task: str, point: Point) -> str:
@@ -119,6 +138,17 @@ def _not_tested(task: str, point: Point) -> str:
     return (
         f"{task}: in some splits no test note is of {words.listed(listed)}. There its F1 counts as 0 for every arm, so that "
         "macro F1 is low by as much, and differences between arms are smaller in the same proportion."
+    )
+
+
+def _not_decided(task: str, best: Point) -> str:
+    """Where even the best arm never decides a class."""
+    lacking = never_decided(best)
+    if not lacking:
+        return ""
+    return (
+        f"{task}: {best.arm.name}, which validation prefers, decides {words.listed(lacking)} of no test note in any split. "
+        "Precision, recall and F1 of what is never decided count as 0."
     )
 
 

@@ -6,18 +6,20 @@ arms differ by on the same notes; its interval holds the chance of the patients 
 
 import math
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
+from itertools import combinations
 from typing import Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
-from clinstack.metrics.intervals import Draws, Interval, over_seeds
+from clinstack.metrics.decisions import Counts
+from clinstack.metrics.intervals import LEVEL, Draws, Interval, bootstrap_draws, over_seeds, shared_weights
 from clinstack.metrics.many import holm, mcnemar, p_of_draws, p_of_splits
 from clinstack.studies.limited_data.arms import EQUAL, PROBE, Arm
 from clinstack.studies.limited_data.parts import SplitBy
-from clinstack.studies.limited_data.scores import Scored
+from clinstack.studies.limited_data.scores import HEADLINE, Scored, predictions_of
 
 Verdict = Literal["supported", "refuted", "undecided", "not asked"]
 
@@ -147,19 +149,56 @@ class TaskFindings:
     def within(self, seconds: float) -> Point | None:
         """With all notes, the arm that validation prefers of those whose run takes no longer; the majority apart."""
         able = [one for one in self.at(0) if one.seconds <= seconds and one.arm.name != MAJORITY]
-        return max(able, key=lambda point: point.validation, default=None)
+        return _preferred(able)
 
     def best(self, place: int, chosen: Callable[[Arm], bool] = lambda arm: True) -> Point | None:
         """The arm that validation prefers at a place."""
-        return max(self.at(place, chosen), key=lambda point: point.validation, default=None)
+        return _preferred(self.at(place, chosen))
 
-    def structures(self) -> list[Difference]:
-        """Every head adapter against the linear probe of its encoder, at every place."""
+    @cached_property
+    def highest(self) -> Point | None:
+        """With all notes, the arm of the highest figure on test."""
+        return max(self.at(0), key=lambda point: point.draws.value, default=None)
+
+    @cached_property
+    def like_highest(self) -> list[Point]:
+        """The other arms that are not told apart from the highest: by the interval of the difference, and by a p-value that is
+        corrected for all pairs of arms, since the figures themselves chose the highest.
+        """
+        points, best = self.at(0), self.highest
+        if best is None:
+            return []
+        adjusted = holm(
+            {frozenset((one.arm, two.arm)): p_of_draws(one.minus(two)) for one, two in combinations(points, 2)}
+        )
+        return [
+            one
+            for one in points
+            if one is not best
+            and not (best.minus(one).interval().low > 0 and adjusted[frozenset((best.arm, one.arm))] < 1 - LEVEL)
+        ]
+
+    @cached_property
+    def unread(self) -> Point | None:
+        """With all notes, what is decided without reading any; None if no majority was trained.
+
+        Where a note may have several labels the majority leaves out all that few have, and scores 0 for them: there it is every
+        label, the constant with the highest macro F1.
+        """
+        majority = self.points.get((MAJORITY, 0))
+        if majority is None or majority.runs[0].kind != "multilabel":
+            return majority
+        return replace(majority, runs=tuple(map(_every_label, majority.runs)))
+
+    def beside_probe(self) -> list[Difference]:
+        """Every head adapter, and LoRA, against the linear probe of its encoder, at every place."""
         pairs = []
         for place in self.places:
             probes = {point.arm.backbone: point for point in self.at(place, _is_probe)}
             pairs += [
-                (one, probes[one.arm.backbone]) for one in self.at(place, _is_structure) if one.arm.backbone in probes
+                (one, probes[one.arm.backbone])
+                for one in self.at(place, lambda arm: _is_structure(arm) or arm.family == "lora")
+                if one.arm.backbone in probes
             ]
         return _differences(pairs)
 
@@ -200,7 +239,8 @@ class TaskFindings:
         pairs = []
         for probe in self.at(0, _is_probe):
             own = [one for one in self.at(0, _is_structure) if one.arm.backbone == probe.arm.backbone]
-            pairs += [(max(own, key=lambda point: point.validation), probe)] if own else []
+            best = _preferred(own)
+            pairs += [(best, probe)] if best is not None else []
         return _judged(
             "H1",
             "A head adapter beats the linear probe.",
@@ -319,9 +359,10 @@ def _judged(
     name: str, statement: str, pairs: Sequence[tuple[Point, Point]], compared: str, margin: float = 0.0
 ) -> Hypothesis:
     """Supported if the mean difference lies above the margin with its interval, refuted if below."""
-    if not pairs:
-        return Hypothesis(name, statement, "not asked", compared, None)
     differences = [first.minus(second) for first, second in pairs]
+    differences = [one for one in differences if math.isfinite(one.value)]  # two without a common split have none
+    if not differences:
+        return Hypothesis(name, statement, "undecided" if pairs else "not asked", compared, None)
     together = Draws(
         float(np.mean([one.value for one in differences])), np.mean([one.draws for one in differences], axis=0)
     )
@@ -330,6 +371,25 @@ def _judged(
     if interval.low == interval.high:  # nothing that was drawn made any difference: too few notes to say anything
         verdict = "undecided"
     return Hypothesis(name, statement, verdict, compared, interval)
+
+
+def _preferred(points: Sequence[Point]) -> Point | None:
+    """Of arms, that which validation prefers; one that failed in some splits is not compared with others on the rest."""
+    most = max((len(one.runs) for one in points), default=0)
+    return max((one for one in points if len(one.runs) == most), key=lambda point: point.validation, default=None)
+
+
+def _every_label(one: Scored) -> Scored:
+    """As if a run had decided every label of every test note."""
+    labels = predictions_of(one).labels
+    decided = np.ones_like(labels)
+    draws = bootstrap_draws(
+        lambda weights: {HEADLINE: Counts(labels, decided, weights).f1_macro()},
+        one.patients,
+        len(one.draws.draws),
+        weights=shared_weights,
+    )
+    return replace(one, draws=draws[HEADLINE])
 
 
 def _is_probe(arm: Arm) -> bool:

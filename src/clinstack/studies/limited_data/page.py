@@ -9,11 +9,12 @@ from typing import Any
 from clinstack.config import LimitedDataOptions
 from clinstack.runs.atomic import read_json, write_json, write_text
 from clinstack.runs.layout import RunLayout, StudyLayout
-from clinstack.studies.limited_data import cost_tables, description, pictures, tables
+from clinstack.studies.limited_data import confusion, cost_tables, description, pictures, tables
 from clinstack.studies.limited_data.calibration import calibrated
 from clinstack.studies.limited_data.costs import naive_passes
 from clinstack.studies.limited_data.encoding import Encoding
 from clinstack.studies.limited_data.findings import TaskFindings
+from clinstack.studies.limited_data.parts import SplitBy
 from clinstack.studies.limited_data.recommendation import recommend
 from clinstack.studies.limited_data.scores import HEADLINE, Scored
 from clinstack.studies.limited_data.slices import slices
@@ -26,7 +27,10 @@ _IMITATION = (
     "and dropout, where layers begin and what was frozen are not published and are guesses here. Do not compare its figures "
     "with the published."
 )
-_MARKS = "Weights are those that train. In bold: better than all others; ≈: not distinguishable from the highest."
+_MARKS = (
+    "Weights are those that train. In bold: better than all others; ≈: not distinguishable from the highest, by the interval "
+    "of the difference and a p-value that is corrected (Holm) for all pairs of arms."
+)
 _ONCE = (
     "Everything was split and trained once. Intervals and verdicts hold the chance of the test patients alone: another split "
     "or another training may say otherwise."
@@ -59,6 +63,11 @@ _CALIBRATION = (
     "gave. The Brier score (of several classes, of the one that is decided) is, but for what probabilities differ by within "
     "a bin, reliability (0 best) minus resolution (high best) plus what no model can change."
 )
+_CONFUSION = "Of the arm that validation prefers; test notes of a split, mean over splits. A row is what notes are."
+_NOISE = (
+    "What has a learning rate is trained at the one that right labels chose; baselines choose their strength by wrong ones. "
+    "That favours the former."
+)
 _ABSTENTION = (
     "How often a model is wrong that answers only the notes it is surest of: by the probability of the class it decides, or of "
     "its least sure label, all of which must be right. Drawn: the arm of each family that validation prefers."
@@ -71,13 +80,15 @@ _SLICES = (
 
 @dataclass(frozen=True)
 class Findings:
-    """All that is written. seconds: task -> arm -> for one note.   failed: cell -> why.
+    """All that is written. main: how the curves' parts were split.   failed: cell -> why.
 
+    seconds: task -> arm -> for one note.
     runs: the folders of all cells, those of learning rates that were not chosen included.
     """
 
     scored: Sequence[Scored]
     tasks: Sequence[TaskFindings]
+    main: SplitBy
     encoding: Encoding
     seconds: Mapping[str, Mapping[str, float]]
     runs: Sequence[Path]
@@ -116,6 +127,7 @@ def _sections(options: LimitedDataOptions, found: Findings, encoding: Encoding) 
     """In the order in which a reader asks."""
     tasks = found.tasks
     trusted = [(one.task, calibrated(one.at(0), options.resamples)) for one in tasks]
+    told = [best for one in tasks if (best := one.best(0)) is not None and confusion.has_one(best)]
     sliced = [(one.task, slices(one.best_of_families(), options.resamples)) for one in tasks]
     said = [pictures.best_arms_say(one) for one in tasks if one.at(0)]
     holding = [figure for one in said for figure in [*one.reliability(), *one.net_benefit()]]
@@ -133,16 +145,21 @@ def _sections(options: LimitedDataOptions, found: Findings, encoding: Encoding) 
             note=description.how(options),
         ),
         Section("Learning curves", [tables.curve_table(tasks)], pictures.curves(tasks)),
-        Section("Does a head adapter help?", [tables.structure_table(tasks)], note=_SECOND_VIEW),
+        Section("Does a head adapter help, or a LoRA?", [tables.structure_table(tasks)], note=_SECOND_VIEW),
         Section("Asked before it ran", [tables.hypothesis_table(tasks)], note=_VERDICTS),
         Section("Where encoders overtake", _if_any(tables.crossing_table(tasks))),
-        Section("What a split by line would have claimed", _if_any(tables.split_table(tasks, "line")), note=_LEAKAGE),
-        Section("In the task's own parts", _if_any(tables.split_table(tasks, "own")), note=_SHIFT),
+        Section(
+            "What a split by line would have claimed",
+            _if_any(tables.split_table(tasks, "line", found.main)),
+            note=_LEAKAGE,
+        ),
+        Section("In the task's own parts", _if_any(tables.split_table(tasks, "own", found.main)), note=_SHIFT),
         Section("What it cost", costs, pictures.cost_pictures(tasks), _COSTS),
         Section("Do the probabilities hold?", [tables.calibration_table(trusted)], holding, _CALIBRATION),
         Section("If it leaves notes to a person", [tables.abstention_table(trusted)], leaving, _ABSTENTION),
         Section("On which notes it fails", _if_any(tables.slice_table(sliced)), note=_SLICES),
-        Section("If labels are wrong", _if_any(tables.noise_table(tasks))),
+        Section("If labels are wrong", _if_any(tables.noise_table(tasks)), note=_NOISE),
+        Section("What is taken for what", [confusion.table(best) for best in told], note=_CONFUSION),
         Section("Every metric, all notes", tables.metric_tables(tasks)),
         Section("What failed", _if_any(_failure_table(found.failed))),
     ]
@@ -184,6 +201,7 @@ def _row(one: Scored) -> dict[str, Any]:
         one.result["validation"]["name"] + "_valid": one.validation[0],
         **{name: value if math.isfinite(value) else None for name, value in one.metrics.items()},
         **{f"seconds_{phase}": seconds for phase, seconds in cost.seconds.items()},
+        "wall_seconds": sum(float(phase["seconds"]) for phase in one.result["cost"].values()),
         "cpu_seconds": cost.cpu_seconds,
         "flops_estimated": cost.flops,
         "peak_bytes": cost.peak_bytes,

@@ -122,19 +122,32 @@ def draw_parts(
 
 
 def _mistake(labels: NDArray[np.bool_], kind: str, noise: float, seed: int) -> NDArray[np.bool_]:
-    """Labels (N, C) of which a share is wrong: another class, or all the labels of another note where a note may have several.
+    """Labels (N, C) of which a share is wrong: another class, or all the labels of another note where a note may have several,
+    of one that has others.
 
     What is wrong at a smaller share is so at a larger one too.
     """
     chance = np.random.default_rng([seed, _NOISE])
     wrong = chance.random(len(labels)) < noise
     if kind == "multilabel":
-        other = labels[chance.permutation(len(labels))]
+        other = labels[_differing(labels, chance)]
     else:
         classes = labels.shape[1]
         moved = (labels.argmax(axis=1) + chance.integers(1, classes, len(labels))) % classes
         other = np.eye(classes, dtype=bool)[moved]
     return np.where(wrong[:, None], other, labels)
+
+
+def _differing(labels: NDArray[np.bool_], chance: np.random.Generator) -> NDArray[np.int64]:
+    """For each note (N,) another one, drawn from those whose labels are not the same; itself if there is none."""
+    alike = np.unique(labels, axis=0, return_inverse=True)[1].ravel()
+    order = np.argsort(alike, kind="stable")
+    counts = np.bincount(alike)
+    first = np.cumsum(counts) - counts
+    # In the order of sorted notes those with other labels follow one's own group, and go round.
+    step = np.floor(chance.random(len(labels)) * (len(labels) - counts[alike])).astype(np.int64)
+    found = order[(first[alike] + counts[alike] + step) % len(labels)]
+    return np.where(counts[alike] < len(labels), found, np.arange(len(labels)))
 
 
 def _fitting(labels: NDArray[np.bool_], seed: int) -> list[int]:

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 
 from clinstack.studies.limited_data.arms import Arm
+from clinstack.studies.limited_data.calibration import BINS
 from clinstack.studies.limited_data.findings import MAJORITY, TaskFindings
 from clinstack.studies.limited_data.scores import predictions_of
 from clinstack.studies.report import figures
@@ -95,4 +96,4 @@ def best_arms_say(task: TaskFindings) -> PredictionPanels:
     ]
     first = best[0].runs[0].result
     which = " of the first split" if len(best[0].runs) > 1 else ""
-    return PredictionPanels(task.task, str(first["kind"]), first["classes"], lines, which, keyed=True)
+    return PredictionPanels(task.task, str(first["kind"]), first["classes"], lines, which, keyed=True, bins=BINS)

@@ -18,31 +18,36 @@ def recommend(task: TaskFindings) -> str:
     others = [one for one in task.at(0) if one.arm.name != MAJORITY and one is not best]
     as_good = [one for one in others if one.minus(best).interval().low > -NEAR]
     used = min([best, *as_good], key=lambda point: point.seconds)
-    majority = task.points.get((MAJORITY, 0))
-    if majority is not None and not any(_shown(one, majority) for one in (best, *others)):
-        return _nothing_shown(task.task, used, majority)
+    unread = task.unread
+    if unread is not None and not any(_shown(one, unread) for one in (best, *others)):
+        return _nothing_shown(task.task, used, unread)
     value = used.draws.interval()
     said = (
         f"{task.task}, with all {used.notes:,.0f} training notes: use {used.arm.name}, macro F1 "
         f"{words.figure(value.value)} ({words.limits(value.low, value.high)}), {words.duration(used.seconds)} a run."
     )
-    if majority is not None and not _shown(used, majority):
-        said += " That it is better than always deciding what is commonest is not shown, of another arm it is."
+    if unread is not None and not _shown(used, unread):
+        said += f" That it is better than {_called(unread)} is not shown, of another arm it is."
     said += f" {_why(used, best)} {_left_open(used, best, others)}".rstrip()
     return f"{said} {_more_notes(task, used)}".strip()
 
 
-def _shown(one: Point, majority: Point) -> bool:
-    """Whether the whole interval says that an arm is better than always deciding what is commonest."""
-    return one.minus(majority).interval().low > 0
+def _shown(one: Point, unread: Point) -> bool:
+    """Whether the whole interval says that an arm is better than what reads no note."""
+    return one.minus(unread).interval().low > 0
 
 
-def _nothing_shown(task: str, used: Point, majority: Point) -> str:
+def _called(unread: Point) -> str:
+    several = unread.runs[0].kind == "multilabel"
+    return "deciding every label of every note" if several else "always deciding what is commonest"
+
+
+def _nothing_shown(task: str, used: Point, unread: Point) -> str:
     """Where no arm is shown to be better than no model at all."""
-    gap = used.minus(majority).interval()
+    gap = used.minus(unread).interval()
     return (
-        f"{task}, with all {used.notes:,.0f} training notes: no model is shown to be better than always deciding what is "
-        f"commonest, which scores macro F1 {words.figure(majority.draws.value)}. {used.arm.name}, the first choice by "
+        f"{task}, with all {used.notes:,.0f} training notes: no model is shown to be better than {_called(unread)}, "
+        f"which scores macro F1 {words.figure(unread.draws.value)}. {used.arm.name}, the first choice by "
         f"validation and cost, scored {words.signed(gap.value)} against it ({words.signed_limits(gap)}). More notes to test "
         "by, or to learn from, may show more."
     )

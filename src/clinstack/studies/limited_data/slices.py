@@ -126,14 +126,19 @@ def _two_sides(
 
     def sides(weights: NDArray[np.int32]) -> dict[tuple[int, str, bool], NDArray[np.float64]]:
         return {
-            (number, what, side): Counts(
-                labels[:, shared[what]], decided[number][:, shared[what]], weights * (marks[what] == side)
-            ).f1_macro()
+            (number, what, side): _of_side(marks[what] == side, labels, decided[number], weights, shared[what])
             for number, what in _keys(runs, marks)
             for side in (True, False)
         }
 
     return sides
+
+
+def _of_side(
+    side: Marks, labels: Marks, decided: Marks, weights: NDArray[np.int32], classes: NDArray[np.bool_]
+) -> NDArray[np.float64]:
+    """Macro F1 over some classes of a side's notes alone: what the others score says nothing of a class missed here."""
+    return Counts(labels[side][:, classes], decided[side][:, classes], weights[:, side]).f1_macro()
 
 
 @lru_cache(maxsize=256)

@@ -109,7 +109,7 @@ def limited_data(options: LimitedDataOptions, witness: Witness | None = None) ->
     findings = findings_of(scored, _main(options))
     seconds = {one.task: time_single_notes(one.at(0), layout, witness) for one in findings}
     runs = [layout.run(cell.key) for cell in whole.values()]
-    return write_findings(options, Findings(scored, findings, encoding, seconds, runs, failed), layout)
+    return write_findings(options, Findings(scored, findings, _main(options), encoding, seconds, runs, failed), layout)
 
 
 def _largest_first(parts: Iterable[Part]) -> list[Part]:

@@ -26,14 +26,13 @@ _FAMILIES = {
 def headline_table(findings: Sequence[TaskFindings]) -> Table:
     """Every arm on every task with all notes, by family."""
     rows: list[Any] = []
-    highest = {task.task: max(task.at(0), key=lambda point: point.draws.value, default=None) for task in findings}
     heading = None
     for name, points in _at_all(findings).items():
         first = next(iter(points.values()))
         if first.arm.family != heading:
             heading = first.arm.family
             rows.append(Group(_FAMILIES[heading]))
-        cells = [_measured(points.get(task.task), highest[task.task], task) for task in findings]
+        cells = [_measured(points.get(task.task), task) for task in findings]
         rows.append([name, _weights(points.values()), *cells])
     columns = ["Arm", "Weights", *(task.task for task in findings)]
     return Table("Macro F1 on test with all training notes", columns, rows)
@@ -50,15 +49,12 @@ def _at_all(findings: Sequence[TaskFindings]) -> dict[str, dict[str, Point]]:
     return found
 
 
-def _measured(point: Point | None, highest: Point | None, task: TaskFindings) -> Measured | str:
-    if point is None or highest is None:
+def _measured(point: Point | None, task: TaskFindings) -> Measured | str:
+    if point is None:
         return words.NONE
-    interval = point.draws.interval()
-    if point is highest:
-        others = [one for one in task.at(0) if one is not point]
-        best = all(point.minus(one).interval().low > 0 for one in others)
-        return with_limits(interval, best=best, near=not best)
-    return with_limits(interval, near=not highest.minus(point).interval().low > 0)
+    best = point is task.highest and not task.like_highest
+    near = point in task.like_highest or (point is task.highest and not best)
+    return with_limits(point.draws.interval(), best=best, near=near)
 
 
 def with_limits(interval: Interval, *, best: bool = False, near: bool = False) -> Measured:
@@ -88,12 +84,14 @@ def curve_table(findings: Sequence[TaskFindings]) -> Table:
 
 
 def structure_table(findings: Sequence[TaskFindings]) -> Table:
-    """Every head adapter against its probe."""
+    """Every head adapter, and LoRA, against the probe."""
     rows: list[Any] = []
     for task in findings:
-        differences = task.structures()
+        differences = task.beside_probe()
         rows += [Group(task.task), *map(_difference_row, differences)] if differences else []
-    caption = "Each head adapter minus the linear probe of its encoder; Holm's correction over all rows of a task"
+    caption = (
+        "Each head adapter, and LoRA, minus the linear probe of its encoder; Holm's correction over all rows of a task"
+    )
     columns = ("Arm", "Notes", "Difference", "95 % interval", "p", "p (Holm)", "p (McNemar)")
     return Table(caption, columns, rows)
 
@@ -165,9 +163,9 @@ def _range(found: Interval, least: str, most: str) -> tuple[str, str]:
     return said(found.value), f"{said(found.low)} to {said(found.high)}"
 
 
-def split_table(findings: Sequence[TaskFindings], by: SplitBy) -> Table | None:
-    """All notes split by patient and otherwise; None where no task was."""
-    called = {"line": "by line", "own": "in the task's own parts"}[by]
+def split_table(findings: Sequence[TaskFindings], by: SplitBy, main: SplitBy) -> Table | None:
+    """All notes split as the curves' parts are (`main`) and otherwise; None where no task was."""
+    called = {"patient": "by patient", "line": "by line", "own": "in the task's own parts"}
     rows: list[Any] = []
     for task in findings:
         found = task.split_otherwise(by)
@@ -181,14 +179,14 @@ def split_table(findings: Sequence[TaskFindings], by: SplitBy) -> Table | None:
         rows += [
             [
                 other.arm.name,
-                words.figure(patient.draws.value),
+                words.figure(usual.draws.value),
                 words.figure(other.draws.value),
                 words.signed(gap.value),
                 words.signed_limits(gap),
             ]
-            for other, patient, gap in found
+            for other, usual, gap in found
         ]
-    columns = ("Arm", "Split by patient", f"Split {called}", "Difference", "95 % interval")
+    columns = ("Arm", f"Split {called[main]}", f"Split {called[by]}", "Difference", "95 % interval")
     return Table("Macro F1, all notes", columns, rows) if rows else None
 
 
@@ -197,7 +195,15 @@ def calibration_table(findings: Sequence[tuple[str, Sequence[Calibrated]]]) -> T
     rows: list[Any] = []
     for task, found in findings:
         rows += [Group(task), *map(_calibration_row, found)]
-    columns = ("Arm", "Error", "Error, scaled", "Log loss", "Brier", "of it reliability", "Resolution")
+    columns = (
+        "Arm",
+        "Error",
+        "Error, scaled",
+        "Log loss",
+        "Brier, of what is decided",
+        "of it reliability",
+        "Resolution",
+    )
     return Table(f"Calibration on test with all notes, in {BINS} bins of as many notes each", columns, rows)
 
 
