@@ -109,10 +109,15 @@ def test_with_a_cache_transformers_still_lets_notes_see_their_neighbours(backbon
     assert float((right - leaking).abs().max()) > 1e-3
 
 
+def whole_by(backbone):
+    """Encodes whole texts."""
+    return lambda texts: (backbone.tokenizer.encode(texts), len("".join(texts).encode()))
+
+
 def test_a_stream_on_the_disk_is_the_stream_in_memory(tmp_path, backbone):
     texts = ["one note", "another note, longer", "été"]
     place = tmp_path / "tokens" / "x" / "train"
-    stored = build_stream([texts[:2], texts[2:]], backbone.tokenizer.encode, backbone.tokenizer.size, place)
+    stored = build_stream([texts[:2], texts[2:]], whole_by(backbone), backbone.tokenizer.size, place)
     in_memory = stream_of(backbone.tokenizer.encode(texts), len("".join(texts).encode()))
     again = open_stream(place)
     for one in (stored, again):
@@ -136,7 +141,7 @@ DAMAGES = {
 @pytest.mark.parametrize("damage", DAMAGES)
 def test_a_damaged_stream_is_refused(tmp_path, backbone, damage):
     place = tmp_path / "train"
-    build_stream([["one note"]], backbone.tokenizer.encode, backbone.tokenizer.size, place)
+    build_stream([["one note"]], whole_by(backbone), backbone.tokenizer.size, place)
     DAMAGES[damage](place)
     with pytest.raises(BadInput) as caught:
         open_stream(place)
@@ -147,6 +152,6 @@ def test_a_damaged_stream_is_refused(tmp_path, backbone, damage):
 
 def test_a_split_without_notes_is_refused_and_leaves_nothing(tmp_path, backbone):
     with pytest.raises(BadInput) as caught:
-        build_stream([], backbone.tokenizer.encode, backbone.tokenizer.size, tmp_path / "valid")
+        build_stream([], whole_by(backbone), backbone.tokenizer.size, tmp_path / "valid")
     assert str(caught.value) == "Split valid holds no note, so there is nothing to tokenise."
     assert list(tmp_path.iterdir()) == []

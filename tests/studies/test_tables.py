@@ -101,8 +101,10 @@ def test_a_profile_decides_what_is_not_given(options):
 
     below, stack = cells("correct")
     assert (below.max_tokens, stack.max_tokens, stack.epochs, stack.inert_task_adapter) == (512, 512, 5, False)
+    assert below.note_tokens is None
     below, stack = cells("as-described")
     assert (below.max_tokens, below.learning_rate, below.batch_size, below.accumulation) == (128, 3e-4, 10, 4)
+    assert below.note_tokens == 128
     assert (below.warmup_ratio, stack.warmup_ratio, stack.select) == (0.06, 0.06, "best")
     assert (stack.max_tokens, stack.epochs, stack.learning_rate, stack.inert_task_adapter) == (128, 10, 5e-5, False)
     below, stack = cells("as-released")

@@ -75,6 +75,30 @@ def test_the_same_seed_gives_the_same_adapter_and_another_seed_another(
     assert adapted(2) != first
 
 
+def test_of_cut_notes_nothing_is_learned_from_what_was_cut(small_base, small_corpus, tmp_path):
+    """Two corpora whose training notes differ behind the cut alone give one adapter; validation and test are whole."""
+    other = tmp_path / "other"
+    shutil.copytree(small_corpus, other, ignore=shutil.ignore_patterns("tokens"))
+    notes = parquet.read_table(other / "train.parquet")
+    longer = [f"{text} and something else besides" for text in notes.column("text").to_pylist()]
+    column = notes.schema.get_field_index("text")
+    parquet.write_table(notes.set_column(column, "text", [longer]), other / "train.parquet")
+
+    def adapted(corpus: Path, name: str, note_tokens: int | None) -> tuple[str, dict]:
+        result = adapt(
+            AdaptOptions(base=str(small_base), corpus=corpus, out=tmp_path / name, learning_rate=5e-3, max_tokens=64,
+                note_tokens=note_tokens, device="cpu", precision="float32", method_options={"rank": 2})
+        )  # fmt: skip
+        return json.loads((tmp_path / name / "lineage.json").read_text())["adapters"][0]["hash"], result
+
+    first, second = adapted(small_corpus, "first", 12), adapted(other, "second", 12)
+    assert first[0] == second[0]
+    assert first[1]["tokens"]["train"] <= 80 * 11
+    whole = adapted(other, "whole", None)
+    assert whole[0] != first[0]
+    assert whole[1]["tokens"]["test"] == first[1]["tokens"]["test"]
+
+
 def test_the_result_of_step_1_says_what_it_read_learned_and_cost(clinical_run):
     result = json.loads((clinical_run / "result.json").read_text())
     assert result.keys() >= {

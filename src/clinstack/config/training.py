@@ -61,6 +61,8 @@ class AdaptOptions(TrainingOptions):
     """Highest learning rate, reached after the warm-up."""
     max_tokens: int = Field(default=512, ge=8)
     """Length of a packed block."""
+    note_tokens: int | None = Field(default=None, ge=4)
+    """Learn from the first so many tokens of each note alone, as in the published study; from whole notes without it."""
     train_tokens: int | None = Field(default=None, ge=1)
     """Read only about so many tokens of the corpus, evenly spread; all of them without it."""
     validations_per_epoch: int = Field(default=4, ge=1)

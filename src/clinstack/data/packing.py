@@ -22,7 +22,8 @@ from clinstack.runs.atomic import atomic_folder, write_json
 NOT_SCORED = -100
 """The target of a place that predicts nothing: the next token opens another note, or is padding."""
 
-Encode = Callable[[list[str]], list[list[int]]]
+Encode = Callable[[list[str]], tuple[list[list[int]], int]]
+"""Texts -> token ids of each, opening with the start token, and the UTF-8 bytes of text that they spell."""
 
 
 @dataclass(frozen=True)
@@ -114,7 +115,7 @@ def build_stream(texts: Iterable[list[str]], encode: Encode, vocabulary: int, fo
     """Tokenises batches of texts into the stream stored in `folder`, and opens it.
 
     texts:      batches of texts; one batch at a time is in memory.
-    encode:     texts -> token ids, each note opening with the start token.
+    encode:     see `Encode`.
     vocabulary: number of ids; decides whether an id takes two bytes or four.
     """
     dtype = np.dtype(np.uint16 if vocabulary <= 2**16 else np.uint32)
@@ -123,11 +124,12 @@ def build_stream(texts: Iterable[list[str]], encode: Encode, vocabulary: int, fo
     with atomic_folder(folder) as partial:
         with (partial / "tokens.bin").open("wb") as out:
             for batch in texts:
-                for note in encode(batch):
+                notes, spelled = encode(batch)
+                for note in notes:
                     starts.append(total)
                     total += len(note)
                     out.write(np.asarray(note, dtype).tobytes())
-                text_bytes += sum(len(text.encode("utf-8")) for text in batch)
+                text_bytes += spelled
         if not total:
             raise BadInput(f"Split {folder.name} holds no note, so there is nothing to tokenise.")
         np.save(partial / "starts.npy", np.array(starts, np.int64))

@@ -20,6 +20,7 @@ from clinstack.training.variants import VARIANTS
 _SIMPLE = ["majority", "tf-idf"]
 _STEP_1_DESCRIBED = {
     "max_tokens": 128,
+    "note_tokens": 128,
     "learning_rate": 3e-4,
     "warmup_ratio": 0.06,
     "schedule": "linear",

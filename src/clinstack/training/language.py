@@ -146,7 +146,8 @@ class _Adaptation:
         self.objective = objective_of(self.backbone)
         witness.says("Tokenising and packing the corpus")
         with launched().first_goes_first():
-            self.streams = {split: corpus_stream(corpus, split, self.backbone) for split in SPLITS}
+            self.streams = {split: corpus_stream(corpus, split, self.backbone) for split in _WHOLE}
+            self.streams["train"] = corpus_stream(corpus, "train", self.backbone, options.note_tokens)
         self.general = general
         self.notes: dict[str, Notes] = {}
         self.batches = PackedBlocks(
@@ -324,10 +325,13 @@ def _bounds(found: Interval) -> dict[str, float | None]:
     return {"value": found.value, "low": found.low if known else None, "high": found.high if known else None}
 
 
-def corpus_stream(corpus: Corpus, split: str, backbone: Backbone) -> TokenStream:
-    """The split's tokens under the backbone's tokenizer, built once and kept beside the corpus, anew when the notes change."""
+def corpus_stream(corpus: Corpus, split: str, backbone: Backbone, note_tokens: int | None = None) -> TokenStream:
+    """The split's tokens under the backbone's tokenizer, built once and kept beside the corpus, anew when the notes change.
+
+    note_tokens: how many of each note, at most; all without it.
+    """
     notes = hash_files([corpus.path(split)])
-    folder = CorpusLayout(corpus.folder).tokens(backbone.tokenizer.hash, notes, split)
+    folder = CorpusLayout(corpus.folder).tokens(backbone.tokenizer.hash, notes, split, note_tokens)
     found = open_stream(folder)
     if found is not None:
         return found
@@ -337,12 +341,22 @@ def corpus_stream(corpus: Corpus, split: str, backbone: Backbone) -> TokenStream
         for batch in _columns(corpus, split):
             yield batch["text"]
 
+    def encode(texts: list[str]) -> tuple[list[list[int]], int]:
+        if note_tokens is None:
+            return _encode_whole(texts, backbone)
+        return backbone.tokenizer.encode_within(texts, note_tokens)
+
     with disk_errors(folder):
-        return build_stream(texts(), backbone.tokenizer.encode, backbone.tokenizer.size, folder)
+        return build_stream(texts(), encode, backbone.tokenizer.size, folder)
+
+
+def _encode_whole(texts: list[str], backbone: Backbone) -> tuple[list[list[int]], int]:
+    """See `Encode`."""
+    return backbone.tokenizer.encode(texts), sum(len(text.encode("utf-8")) for text in texts)
 
 
 def _stream_of(texts: list[str], backbone: Backbone) -> TokenStream:
-    return stream_of(backbone.tokenizer.encode(texts), sum(len(text.encode("utf-8")) for text in texts))
+    return stream_of(*_encode_whole(texts, backbone))
 
 
 def _columns(corpus: Corpus, split: str) -> Iterator[dict[str, Any]]:

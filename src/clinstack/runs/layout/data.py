@@ -102,7 +102,7 @@ class CorpusLayout:
         """The notes of one split."""
         return self.root / f"{name}.parquet"
 
-    def tokens(self, tokenizer_hash: str, notes_hash: str, split: str) -> Path:
-        """The token stream of one split's notes under one tokenizer, memory-mapped."""
+    def tokens(self, tokenizer_hash: str, notes_hash: str, split: str, note_tokens: int | None = None) -> Path:
+        """The token stream of one split's notes under one tokenizer, memory-mapped; of the first so many tokens of each."""
         key = "-".join(one.removeprefix("sha256:")[:16] for one in (tokenizer_hash, notes_hash))
-        return self.root / "tokens" / key / split
+        return self.root / "tokens" / key / (f"{split}-{note_tokens}" if note_tokens else split)

@@ -75,6 +75,9 @@ def work_of(
 def _adapting(options: AdaptOptions, backbone: Backbone) -> Work:
     reading = read_corpus(options.corpus, backbone, options.max_tokens)
     tokens = dict(reading.tokens)
+    if options.note_tokens is not None:
+        sample = backbone.tokenizer.encode(reading.sample, options.note_tokens)
+        tokens["train"] = reading.notes["train"] * sum(map(len, sample)) / len(sample)
     if options.train_tokens is not None:
         tokens["train"] = min(tokens["train"], options.train_tokens)
     checks = options.epochs * options.validations_per_epoch * min(options.validation_tokens, tokens["valid"])
