@@ -1,17 +1,23 @@
 """Kept states are those the model gives, for every run that may share them and for no other."""
 
 import json
+import threading
+import time
 import zlib
 
 import lmdb
 import numpy as np
 import pytest
+import torch
 from pyarrow import parquet
 from saved_runs import saved_logits
 
 from clinstack.config import TrainOptions
 from clinstack.errors import BadInput
+from clinstack.models import features
+from clinstack.models.features import Features
 from clinstack.models.note_classifier import load
+from clinstack.runs.array_store import ArrayStore
 from clinstack.training.classification import train
 
 
@@ -92,6 +98,30 @@ def test_another_frozen_adapter_or_base_finds_nothing_of_this_one(run, clinical_
     merged = run("merged", task_adapter="none", clinical=clinical_run, clinical_mode="merged")
     assert merged["features"]["found"] == 0
     assert run("other base", task_adapter="none", base=str(other_base))["features"]["found"] == 0
+
+
+def test_who_comes_while_another_computes_waits_and_computes_nothing(tmp_path, monkeypatch):
+    """Also where some is kept already: what is computed is put away bit by bit."""
+    monkeypatch.setattr(features, "_PUT_BYTES", 1)
+    chunks, half = [[number] for number in range(8)], threading.Event()
+
+    def compute(some):
+        if len(some) == 1 and some[0] == [4]:
+            half.set()
+            time.sleep(0.5)
+        return [torch.full((1, 4), float(chunk[0])) for chunk in some]
+
+    def one_by_one(some):
+        return ([row] for row in range(len(some)))
+
+    with ArrayStore(tmp_path, 2**26).shelf({}) as shelf:
+        first, second = (Features(shelf, 4, compute, one_by_one) for _ in range(2))
+        other = threading.Thread(target=first.prepare, args=(chunks,))
+        other.start()
+        assert half.wait(30)
+        second.prepare(chunks)
+        other.join()
+        assert (first.computed, first.found, second.computed, second.found) == (8, 0, 0, 8)
 
 
 def test_kept_states_that_the_model_does_not_give_are_refused_and_leave_no_result(run, tmp_path):

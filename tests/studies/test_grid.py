@@ -88,6 +88,16 @@ def test_baselines_are_chosen_by_what_everything_else_is(grid):
     assert {cell.options.select_by for cell in cells} == {"f1-macro"}
 
 
+def test_a_store_of_states_is_found_from_the_grids_file(grid, tmp_path):
+    (cell,) = grid(all='epochs = 1\nfeature-store = "kept"', grid=axes(variant='["task"]')).cells
+    assert cell.options.feature_store == tmp_path / "kept"
+
+
+def test_bases_of_one_hub_id_are_told_by_their_revisions(grid):
+    names = [cell.name for cell in grid(grid=axes(base='["owner/small@refs/pr/1", "other/large@refs/pr/1"]')).cells]
+    assert names == ["task, small@refs/pr/1, mor, seed 1", "task, large@refs/pr/1, mor, seed 1"]
+
+
 def test_full_takes_what_it_has_of_the_options_that_all_cells_share(grid):
     adapter, full = (
         cell.options for cell in grid(all="top-layers = 2\nrank = 4", grid=axes(variant='["task", "full"]')).cells

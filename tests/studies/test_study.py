@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 import tomllib
+from dataclasses import replace
 from pathlib import Path
 
 import pyarrow as pa
@@ -24,6 +25,7 @@ from clinstack.data.task import Task, open_task
 from clinstack.errors import BadInput, CannotWrite
 from clinstack.runs.layout import AdapterLayout, RunLayout, StudyLayout
 from clinstack.runs.lineage import short
+from clinstack.studies import cells
 from clinstack.studies.grid import read_grid
 from clinstack.studies.study import study
 from clinstack.training.language import adapt
@@ -278,6 +280,17 @@ def test_a_cell_that_runs_out_of_memory_says_so_and_stops_nothing(grid, tmp_path
     assert found["failed"] == {"huge, small, binary, seed 1": "Memory ran out. Lower --batch-size or --max-tokens."}
 
 
+def test_as_many_workers_as_the_largest_cell_allows(grid, monkeypatch, tmp_path):
+    more = "".join(f'[variants."{length}"]\ntask-adapter = "lora"\nmax-tokens = {length}\n' for length in (200, 48, 24))
+    found = read_grid(grid(variants=["200", "48", "24"], seeds=[1, 2], more=more), tmp_path / "runs").cells
+    monkeypatch.setattr(cells, "free_memory", lambda: 1000)
+    monkeypatch.setattr(cells, "cores", lambda: 16)
+    assert cells.fitting_workers(found, lambda cell: 2.0 * cell.options.max_tokens) == 2  # of 800 bytes, 400 each
+    elsewhere = [replace(cell, options=cell.options.model_copy(update={"device": "cuda:7"})) for cell in found]
+    monkeypatch.setattr(cells, "choose_device", lambda device: device)
+    assert cells.fitting_workers([*found, *elsewhere], lambda cell: 1.0) == 1
+
+
 def test_cells_that_begin_together_read_the_notes_once(grid, tmp_path):
     file = grid(variants=["head-only"], seeds=[1, 2, 3, 4])
     study(StudyOptions(grid=file, out=tmp_path / "study", workers=2))
@@ -288,35 +301,36 @@ def test_cells_that_begin_together_read_the_notes_once(grid, tmp_path):
 
 def test_a_folder_in_which_another_grid_is_being_trained_is_refused(grid, tmp_path):
     out = tmp_path / "study"
-    command = ["study", str(grid("first", seeds=[1, 2])), "--out", str(out), "--workers", "2"]
+    command = ["study", str(grid("first", seeds=[1, 2, 7])), "--out", str(out), "--workers", "1"]  # step 1 is in both
     process = subprocess.Popen(
         [sys.executable, "-m", "clinstack.cli", *command], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     )
     until = time.monotonic() + 60
-    while not (found := list(out.glob("claims/*/worker.json"))) and time.monotonic() < until:
+    while not list(out.glob("claims/*/.lock")) and time.monotonic() < until:
         time.sleep(0.01)
-    worker = json.loads(found[0].read_text())["process"]
-    hold(worker)
+    hold(process.pid)
     before = StudyLayout(out).grid.read_text()
     try:
         with pytest.raises(CannotWrite) as caught:
             study(StudyOptions(grid=grid("second", seeds=[7]), out=out, workers=1))
-        assert " which is not in this grid. Wait for it, or choose another --out." in str(caught.value)
         assert str(caught.value).startswith("Another command trains ")
+        assert "by a grid that has cells which this one has not. Wait for it, or choose" in str(caught.value)
         assert StudyLayout(out).grid.read_text() == before
     finally:
-        os.kill(worker, signal.SIGCONT)
+        process.send_signal(signal.SIGCONT)
         assert process.wait(timeout=120) == 0
 
 
 def test_a_study_that_was_killed_at_its_first_file_goes_on(grid, tmp_path):
-    layout = StudyLayout(tmp_path / "study")
+    layout, file = StudyLayout(tmp_path / "study"), grid(seeds=[1], variants=["head-only"])
     layout.root.mkdir()
-    layout.grid.write_text("")
+    layout.grid.write_text("# somebody's own")
+    with pytest.raises(CannotWrite, match="is not empty and is not a study"):
+        study(StudyOptions(grid=file, out=layout.root, workers=1))
+    assert layout.grid.read_text() == "# somebody's own"
+    layout.grid.write_text(file.read_text())
     (layout.root / ".cells.json.partial-999999").write_text("{")
-    assert (
-        study(StudyOptions(grid=grid(seeds=[1], variants=["head-only"]), out=layout.root, workers=1))["finished"] == 1
-    )
+    assert study(StudyOptions(grid=file, out=layout.root, workers=1))["finished"] == 1
 
 
 def test_a_known_variant_may_be_given_further_options(grid, tmp_path):
@@ -538,7 +552,9 @@ def test_a_worker_that_is_killed_fails_its_cell_alone(first, grid, tmp_path):
     found = json.loads(process.communicate(timeout=120)[0])
     assert found["finished"] == 5
     (reason,) = found["failed"].values()
-    assert reason == "Its process was killed, as where memory runs out. Use fewer --workers."
+    assert reason == (
+        "Its process was killed, as where memory runs out. Use fewer --workers, or lower --batch-size or --max-tokens."
+    )
     assert study(StudyOptions(grid=file, out=out, workers=1))["finished"] == 6
 
 

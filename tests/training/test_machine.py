@@ -3,8 +3,12 @@
 import json
 import subprocess
 import sys
+from pathlib import Path
 
+import pytest
 import torch
+
+from clinstack.training import machine
 
 MEGABYTE = 2**20
 TWO_PHASES = """
@@ -39,3 +43,16 @@ def test_a_program_does_not_report_the_memory_of_the_one_that_started_it():
     from_a_large_one = int(program_says(script))
     del large
     assert abs(from_a_large_one - alone) < 100 * MEGABYTE
+
+
+def test_free_memory_counts_what_files_hold_and_a_containers_limit(monkeypatch, tmp_path):
+    monkeypatch.setattr(machine, "_CONTAINER", ())
+    known = dict(line.split(":") for line in Path("/proc/meminfo").read_text().splitlines())
+    assert machine.free_memory() == pytest.approx(int(known["MemAvailable"].split()[0]) * 1024, rel=0.2)
+    files = [tmp_path / name for name in ("limit", "taken", "statistics")]
+    for file, text in zip(files, ("1000000\n", "700000\n", "anon 3\ninactive_file 200000\n"), strict=True):
+        file.write_text(text)
+    monkeypatch.setattr(machine, "_CONTAINER", (tuple(map(str, files)),))
+    assert machine.free_memory() == 500_000
+    files[0].write_text("max\n")  # as where there is none
+    assert machine.free_memory() > 10**8

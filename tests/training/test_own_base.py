@@ -14,6 +14,7 @@ from saved_runs import saved_logits
 from stopping import StopsAfter
 
 from clinstack.config import AdaptOptions, TrainOptions, make_options
+from clinstack.data.task import TaskWriter
 from clinstack.errors import BadInput, Interrupted, WrongParents
 from clinstack.models.export import export_run
 from clinstack.models.note_classifier import load
@@ -222,6 +223,20 @@ def test_setfit_is_refused(changed, sentence, encoder, options, tmp_path):
         train(options("run", **{"base": f"setfit:{encoder}", **changed}))
     assert sentence in str(refused.value)
     assert not (tmp_path / "run").exists()
+
+
+def test_setfit_is_refused_where_all_notes_share_a_label(encoder, options, tmp_path):
+    labels = {"train": [["a"], ["a", "b"]] * 4, "valid": [["a"], ["b"]], "test": [["a"], ["b"]]}
+    with TaskWriter(tmp_path / "task", name="several", kind="multilabel", classes=["a", "b"], source="tests") as out:
+        for split, said in labels.items():
+            ids = [f"{split}-{number}" for number in range(len(said))]
+            out.write(split, ids, ids, [f"a note {one}" for one in ids], said)
+    with pytest.raises(BadInput) as caught:
+        train(options("run", base=f"setfit:{encoder}", task=tmp_path / "task"))
+    assert str(caught.value) == (
+        "Every two training notes share a label, so SetFit has no pair to tell apart. Leave out the labels that nearly all notes "
+        "have, or take the encoder without setfit:."
+    )
 
 
 def test_setfit_that_is_not_installed_is_named(encoder, options, monkeypatch):

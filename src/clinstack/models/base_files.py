@@ -81,6 +81,14 @@ def base_name(base: str) -> str:
     return Path(base).resolve().name if Path(base).is_dir() else base
 
 
+def brief_name(base: str) -> str:
+    """What a base is called where there is little room: a folder's last part, a hub id's name with its revision."""
+    if Path(base).is_dir():
+        return Path(base).name
+    name, at, revision = base.partition("@")
+    return f"{Path(name).name}{at}{revision}"
+
+
 def hash_base(path: Path, quantize: Quantize | None = None) -> str:
     """The content hash of a model folder, as it is loaded: names and bytes of weights, configuration and tokenizer."""
     whole = hashlib.sha256()

@@ -56,14 +56,15 @@ class Features:
         Raises BadInput if what is kept is not what the model gives.
         """
         new = {key: chunk for key, chunk in ((_key(chunk), chunk) for chunk in chunks) if key not in self._ready}
-        absent = {key: chunk for key, chunk in new.items() if key not in self.shelf}
-        if absent:
-            with self.shelf.turn(absent):
-                absent = {key: chunk for key, chunk in absent.items() if key not in self.shelf}
+        self.found += len(new)
+        if all(key in self.shelf for key in new):
+            self._check(list(new.values()))
+        else:
+            with self.shelf.turn(new):
+                absent = {key: chunk for key, chunk in new.items() if key not in self.shelf}
+                self._check([chunk for key, chunk in new.items() if key not in absent])
                 self._fill(absent)
         self._ready |= new.keys()
-        self.found += len(new)
-        self._check([chunk for key, chunk in new.items() if key not in absent])
 
     def _fill(self, absent: dict[bytes, list[int]]) -> None:
         derived = {key: one.cpu().numpy() for key, chunk in absent.items() if (one := self.derive(chunk)) is not None}

@@ -40,8 +40,13 @@ def tune_on_pairs(
     """The weights of the encoder in a model folder after it has learned from pairs of labelled texts.
 
     labels: (N, C).   several: whether a text may have several classes; then two belong together if they share one.
-    Raises BadInput if the library is not installed.
+    Raises BadInput if the library is not installed, or if no two texts are to be told apart.
     """
+    if several and (labels.astype(int) @ labels.T.astype(int)).all():
+        raise BadInput(
+            "Every two training notes share a label, so SetFit has no pair to tell apart. Leave out the labels that nearly all "
+            "notes have, or take the encoder without setfit:."
+        )
     try:
         import setfit
     except ImportError as error:

@@ -20,7 +20,7 @@ from clinstack.config import AdaptOptions, TrainOptions
 from clinstack.data.corpus import Corpus, open_corpus
 from clinstack.data.task import Task, open_task
 from clinstack.errors import BadInput, CannotWrite, ClinstackError, Interrupted
-from clinstack.models.base_files import find_base, hash_base
+from clinstack.models.base_files import brief_name, find_base, hash_base
 from clinstack.models.quantized import Quantize
 from clinstack.models.sentence_encoder import PREFIX, encoder_of
 from clinstack.runs.atomic import only_writer, read_json, write_json
@@ -123,7 +123,12 @@ class Work:
     def fail(self, cell: Cell, reason: str) -> None:
         """Notes why a cell failed, and which one it is: a run that never began says nothing else."""
         task = cell.options.task.name if isinstance(cell.options, TrainOptions) else None
-        about = {"variant": cell.variant, "base": Path(cell.options.base).name, "task": task, "seed": cell.options.seed}
+        about = {
+            "variant": cell.variant,
+            "base": brief_name(cell.options.base),
+            "task": task,
+            "seed": cell.options.seed,
+        }
         write_json(RunLayout(self.layout.run(cell.key)).failure, {"reason": reason, "cell": about})
 
     def worker(self, key: str) -> Worker | None:
@@ -141,7 +146,10 @@ class Work:
     def fail_killed(self, cell: Cell) -> None:
         """Notes that whoever trained a cell was killed, unless its run is whole."""
         if not self.finished(cell.key):
-            self.fail(cell, "Its process was killed, as where memory runs out. Use fewer --workers.")
+            self.fail(
+                cell,
+                "Its process was killed, as where memory runs out. Use fewer --workers, or lower --batch-size or --max-tokens.",
+            )
 
     def forget_failures(self) -> None:
         """Lets what failed be tried again."""
@@ -298,8 +306,10 @@ def fitting_workers(cells: Sequence[Cell], peak_bytes: Callable[[Cell], float]) 
     """As many workers as there are cores, and as fit the memory that is free; one where an accelerator trains, whose memory is
     not shared out. peak_bytes: of a cell, as planned.
     """
-    if any(choose_device(device) != "cpu" for device in {cell.options.device for cell in cells}):
-        return 1
+    for device in {cell.options.device for cell in cells}:
+        with suppress(BadInput):  # it will say so as a cell
+            if choose_device(device) != "cpu":
+                return 1
     largest = 1.0
     for cell in {_shape(cell): cell for cell in cells}.values():
         with suppress(Exception):  # it will say so as a cell

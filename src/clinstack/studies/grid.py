@@ -41,6 +41,7 @@ from typing import Any
 
 from clinstack.config import AdaptOptions, TrainOptions, make_options
 from clinstack.errors import BadInput, did_you_mean
+from clinstack.models.base_files import brief_name
 from clinstack.models.baseline import baselines
 from clinstack.models.method import gather_method_options, method_fields, methods
 from clinstack.runs.folder import hash_config
@@ -249,8 +250,8 @@ def _require_its_name(cell: Cell) -> None:
     made = variant_name(options.clinical, options.clinical_mode, options.task_adapter)
     if cell.variant in VARIANTS and made != cell.variant:
         raise BadInput(
-            f"Variant {cell.variant!r} on base {Path(options.base).name} would be {made!r}, by its clinical, clinical-mode and "
-            f"task-adapter. Name it {made!r} in [grid], or change those options."
+            f"Variant {cell.variant!r} on base {brief_name(options.base)} would be {made!r}, by its clinical, clinical-mode "
+            f"and task-adapter. Name it {made!r} in [grid], or change those options."
         )
 
 
@@ -281,5 +282,5 @@ def make_cell(
     key = hash_config(asked_config(nowhere))
     options = nowhere.model_copy(update={"out": runs / key})
     task = [nowhere.task.name] if isinstance(nowhere, TrainOptions) else []
-    told = [variant, Path(nowhere.base).name, *task, f"seed {nowhere.seed}"]
+    told = [variant, brief_name(nowhere.base), *task, f"seed {nowhere.seed}"]
     return Cell(options, key, ", ".join(told), variant, after)

@@ -64,15 +64,15 @@ def _require_answer(address: str) -> None:
 
 def _submit(ray: Any, work: Work, witness: Witness) -> None:
     train = ray.remote(num_cpus=1, max_retries=_RETRIES, retry_exceptions=False)(_train)
-    on_device = train.options(num_gpus=1)  # Ray shows it that one alone
+    if ray.cluster_resources().get("GPU"):
+        train = train.options(num_gpus=1)  # Ray shows a task that one alone; without asking, all would take the first
     begun: set[str] = set()
     running: dict[Any, Cell] = {}
     while left := work.left():
         for cell in left:
             if cell.key not in begun and not work.blocked(cell):
                 begun.add(cell.key)
-                placed = on_device if cell.options.device.startswith("cuda") else train
-                running[placed.remote(work, cell)] = cell
+                running[train.remote(work, cell)] = cell
         if not running:
             time.sleep(_LOOK)  # what is left is another command's, or has yet to be seen on this machine
             continue

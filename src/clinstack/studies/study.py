@@ -56,7 +56,7 @@ def begin_study(layout: StudyLayout, text: str) -> None:
                     "Choose another --out."
                 )
             return
-        _require_empty(layout)
+        _require_empty(layout, text)
         write_text(layout.grid, text)
         write_json(layout.cells, {})
 
@@ -97,7 +97,7 @@ def _train(work: Work, left: Sequence[Cell], options: EngineOptions, witness: Wi
     fitting = options.workers or fitting_workers(left, lambda cell: peak_bytes(cell, work.grid))
     workers = min(len(left), fitting)
     witness.says(f"{told}, {workers} at a time")
-    work_local(work, workers, witness, apart=options.workers == 0 and len(left) > 1)
+    work_local(work, workers, witness, apart=options.workers == 0 and len(work.grid.cells) > 1)
 
 
 def _take_folder(work: Work) -> None:
@@ -115,21 +115,30 @@ def _take_folder(work: Work) -> None:
                     f"{layout.root} holds another study: {len(trained)} of its finished cells are not in this grid, such as "
                     f"{trained[0]}. Choose another --out."
                 )
-            for key, name in missing.items():
-                if is_held(layout.claim(key)):
-                    raise CannotWrite(
-                        f"Another command trains {name} in {layout.root}, which is not in this grid. Wait for it, or choose "
-                        "another --out."
-                    )
+            if missing:
+                _require_idle(layout)
+            for key in missing:
                 work.forget_failure(key)
         else:
-            _require_empty(layout)
+            _require_empty(layout, grid.text)
         write_text(layout.grid, grid.text)
         write_json(layout.cells, cells)
 
 
-def _require_empty(layout: StudyLayout) -> None:
-    # Of a study that was killed before it had begun there may be its first files.
-    begun = (layout.turn.name, layout.grid.name)
+def _require_idle(layout: StudyLayout) -> None:
+    """Raises CannotWrite if another command trains a cell there: it would train on, and find its study another one."""
+    for key, name in read_json(layout.cells).items():
+        if is_held(layout.claim(key)):
+            raise CannotWrite(
+                f"Another command trains {name} in {layout.root}, by a grid that has cells which this one has not. Wait for "
+                "it, or choose another --out."
+            )
+
+
+def _require_empty(layout: StudyLayout, text: str) -> None:
+    # This study may have been killed between its first files.
+    begun = [layout.turn.name]
+    if layout.grid.is_file() and layout.grid.read_text(encoding="utf-8") == text:
+        begun.append(layout.grid.name)
     if any(entry.name not in begun and not is_partial(entry) for entry in layout.root.iterdir()):
         raise CannotWrite(f"{layout.root} exists, is not empty and is not a study. Choose another --out.")

@@ -229,6 +229,7 @@ class _Adaptation:
             "base": {"name": backbone.name, "hash": backbone.hash},
             "corpus": self.corpus.name,
             "max_tokens": options.max_tokens,
+            "note_tokens": options.note_tokens,
             "precision": "float32" if autocast is None else str(autocast).removeprefix("torch."),
             **_figures(self, before, after),
             "stack_proof": proof,

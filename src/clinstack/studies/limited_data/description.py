@@ -113,7 +113,7 @@ def warnings(findings: Sequence[TaskFindings], encoding: Encoding, max_tokens: i
 
 
 def of_some_splits(task: TaskFindings) -> list[str]:
-    """Arms that failed in some splits: their figures are of others than those of the rest."""
+    """Arms that some splits lack: their figures are of others than those of the rest."""
     said = []
     for place in task.places:
         points = task.at(place)
@@ -122,8 +122,8 @@ def of_some_splits(task: TaskFindings) -> list[str]:
         if fewer:
             notes = f"{place:,} notes" if place else "all notes"
             said.append(
-                f"{task.task}, {notes}: {words.listed(fewer)} failed in some splits. Their figures are the mean of the others, "
-                "and they are not chosen as the best."
+                f"{task.task}, {notes}: {words.listed(fewer)} were not trained in all splits. Their figures are the mean of "
+                "the others, and they are not chosen as the best."
             )
     return said
 

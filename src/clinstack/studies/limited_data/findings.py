@@ -157,8 +157,8 @@ class TaskFindings:
 
     @cached_property
     def highest(self) -> Point | None:
-        """With all notes, the arm of the highest figure on test."""
-        return max(self.at(0), key=lambda point: point.draws.value, default=None)
+        """With all notes, the arm of the highest figure on test, of those that no split lacks."""
+        return max(_of_most_splits(self.at(0)), key=lambda point: point.draws.value, default=None)
 
     @cached_property
     def like_highest(self) -> list[Point]:
@@ -374,9 +374,14 @@ def _judged(
 
 
 def _preferred(points: Sequence[Point]) -> Point | None:
-    """Of arms, that which validation prefers; one that failed in some splits is not compared with others on the rest."""
+    """Of arms, that which validation prefers."""
+    return max(_of_most_splits(points), key=lambda point: point.validation, default=None)
+
+
+def _of_most_splits(points: Sequence[Point]) -> list[Point]:
+    """Without arms that some splits lack, which must not be compared with others on the rest."""
     most = max((len(one.runs) for one in points), default=0)
-    return max((one for one in points if len(one.runs) == most), key=lambda point: point.validation, default=None)
+    return [one for one in points if len(one.runs) == most]
 
 
 def _every_label(one: Scored) -> Scored:

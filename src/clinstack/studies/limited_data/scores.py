@@ -120,8 +120,10 @@ def _cost(one: Trained, result: Mapping[str, Any], encoding: Encoding, clock: Cl
     cost = cost_of(result, clock)
     if one.arm.family != "head" or one.arm.backbone not in encoding:
         return cost
+    if result["features"] is None:  # nothing was kept, and the run's own cost has all its reading
+        return cost
     notes = sum(counts["notes"] for counts in open_task(one.part.folder).counts.values())
-    itself = (result["features"] or {}).get("computed", 0)  # what was not kept, the run's own cost has
+    itself = result["features"]["computed"]  # the same of what was not kept
     return cost.with_reading(took(encoding[one.arm.backbone], one.part.task, max(0, notes - itself)), clock)
 
 

@@ -77,7 +77,9 @@ def _adapting(options: AdaptOptions, backbone: Backbone) -> Work:
     tokens = dict(reading.tokens)
     if options.note_tokens is not None:
         sample = backbone.tokenizer.encode(reading.sample, options.note_tokens)
-        tokens["train"] = reading.notes["train"] * sum(map(len, sample)) / len(sample)
+        cut = sum(map(len, sample)) / len(sample)
+        tokens["train"] = reading.notes["train"] * cut
+        reading = replace(reading, note_tokens=min(reading.note_tokens, cut))
     if options.train_tokens is not None:
         tokens["train"] = min(tokens["train"], options.train_tokens)
     checks = options.epochs * options.validations_per_epoch * min(options.validation_tokens, tokens["valid"])

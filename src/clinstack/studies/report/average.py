@@ -4,11 +4,12 @@ A patient may be in several tasks, so tasks are not independent: in each resampl
 """
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
 import numpy as np
+from numpy.typing import NDArray
 
 from clinstack.metrics.intervals import RESAMPLES, Draws, Interval, mean_of, over_seeds, shared_weights
 from clinstack.metrics.many import p_of_draws
@@ -75,8 +76,14 @@ def _draws(
     task: TaskFindings, complete: Mapping[Setup, Mapping[str, tuple[Run, ...]]], resamples: int
 ) -> dict[Setup, Draws]:
     """Each setup on one task, over its seeds."""
+    drawn: list[NDArray[np.int32]] = []  # once for all runs: each patient has a random generator of its own
+
+    def weights(patients: Sequence[str], resamples: int, seed: int) -> Iterator[NDArray[np.int32]]:
+        drawn.extend(() if drawn else shared_weights(patients, resamples, seed))
+        return iter(drawn)
+
     return {
-        setup: over_seeds([headline_draws(task.kind, run, resamples, shared_weights) for run in runs[task.task]], place)
+        setup: over_seeds([headline_draws(task.kind, run, resamples, weights) for run in runs[task.task]], place)
         for place, (setup, runs) in enumerate(complete.items())
     }
 

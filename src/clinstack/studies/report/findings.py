@@ -157,7 +157,8 @@ class _Tested:
     runs: set[str]
 
     def are_of(self, predictions: Predictions) -> bool:
-        return self.note_ids == predictions.note_ids and np.array_equal(self.labels, predictions.labels)
+        same = self.note_ids == predictions.note_ids and self.patient_ids == predictions.patient_ids
+        return same and np.array_equal(self.labels, predictions.labels)
 
 
 def _tested(runs: Iterable[Run]) -> _Tested | None:

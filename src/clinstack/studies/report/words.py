@@ -135,17 +135,18 @@ def summary(found: Gathered, tasks: Sequence[TaskFindings], verdicts: Verdicts, 
 def _what_was_run(found: Gathered, tasks: Sequence[TaskFindings], names: dict[Setup, str]) -> str:
     bases = sorted({str(run.result["base"].get("name")) for run in found.finished})
     parts = []
-    seeds = {run.seed for run in found.classification}
     if found.language:
         parts.append(f"{count_of(len(found.language), 'adaptation run')} (step 1)")
     if found.classification:
+        seeds = {run.seed for run in found.classification}
         parts.append(
             f"{count_of(len(found.classification), 'classification run')} (step 2: {count_of(len(names), 'setup')} on "
             f"{count_of(len(tasks), 'task')}, {count_of(len(seeds), 'seed')})"
         )
     text = f"This report covers {listed(parts)} on {listed(bases)}."
     if tasks:
-        text += f" Brackets hold 95 % intervals over test patients{' and seeds' if len(seeds) > 1 else ''}."
+        repeated = any(len(cell.runs) > 1 for task in tasks for cell in task.cells)
+        text += f" Brackets hold 95 % intervals over test patients{' and seeds' if repeated else ''}."
     if found.unfinished:
         left = count_of(len(found.unfinished), "further run")
         text += f" {left} did not finish and {'is' if len(found.unfinished) == 1 else 'are'} not counted."
