@@ -29,7 +29,7 @@ _IMITATION = (
 )
 _MARKS = (
     "Weights are those that train. In bold: better than all others; ≈: not distinguishable from the highest, by the interval "
-    "of the difference and a p-value that is corrected (Holm) for all pairs of arms."
+    "of the difference and a p-value that is corrected for the number of the others."
 )
 _ONCE = (
     "Everything was split and trained once. Intervals and verdicts hold the chance of the test patients alone: another split "
