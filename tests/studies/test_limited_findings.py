@@ -22,9 +22,10 @@ from clinstack.studies.limited_data import slices as slices_of
 from clinstack.studies.limited_data.arms import PROBE, Arm, Pace, make_arms
 from clinstack.studies.limited_data.cost_tables import budget_table
 from clinstack.studies.limited_data.costs import Cost, clock_of, cost_of
+from clinstack.studies.limited_data.crossing import ahead_since, ahead_until
 from clinstack.studies.limited_data.description import of_some_splits
 from clinstack.studies.limited_data.encoding import Reading, took
-from clinstack.studies.limited_data.findings import ahead_since, ahead_until, findings_of
+from clinstack.studies.limited_data.findings import findings_of
 from clinstack.studies.limited_data.parts import Part
 from clinstack.studies.limited_data.pictures import cost_pictures
 from clinstack.studies.limited_data.recommendation import recommend

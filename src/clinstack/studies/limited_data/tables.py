@@ -8,7 +8,8 @@ import numpy as np
 
 from clinstack.metrics.intervals import Interval
 from clinstack.studies.limited_data.calibration import BINS, COVERAGES, Calibrated
-from clinstack.studies.limited_data.findings import Crossing, Difference, Hypothesis, Point, TaskFindings
+from clinstack.studies.limited_data.crossing import Crossing
+from clinstack.studies.limited_data.findings import Difference, Hypothesis, Point, TaskFindings
 from clinstack.studies.limited_data.parts import SplitBy
 from clinstack.studies.limited_data.slices import Slice, share_nearly_trained
 from clinstack.studies.report import words
