@@ -41,7 +41,8 @@ def squared_error(probabilities: ArrayLike, labels: ArrayLike) -> Floats:
     return np.asarray((np.asarray(probabilities, dtype=np.float64) - np.asarray(labels).astype(bool)) ** 2)
 
 
-_BINS = 10
+BINS = 10
+"""Of equal width, where nothing else is asked for."""
 
 
 def equal_width(bins: int) -> Floats:
@@ -78,7 +79,7 @@ def brier_parts(probabilities: ArrayLike, labels: ArrayLike, edges: Floats) -> B
     return BrierParts(float(share @ (said - seen) ** 2), float(share @ (seen - base) ** 2), float(base * (1 - base)))
 
 
-def reliability(probabilities: ArrayLike, labels: ArrayLike, bins: int | Floats = _BINS) -> Reliability:
+def reliability(probabilities: ArrayLike, labels: ArrayLike, bins: int | Floats = BINS) -> Reliability:
     """Mean probability against observed fraction by bin; empty bins are left out.
 
     probabilities, labels: the same shape; (N, C) counts every (note, class) entry.
@@ -104,7 +105,7 @@ class BinnedNotes:
     def __init__(self, probabilities: ArrayLike, labels: ArrayLike, edges: Floats | None = None):
         values = np.asarray(probabilities, dtype=np.float64)
         truths = np.asarray(labels).astype(bool)
-        edges = equal_width(_BINS) if edges is None else edges
+        edges = equal_width(BINS) if edges is None else edges
         place, bins = _bin(values, edges), len(edges) + 1
         cell = np.arange(len(values))[:, None] * bins + place
         shape = (len(values), bins)
@@ -119,7 +120,7 @@ class BinnedNotes:
         return np.asarray(np.divide(distance, entries, out=np.full(len(entries), np.nan), where=entries > 0))
 
 
-def expected_calibration_error(probabilities: ArrayLike, labels: ArrayLike, bins: int | Floats = _BINS) -> float:
+def expected_calibration_error(probabilities: ArrayLike, labels: ArrayLike, bins: int | Floats = BINS) -> float:
     """Naeini et al. 2015: the count-weighted mean distance of mean probability and observed fraction over the bins.
 
     Arguments as of `reliability`.

@@ -135,7 +135,11 @@ def _two_sides(
 
 
 def _of_side(
-    side: Marks, labels: Marks, decided: Marks, weights: NDArray[np.int32], classes: NDArray[np.bool_]
+    side: Marks,
+    labels: NDArray[np.bool_],
+    decided: NDArray[np.bool_],
+    weights: NDArray[np.int32],
+    classes: NDArray[np.bool_],
 ) -> NDArray[np.float64]:
     """Macro F1 over some classes of a side's notes alone: what the others score says nothing of a class missed here."""
     return Counts(labels[side][:, classes], decided[side][:, classes], weights[:, side]).f1_macro()

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from clinstack.metrics.abstention import risk_curve
-from clinstack.metrics.calibration import equal_mass, equal_width, expected_calibration_error, reliability
+from clinstack.metrics.calibration import BINS, equal_mass, expected_calibration_error, reliability
 from clinstack.metrics.decision_curve import decision_curve
 from clinstack.metrics.decisions import right
 from clinstack.metrics.kinds import KINDS
@@ -17,7 +17,6 @@ from clinstack.studies.report import figures
 from clinstack.studies.report.figures import Axis, Figure, Series, Style
 from clinstack.studies.report.gather import Predictions
 
-_WIDE = equal_width(10)
 _EVERYBODY = Style("#8a8f98", "", "none")
 _COVERAGES = np.linspace(0.1, 1, 37)
 """Shares of the notes that are answered; of fewer, chance alone is seen."""
@@ -70,7 +69,7 @@ class PredictionPanels:
         series, errors = [], []
         for line in self._finite():
             said, labels = foretold(self.kind, line.said.logits, line.said.labels)
-            edges = _WIDE if self.bins is None else equal_mass(said, self.bins)
+            edges = BINS if self.bins is None else equal_mass(said, self.bins)
             table = reliability(said, labels, edges)
             points = tuple(zip(table.mean_probability.tolist(), table.observed_fraction.tolist(), strict=True))
             shares = tuple((table.entries / table.entries.sum()).tolist())
@@ -79,7 +78,7 @@ class PredictionPanels:
         of = {"binary": f"of “{self.classes[-1]}”", "multiclass": "of the decided class"}.get(
             self.kind, "of every label"
         )
-        bins = "ten bins, of which larger marks hold more notes"
+        bins = f"{BINS} bins, of which larger marks hold more notes"
         if self.bins is not None:
             bins = f"{self.bins} bins of as many notes each"
         caption = (
