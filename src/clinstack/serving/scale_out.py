@@ -11,7 +11,10 @@ import socket
 import threading
 import uuid
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
+
+import psutil
 
 from clinstack.config import ServeOptions
 from clinstack.errors import BadInput
@@ -77,10 +80,24 @@ def serve_on_ray(options: ServeOptions, started: Callable[[str, list[str]], None
     except (ConnectionError, RuntimeError, ValueError) as error:
         raise BadInput(f"Ray does not serve ({type(error).__name__}): {str(error).splitlines()[0]}") from error
     finally:
+        ours = psutil.Process().children(recursive=True)
         serve.shutdown()
         ray.shutdown()
+        _outlast(ours, options.drain_seconds)
         for one, handler in before.items():
             signal.signal(one, handler)
+
+
+def _outlast(processes: list[psutil.Process], seconds: float) -> None:
+    """Returns when all have ended; kills those that take longer.
+
+    Ray kills what starts its processes and leaves them to notice: the command could end before those that still answer.
+    """
+    _, left = psutil.wait_procs(processes, timeout=seconds)
+    for one in left:
+        with suppress(psutil.NoSuchProcess):
+            one.kill()
+    psutil.wait_procs(left, timeout=seconds)
 
 
 def _free_port(host: str) -> int:
