@@ -12,7 +12,7 @@ from clinstack.errors import BadInput
 from clinstack.metrics.intervals import delong_difference
 from clinstack.metrics.many import holm
 from clinstack.studies.report import write_report
-from clinstack.studies.report.answers import judge
+from clinstack.studies.report.answers import answers, like_highest
 from clinstack.studies.report.findings import compare_runs
 from clinstack.studies.report.gather import gather
 from clinstack.studies.report.setups import setup_labels
@@ -168,7 +168,7 @@ def test_delong_stands_beside_the_bootstrap_where_each_patient_has_one_note(stud
     for variant in ("head-only", "task"):
         study.train(f"once/{variant}", variant=variant, once=True)
         study.train(f"several/{variant}", task="los", variant=variant)
-    found = {one.task: one for one in judge(compare_runs(gather(study.root).classification)).answers}
+    found = {one.task: one for one in answers(compare_runs(gather(study.root).classification))}
     task, head = (
         parquet.read_table(study.root / "once" / name / "predictions.parquet") for name in ("task", "head-only")
     )
@@ -189,7 +189,7 @@ def test_a_difference_turned_round_is_its_negative(study):
     forward, back = task.difference(first, second), task.difference(second, first)
     assert (back.value, back.low, back.high) == (-forward.value, -forward.high, -forward.low)
     assert back.value > 0
-    assert len(judge([task]).answers) == 7  # six that are asked, and clinical-frozen against the task adapter
+    assert len(answers([task])) == 7  # six that are asked, and clinical-frozen against the task adapter
 
 
 def test_a_trainable_clinical_adapter_is_compared_with_a_fresh_one_of_its_size(study):
@@ -200,7 +200,7 @@ def test_a_trainable_clinical_adapter_is_compared_with_a_fresh_one_of_its_size(s
     study.train("trainable", variant="clinical-trainable", trainable=4_000)
     (task,) = compare_runs(gather(study.root).classification)
     names = setup_labels([cell.setup for cell in task.cells])
-    asked = {(names[one.first], names[one.second]) for one in judge([task]).answers}
+    asked = {(names[one.first], names[one.second]) for one in answers([task])}
     assert asked == {
         ("task (rank 4)", "head-only"),
         ("task (rank 16)", "head-only"),
@@ -396,7 +396,7 @@ def verdicts(study):
     found = gather(study.root)
     tasks = compare_runs(found.classification, found.language)
     names = setup_labels([cell.setup for task in tasks for cell in task.cells])
-    return tasks, names, judge(tasks)
+    return tasks, names, answers(tasks)
 
 
 def test_runs_on_different_clinical_adapters_are_different_setups(study):
@@ -461,7 +461,7 @@ def test_every_setup_is_compared_with_the_plain_one_of_its_base_in_one_family(st
     study.train("encoder/head-only", variant="head-only", base="bert")
     study.train("encoder/full", variant="full", base="bert", strength=2.5)
     (task,), names, found = verdicts(study)
-    asked = {(one.question, names[one.first], names[one.second]): one for one in found.answers}
+    asked = {(one.question, names[one.first], names[one.second]): one for one in found}
     alone, head = "Against the task adapter alone", "Against the head alone"
     assert set(asked) == {
         ("Does a task adapter help without step 1?", "task (tiny-base)", "head-only (tiny-base)"),
@@ -472,23 +472,31 @@ def test_every_setup_is_compared_with_the_plain_one_of_its_base_in_one_family(st
     }
     raw = {(one.first, one.second): task.p_value(one.first, one.second) for one in asked.values()}
     assert {(one.first, one.second): one.p_value for one in asked.values()} == holm(raw)
-    # The figures chose the highest (the encoder in full): it stands against the others as one of all pairs would.
-    pairs = {("mor", frozenset(two)): p_value for two, p_value in task.p_values.items()}
-    assert len(pairs) == 7 * 6 / 2
-    assert found.of_pairs == holm(pairs)
     assert asked[head, "full (bert)", "head-only (bert)"].verdict == "better"
+
+
+def test_the_highest_stands_against_the_others_of_its_column_alone(study):
+    """Of 9 setups it has 8 others, and its p-values count 8 times: not 36 times, as those of all pairs would."""
+    study.train("full", variant="full", strength=1.3)
+    for rank in range(8):
+        study.train(f"other-{rank}", variant="clinical-merged", rank=rank, strength=1.0 + rank / 30)
+    (task,), _, _ = verdicts(study)
+    best = task.highest
+    raw = {other: task.p_value(best, other) for other in task.setups if other != best}
+    assert set(like_highest(task)) == {other for other, p_value in raw.items() if 8 * p_value >= 0.05}
+    assert any(8 * p_value < 0.05 < 36 * p_value for p_value in raw.values())
 
 
 def test_what_is_better_alone_is_not_where_many_are_compared(study):
     study.train("task", variant="task", strength=1.0)
     study.train("full", variant="full", strength=1.2)
     _, _, alone = verdicts(study)
-    assert [one.verdict for one in alone.answers] == ["better"]
+    assert [one.verdict for one in alone] == ["better"]
     assert "<strong>" in write_report(study.root).read_text()
     for rank in range(16):
         study.train(f"other-{rank}", variant="clinical-merged", rank=rank, strength=1.0 + rank / 100)
     _, _, many = verdicts(study)
-    (one,) = (one for one in many.answers if one.first.variant == "full")
+    (one,) = (one for one in many if one.first.variant == "full")
     assert one.difference.excludes(0)
     assert one.p_value > 0.05
     assert one.verdict == "not distinguishable"

@@ -58,6 +58,15 @@ def p_of_splits(p_values: Sequence[float]) -> float:
     return min(1.0, 2 * float(np.median(p_values)))
 
 
+def of_highest(p_value: float, others: int) -> float:
+    """The p-value of the difference between the highest of several and one of the `others`, adjusted for their number.
+
+    As if one had been chosen beforehand, although the figures chose it: whatever is then said holds if it holds of the one that
+    is truly best (Hsu 1984, "Constrained simultaneous confidence intervals for multiple comparisons with the best"). NaN stays.
+    """
+    return float(np.minimum(1.0, p_value * others))
+
+
 def holm(p_values: Mapping[Key, float]) -> dict[Key, float]:
     """Adjusted p-values (Holm 1979): each is compared with the level as if it stood alone. NaN stays and does not count."""
     ordered = sorted((p, str(key), key) for key, p in p_values.items() if not np.isnan(p))

@@ -14,7 +14,7 @@ import numpy as np
 
 from clinstack.metrics.decisions import Counts
 from clinstack.metrics.intervals import LEVEL, Draws, Interval, bootstrap_draws, over_seeds, shared_weights
-from clinstack.metrics.many import holm, mcnemar, p_of_draws, p_of_splits
+from clinstack.metrics.many import holm, mcnemar, of_highest, p_of_draws, p_of_splits
 from clinstack.studies.limited_data.arms import EQUAL, PROBE, Arm
 from clinstack.studies.limited_data.crossing import Crossing, crossing_of
 from clinstack.studies.limited_data.parts import SplitBy
@@ -145,18 +145,16 @@ class TaskFindings:
 
     @cached_property
     def like_highest(self) -> list[Point]:
-        """The other arms that are not told apart from the highest: by the interval of the difference, and by its p-value times
-        the number of the others. As if one arm had been chosen beforehand, although the figures chose it: whatever is then said
-        holds if it holds of the arm that is truly best (Hsu 1984, "Constrained simultaneous confidence intervals for multiple
-        comparisons with the best").
-        """
+        """The other arms that are not told apart from the highest, by the interval of the difference and by `of_highest`."""
         best = self.highest
         others = [one for one in self.at(0) if one is not best]
         if best is None:
             return []
-        told_apart = (1 - LEVEL) / max(1, len(others))
+        gaps = [(one, best.minus(one)) for one in others]
         return [
-            one for one in others if not ((gap := best.minus(one)).interval().low > 0 and p_of_draws(gap) < told_apart)
+            one
+            for one, gap in gaps
+            if not (gap.interval().low > 0 and of_highest(p_of_draws(gap), len(others)) < 1 - LEVEL)
         ]
 
     @cached_property

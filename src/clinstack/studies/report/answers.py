@@ -1,8 +1,8 @@
 """Which differences a report speaks of, and which of them it may call one.
 
 It asks the fixed QUESTIONS, compares every setup that they leave out with the plain one of its base, and marks the highest of
-each task and of the mean over tasks. A word or a mark that says "better" needs a p-value below 0.05 that is adjusted (Holm): an
-answer's for the number of questions, that of a highest value for all pairs of setups, since the figures themselves chose it.
+each task and of the mean over tasks. A word or a mark that says "better" needs an adjusted p-value below 0.05: an answer's for
+the number of questions (Holm), a highest value's for the number of the others, since the figures themselves chose it.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from clinstack.metrics.intervals import LEVEL, Interval
-from clinstack.metrics.many import holm
+from clinstack.metrics.many import holm, of_highest
 from clinstack.models.method import method_fields
 from clinstack.studies.report.average import Average
 from clinstack.studies.report.findings import Cell, TaskFindings
@@ -43,8 +43,8 @@ TASK_ADAPTER = "task"
 REFERENCES = {"task": "Against the task adapter alone", "head-only": "Against the head alone"}
 """What every other setup of a base is compared with: the first of these variants that its base has."""
 
-Pair = tuple[str | None, frozenset[Setup]]
-"""Two setups on one task, or in the mean over tasks."""
+Pair = tuple[str, frozenset[Setup]]
+"""Two setups on one task."""
 Asked = tuple[str, TaskFindings, Cell, Cell]
 """A question, and of which cells of a task."""
 
@@ -71,49 +71,28 @@ class Answer:
         return "better" if self.difference.value > 0 else "worse"
 
 
-@dataclass(frozen=True)
-class Verdicts:
-    """What a report may say: its answers, and the p-value of any two setups, adjusted for all such pairs."""
-
-    answers: tuple[Answer, ...]
-    of_pairs: Mapping[Pair, float]
-
-    def like_highest(self, task: TaskFindings) -> tuple[Cell, ...]:
-        """The other cells that are not told apart from the highest of a task."""
-        best = task.highest
-        return tuple(
-            cell
-            for cell in task.cells
-            if best is not None
-            and cell is not best
-            and not _told_apart(
-                task.difference(best.setup, cell.setup), self.of_pairs.get(_pair(task.task, best.setup, cell.setup))
-            )
-        )
-
-    def like_highest_mean(self, average: Average) -> tuple[Setup, ...]:
-        """The same of the mean over tasks."""
-        best = average.highest
-        return tuple(
-            other
-            for other in average.intervals
-            if other != best
-            and not _told_apart(average.difference(best, other), self.of_pairs.get(_pair(None, best, other)))
-        )
+def like_highest(found: TaskFindings | Average) -> tuple[Setup, ...]:
+    """The other setups that are not told apart from the highest of a task, or of the mean over tasks."""
+    best = found.highest
+    if best is None:
+        return ()
+    others = [setup for setup in found.setups if setup != best]
+    return tuple(
+        other
+        for other in others
+        if not _told_apart(found.difference(best, other), of_highest(found.p_value(best, other), len(others)))
+    )
 
 
-def judge(tasks: Sequence[TaskFindings], average: Average | None = None) -> Verdicts:
-    """The verdicts of a report on these tasks and their mean."""
+def answers(tasks: Sequence[TaskFindings]) -> tuple[Answer, ...]:
+    """What a report answers about these tasks."""
     fixed = list(_fixed(tasks))
     asked = [one for one in (*fixed, *_others(tasks, fixed)) if _defined(one)]
     found = {
         _pair(task.task, one.setup, other.setup): task.p_value(one.setup, other.setup) for _, task, one, other in asked
     }
-    pairs = {_pair(task.task, *two): p_value for task in tasks for two, p_value in task.p_values.items()}
-    if average is not None:
-        pairs |= {_pair(None, *two): p_value for two, p_value in average.p_values.items()}
     adjusted = holm(found)
-    return Verdicts(tuple(_answer(*one, adjusted) for one in asked), holm(pairs))
+    return tuple(_answer(*one, adjusted) for one in asked)
 
 
 def _fixed(tasks: Sequence[TaskFindings]) -> Iterator[Asked]:
@@ -163,7 +142,7 @@ def _answer(question: str, task: TaskFindings, first: Cell, second: Cell, adjust
     return Answer(question, task.task, *pair, difference, adjusted[_pair(task.task, *pair)], task.p_delong(*pair))
 
 
-def _pair(task: str | None, first: Setup, second: Setup) -> Pair:
+def _pair(task: str, first: Setup, second: Setup) -> Pair:
     return task, frozenset((first, second))
 
 
@@ -188,5 +167,5 @@ def _same_base(first: Cell, second: Cell) -> bool:
     return (first.setup.base_hash, first.setup.profile) == (second.setup.base_hash, second.setup.profile)
 
 
-def _told_apart(difference: Interval | None, p_value: float | None) -> bool:
-    return difference is not None and p_value is not None and difference.excludes(0) and p_value < 1 - LEVEL
+def _told_apart(difference: Interval | None, p_value: float) -> bool:
+    return difference is not None and difference.excludes(0) and p_value < 1 - LEVEL

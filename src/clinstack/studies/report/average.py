@@ -31,6 +31,11 @@ class Average:
     p_values: Mapping[tuple[Setup, Setup], float]
 
     @property
+    def setups(self) -> tuple[Setup, ...]:
+        """Those that were trained on all tasks."""
+        return tuple(self.intervals)
+
+    @property
     def highest(self) -> Setup:
         """The setup with the highest mean."""
         return max(self.intervals, key=lambda one: self.intervals[one].value)

@@ -84,10 +84,15 @@ class TaskFindings:
         return _either_way(self.delong, first, second)
 
     @property
-    def highest(self) -> Cell | None:
-        """The cell with the highest value, if any has one."""
-        scored = [cell for cell in self.cells if not np.isnan(cell.interval.value)]
-        return max(scored, key=lambda cell: cell.interval.value) if scored else None
+    def setups(self) -> tuple[Setup, ...]:
+        """Of the cells, in their order."""
+        return tuple(cell.setup for cell in self.cells)
+
+    @property
+    def highest(self) -> Setup | None:
+        """The setup with the highest value, if any has one."""
+        values = {cell.setup: cell.interval.value for cell in self.cells if not np.isnan(cell.interval.value)}
+        return max(values, key=lambda one: values[one], default=None)
 
 
 def compare_runs(runs: Sequence[Run], adapting: Sequence[Run] = ()) -> tuple[TaskFindings, ...]:

@@ -66,9 +66,9 @@ def _of_comparing(found: Gathered, tasks: Sequence[TaskFindings]) -> list[str]:
     if any(len(task.cells) > 1 for task in tasks):
         said.append(
             "“Better” means that the 95 % interval of the paired difference excludes 0 and that its p-value is below 0.05, "
-            "corrected (Holm) for the number of questions that this report asks or, of a highest value, of all pairs. The "
-            "intervals themselves are not corrected: among twenty differences that are nothing, one is expected to look like "
-            "something. The highest of several values is on average somewhat too high."
+            "corrected for the number of questions that this report asks (Holm) or, of the highest value of a column, of the "
+            "others in it. The intervals themselves are not corrected: among twenty differences that are nothing, one is "
+            "expected to look like something. The highest of several values is on average somewhat too high."
         )
     if len({run.result["task"] for run in found.classification}) < len(tasks):
         said.append(

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from clinstack.studies.report import figures, panels, tables, words
-from clinstack.studies.report.answers import judge
+from clinstack.studies.report.answers import answers
 from clinstack.studies.report.average import average_over_tasks
 from clinstack.studies.report.findings import TaskFindings
 from clinstack.studies.report.gather import Gathered
@@ -21,19 +21,19 @@ def compose(found: Gathered, tasks: Sequence[TaskFindings], title: str, publishe
     names = setup_labels([cell.setup for task in tasks for cell in task.cells])
     looks = {setup: figures.style(number) for number, setup in enumerate(names)}
     average = average_over_tasks(tasks)
-    verdicts = judge(tasks, average)
+    answered = answers(tasks)
     said = [panels.prediction_figures(task, names, looks) for task in tasks]
     adapting, adapting_lines = panels.step_one_figures(found.language)
     return {
         "title": title,
-        "summary": words.summary(found, tasks, verdicts, names),
-        "headline": tables.headline_table(tasks, names, average, verdicts) if tasks else None,
+        "summary": words.summary(found, tasks, answered, names),
+        "headline": tables.headline_table(tasks, names, average) if tasks else None,
         "marks": words.MARKS,
         "failed": tables.failed_table(found),
         "published": tables.published_table(published) if published else None,
         "legend": [(figures.swatch(looks[setup]), names[setup]) for setup in panels.drawn_setups(tasks)],
         "intervals": [panels.interval_figure(task, names, looks) for task in tasks],
-        "answers": tables.answer_table(verdicts.answers, names) if verdicts.answers else None,
+        "answers": tables.answer_table(answered, names) if answered else None,
         "metrics": [tables.metric_table(task, names) for task in tasks],
         "step_one": tables.step_one_table(found.language) if found.language else None,
         "roc": [figure for one in said for figure in one.roc()],

@@ -12,7 +12,7 @@ from clinstack.runs.lineage import short
 from clinstack.studies.published import TABLES
 from clinstack.studies.published import TASKS as PUBLISHED_TASKS
 from clinstack.studies.report import words
-from clinstack.studies.report.answers import Answer, Verdicts
+from clinstack.studies.report.answers import Answer, like_highest
 from clinstack.studies.report.average import Average
 from clinstack.studies.report.findings import Cell, TaskFindings
 from clinstack.studies.report.gather import Gathered, Run
@@ -58,9 +58,7 @@ class Table:
     numbers: bool = True
 
 
-def headline_table(
-    tasks: Sequence[TaskFindings], names: Mapping[Setup, str], average: Average | None, verdicts: Verdicts
-) -> Table:
+def headline_table(tasks: Sequence[TaskFindings], names: Mapping[Setup, str], average: Average | None) -> Table:
     """Setups by tasks, and their mean: the headline metric, its interval and its range over seeds."""
     cells = {(task.task, task.classes, cell.setup): (task, cell) for task in tasks for cell in task.cells}
     rows = []
@@ -68,40 +66,41 @@ def headline_table(
         row: list[Any] = [name]
         for task in tasks:
             at = cells.get((task.task, task.classes, setup))
-            row.append(_headline_cell(*at, verdicts) if at else words.NONE)
+            row.append(_headline_cell(*at) if at else words.NONE)
         if average:
-            row.append(_average_cell(average, setup, verdicts))
+            row.append(_average_cell(average, setup))
         rows.append(row)
     columns = ["Variant", *(f"{task.task}, {words.metric_name(task.metric)}" for task in tasks)]
     columns += ["mean over tasks"] if average else []
     return Table("Test performance by variant and task, with 95 % intervals over patients and seeds", columns, rows)
 
 
-def _headline_cell(task: TaskFindings, cell: Cell, verdicts: Verdicts) -> Measured:
-    highest = task.highest
-    alike = verdicts.like_highest(task)
+def _headline_cell(task: TaskFindings, cell: Cell) -> Measured:
+    best, near = _marks(task, cell.setup)
     seeds = [value for _, value in cell.by_seed if np.isfinite(value)]
     return Measured(
         value=words.figure(cell.interval.value),
         limits=words.limits(cell.interval.low, cell.interval.high),
         spread=f"{len(seeds)} seeds: {min(seeds):.3f} to {max(seeds):.3f}" if len(seeds) > 1 else "",
-        best=cell is highest and not alike and len(task.cells) > 1,
-        near=bool(alike) and (cell is highest or cell in alike),
+        best=best,
+        near=near,
     )
 
 
-def _average_cell(average: Average, setup: Setup, verdicts: Verdicts) -> Any:
+def _average_cell(average: Average, setup: Setup) -> Any:
     """The mean over tasks; none where a setup was not trained on all."""
     if setup not in average.intervals:
         return words.NONE
     own = average.intervals[setup]
-    highest, alike = average.highest, verdicts.like_highest_mean(average)
-    return Measured(
-        words.figure(own.value),
-        words.limits(own.low, own.high),
-        best=setup == highest and not alike and len(average.intervals) > 1,
-        near=bool(alike) and (setup == highest or setup in alike),
-    )
+    best, near = _marks(average, setup)
+    return Measured(words.figure(own.value), words.limits(own.low, own.high), best=best, near=near)
+
+
+def _marks(found: TaskFindings | Average, setup: Setup) -> tuple[bool, bool]:
+    """Whether a setup is better than all others, and whether it is one of several that are not told apart."""
+    alike = like_highest(found)
+    highest = setup == found.highest
+    return highest and not alike and len(found.setups) > 1, bool(alike) and (highest or setup in alike)
 
 
 def failed_table(found: Gathered) -> Table | None:

@@ -5,8 +5,8 @@ from math import isfinite
 from typing import Any
 
 from clinstack.metrics.intervals import Interval
-from clinstack.studies.report.answers import QUESTIONS, Answer, Verdicts
-from clinstack.studies.report.findings import Cell, TaskFindings
+from clinstack.studies.report.answers import QUESTIONS, Answer, like_highest
+from clinstack.studies.report.findings import TaskFindings
 from clinstack.studies.report.gather import Gathered
 from clinstack.studies.report.setups import Setup
 
@@ -122,12 +122,14 @@ def listed(words: Sequence[str]) -> str:
     return " and ".join([", ".join(words[:-1]), words[-1]]) if len(words) > 1 else "".join(words)
 
 
-def summary(found: Gathered, tasks: Sequence[TaskFindings], verdicts: Verdicts, names: dict[Setup, str]) -> list[str]:
+def summary(
+    found: Gathered, tasks: Sequence[TaskFindings], answered: Sequence[Answer], names: dict[Setup, str]
+) -> list[str]:
     """The report in a few sentences: what was run, what is best where, whether stacking helped, what step 1 did."""
     return [
         _what_was_run(found, tasks, names),
-        *(_best_of(task, verdicts, names) for task in tasks),
-        *_stacking(verdicts.answers, names),
+        *(_best_of(task, names) for task in tasks),
+        *_stacking(answered, names),
         *_step_one(found),
     ]
 
@@ -153,17 +155,18 @@ def _what_was_run(found: Gathered, tasks: Sequence[TaskFindings], names: dict[Se
     return text
 
 
-def _best_of(task: TaskFindings, verdicts: Verdicts, names: dict[Setup, str]) -> str:
+def _best_of(task: TaskFindings, names: dict[Setup, str]) -> str:
     metric = metric_name(task.metric)
     best = task.highest
     if best is None:
         return f"On {task.task}, the test notes allow no {metric}: no class is both present and absent."
-    value = f"{figure(best.interval.value)} ({limits(best.interval.low, best.interval.high)})"
-    name = names[best.setup]
+    own = next(cell.interval for cell in task.cells if cell.setup == best)
+    value = f"{figure(own.value)} ({limits(own.low, own.high)})"
+    name = names[best]
     if len(task.cells) == 1:
         return f"On {task.task}, {name} reaches a test {metric} of {value}."
-    alike = verdicts.like_highest(task)
-    beaten = [cell for cell in task.cells if cell is not best and cell not in alike]
+    alike = like_highest(task)
+    beaten = [setup for setup in task.setups if setup != best and setup not in alike]
     text = f"On {task.task}, {name} has the highest test {metric}, {value}"
     if not alike:
         others = "the other setup" if len(beaten) == 1 else f"each of the {len(beaten)} other setups"
@@ -218,5 +221,5 @@ def _step_one(found: Gathered) -> list[str]:
     return sentences
 
 
-def _names(cells: Sequence[Cell], names: dict[Setup, str]) -> str:
-    return listed([names[cell.setup] for cell in cells]) if len(cells) <= 4 else f"{len(cells)} others"
+def _names(setups: Sequence[Setup], names: dict[Setup, str]) -> str:
+    return listed([names[setup] for setup in setups]) if len(setups) <= 4 else f"{len(setups)} others"
