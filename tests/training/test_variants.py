@@ -87,6 +87,15 @@ def test_longer_notes_are_read_as_asked_and_predict_the_same_bits_when_loaded(
         )
 
 
+@pytest.mark.parametrize(("task_adapter", "used"), [("lora", "bfloat16"), ("none", "float32")])
+def test_a_result_says_in_which_precision_its_model_learned(task_adapter, used, small_base, small_task, tmp_path):
+    """A head alone learns in float32 whatever is asked."""
+    options = {"base": str(small_base), "task": small_task("binary"), "out": tmp_path / "run", "device": "cpu"}
+    quick = {"epochs": 1, "max_tokens": 16, "resamples": 100}
+    result = train(TrainOptions(task_adapter=task_adapter, precision="bfloat16", **options, **quick))
+    assert result["precision"] == used
+
+
 def test_every_label_has_a_line_with_its_notes_and_figures_also_one_that_no_note_has(small_base, tmp_path):
     classes = ["alive", "dead", "never"]
     with TaskWriter(tmp_path / "task", name="three", kind="multilabel", classes=classes, source="tests") as writer:

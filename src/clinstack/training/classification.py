@@ -36,7 +36,7 @@ from clinstack.training.contract import Batches, Fitted, Loss, Score
 from clinstack.training.head_start import fit_last_layer
 from clinstack.training.label_loss import check_loss, class_weights, frequencies, label_loss
 from clinstack.training.loop import fit
-from clinstack.training.machine import choose_autocast, choose_device, measured, training_flops
+from clinstack.training.machine import choose_autocast, choose_device, measured, precision_name, training_flops
 from clinstack.training.outcome import SplitNotes, write_outcome
 from clinstack.training.own_base import makes_own_base, prepare_own_base, save_own_base
 from clinstack.training.processes import Processes
@@ -237,7 +237,6 @@ class _Training:
             self.device,
         )
         parameters = self.stack.trainable() | {f"head/{name}": p for name, p in self.head.named_parameters()}
-        autocast = choose_autocast(self.options.precision, str(self.device))
         inside_trains = bool(self.stack.trainable())
 
         def learning() -> None:
@@ -255,12 +254,16 @@ class _Training:
 
         name = selection_name(self.task.kind, self.options.select_by)
         rates = {"head": self.options.head_rate}
-        plan = recipe(self.options, autocast if inside_trains else None, 1, rates, self.options.select)
+        plan = recipe(self.options, self._autocast(), 1, rates, self.options.select)
         told = watcher(self.run, self.witness)
         notes: Batches[Any] = labelled if self.reads_again else PooledNotes(labelled, self.pooled["train"])
         alone = None if inside_trains else Processes()  # a head alone is trained by one process
         learning()
         return fit(parameters, notes, self._loss, score, plan, self.run.layout.checkpoints, told, alone), name
+
+    def _autocast(self) -> torch.dtype | None:
+        """The type of training inside the model; a head alone learns in float32."""
+        return choose_autocast(self.options.precision, str(self.device)) if self.stack.trainable() else None
 
     def _loss(self, batch: NoteBatch | PooledBatch) -> Loss:
         """Summed loss of a batch."""
@@ -324,6 +327,7 @@ class _Training:
             "base": {"name": backbone.name, "hash": base_hash},
             "max_tokens": options.max_tokens,
             "truncation": options.truncation,
+            "precision": precision_name(self._autocast()),
             "chunks": options.chunks,
             "stack_proof": proof,
             "features": features_used(self.reader),

@@ -30,7 +30,7 @@ from clinstack.runs.seal import finish_folder
 from clinstack.training.batches import PackedBlocks
 from clinstack.training.contract import Score
 from clinstack.training.loop import fit
-from clinstack.training.machine import choose_autocast, choose_device, device_name, measured
+from clinstack.training.machine import choose_autocast, choose_device, device_name, measured, precision_name
 from clinstack.training.objective import objective_of
 from clinstack.training.perplexity import (
     LanguageMeasure,
@@ -230,7 +230,7 @@ class _Adaptation:
             "corpus": self.corpus.name,
             "max_tokens": options.max_tokens,
             "note_tokens": options.note_tokens,
-            "precision": "float32" if autocast is None else str(autocast).removeprefix("torch."),
+            "precision": precision_name(autocast),
             **_figures(self, before, after),
             "stack_proof": proof,
             **training,

@@ -87,6 +87,11 @@ def choose_autocast(precision: Precision, device: str) -> torch.dtype | None:
     return torch.bfloat16 if precision == "bfloat16" else None
 
 
+def precision_name(autocast: torch.dtype | None) -> str:
+    """`float32` or `bfloat16`: what `choose_autocast` came to, as results name it."""
+    return "float32" if autocast is None else str(autocast).removeprefix("torch.")
+
+
 def _native_bfloat16(device: str) -> bool:
     if device.startswith("cuda"):
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))

@@ -19,7 +19,7 @@ from torch.nn import functional
 from clinstack.models.backbone import Backbone
 from clinstack.models.quantized import BYTES_PER_WEIGHT
 from clinstack.studies.plan.work import Work
-from clinstack.training.machine import reading_flops, training_flops
+from clinstack.training.machine import precision_name, reading_flops, training_flops
 from clinstack.training.objective import CHUNK_LOGITS
 
 SCATTERED = {"cpu": 1.4, "cuda": 1.1}
@@ -65,7 +65,7 @@ def cost_of(work: Work) -> Cost:
         reading_flops=flops_of_reading(work, work.read),
         memory=_memory(work),
         disk=_disk(work),
-        precision="float32" if work.autocast is None else "bfloat16",
+        precision=precision_name(work.autocast),
         tokenizer_known=work.reading.known,
     )
 

@@ -120,7 +120,7 @@ def _training(options: TrainOptions, backbone: Backbone, clinical: Adapter | Non
         kept=0.0,
         language=False,
         checkpointed=options.gradient_checkpointing,
-        autocast=choose_autocast(options.precision, choose_device(options.device)),
+        autocast=choose_autocast(options.precision, choose_device(options.device)) if learns else None,
         device=choose_device(options.device),
     )
 
