@@ -121,7 +121,7 @@ class Backbone:
     @property
     def device(self) -> torch.device:
         """Where the weights lie."""
-        return next(self.model.parameters()).device  # type: ignore[no-any-return]
+        return next(iter(self.own.values())).device
 
     @cached_property
     def parameters_total(self) -> int:

@@ -45,11 +45,19 @@ class Pooled:
 
     def take(self, rows: Sequence[int]) -> "Pooled":
         """The notes of these numbers, in this order."""
+        first, last = self._bounds(rows)
+        note = torch.arange(len(first), device=self.note.device).repeat_interleave(last - first)
+        return Pooled(self.chunks[self.places(rows)], note, len(first))
+
+    def places(self, rows: Sequence[int]) -> Tensor:
+        """Where the chunks of the notes of these numbers are, in this order."""
+        bounds = torch.stack(self._bounds(rows)).T.tolist()
+        return torch.cat([torch.arange(start, end) for start, end in bounds]).to(self.note.device)
+
+    def _bounds(self, rows: Sequence[int]) -> tuple[Tensor, Tensor]:
+        """Where each note's chunks begin and end."""
         wanted = torch.as_tensor(list(rows), device=self.note.device)
-        first, last = torch.searchsorted(self.note, wanted), torch.searchsorted(self.note, wanted, right=True)
-        places = [torch.arange(start, end) for start, end in zip(first.tolist(), last.tolist(), strict=True)]
-        note = torch.arange(len(places), device=self.note.device).repeat_interleave(last - first)
-        return Pooled(self.chunks[torch.cat(places).to(self.note.device)], note, len(places))
+        return torch.searchsorted(self.note, wanted), torch.searchsorted(self.note, wanted, right=True)
 
 
 @dataclass(frozen=True)

@@ -26,7 +26,7 @@ from clinstack.models.baseline import baselines
 from clinstack.models.classifier import Classifier, HeadForm
 from clinstack.models.features import features_used, open_reader
 from clinstack.models.from_scratch import head_activation
-from clinstack.models.note_classifier import NoteClassifier, Pooled, save_head
+from clinstack.models.note_classifier import NoteClassifier, Pooled, flat, save_head
 from clinstack.models.window import Encoded, Window
 from clinstack.runs.array_store import ArrayStore
 from clinstack.runs.folder import RunFolder
@@ -57,6 +57,8 @@ from clinstack.training.running import (
 from clinstack.training.variants import make_slots, variant_name
 
 _PROOF_NOTES = 8
+_TOGETHER = 32
+"""Validation notes that are read at once, at most: fewer where training reads fewer."""
 _HEAD_SEED = 2**32
 """Added to a run's seed before the head is drawn, so that head, dropout and order of notes are the same whatever adapters were
 drawn before: two variants then differ by their adapters alone.
@@ -169,9 +171,10 @@ class _Training:
             once = {} if self.reads_again else self.notes
             self.pooled = {split: self.reading.pooled(one.encoded) for split, one in once.items()}
         with measured(cost, "train", device):
+            labelled = self._labelled(train, self.options.batch_size, self.options.seed)
             if self.options.head_start != "random":
-                self._begin_head(train)
-            fitted, name = self._fit(train, self.notes["valid"])
+                self._begin_head(train, labelled)
+            fitted, name = self._fit(labelled, self.notes["valid"])
             self.head.fold()
         self._complete_cost(cost["train"], fitted, train)
         head = sum(p.numel() for p in self.head.parameters())
@@ -215,9 +218,9 @@ class _Training:
             self.held.callback(shutil.rmtree, folder, ignore_errors=True)
         return ArrayStore(folder, int(self.options.feature_gigabytes * 2**30)) if folder else None
 
-    def _begin_head(self, train: _Notes) -> None:
+    def _begin_head(self, train: _Notes, labelled: LabelledNotes) -> None:
         """By all training notes, as they are read before anything has learned. (Begun by some, it was worse than by all.)"""
-        read = self.reading.pooled(train.encoded) if self.reads_again else self.pooled["train"]
+        read = self._read_together(labelled) if self.reads_again else self.pooled["train"]
         with torch.no_grad():
             vectors = self.head.vectors(read.chunks, read.note, read.notes)
         self.head.scale(vectors)
@@ -225,17 +228,9 @@ class _Training:
             labels = torch.from_numpy(train.labels.astype(np.float32)).to(self.device)
             fit_last_layer(self.head, vectors, labels, self.label_loss)
 
-    def _fit(self, train: _Notes, valid: _Notes) -> tuple[Fitted, str]:
+    def _fit(self, labelled: LabelledNotes, valid: _Notes) -> tuple[Fitted, str]:
         """What the loop did, and the name of the score that selects."""
-        labelled = LabelledNotes(
-            train.note_ids,
-            train.encoded,
-            train.labels,
-            self.options.batch_size,
-            self.options.seed,
-            self.reader,
-            self.device,
-        )
+        together = self._labelled(valid, min(self.options.batch_size, _TOGETHER), 0)
         parameters = self.stack.trainable() | {f"head/{name}": p for name, p in self.head.named_parameters()}
         inside_trains = bool(self.stack.trainable())
 
@@ -244,10 +239,7 @@ class _Training:
             self.head.train()
 
         def score() -> Score:
-            if self.reads_again:
-                logits = self.reading.logits(valid.encoded)
-            else:
-                logits = self.reading.score(self.pooled["valid"])
+            logits = self.reading.score(self._read_together(together) if self.reads_again else self.pooled["valid"])
             learning()
             found = selection_score(self.task.kind, logits, valid.labels, self.options.select_by)
             return Score(found.name, found.value, told=self.stack.backbone.told(), tie=found.tie)
@@ -267,21 +259,41 @@ class _Training:
 
     def _loss(self, batch: NoteBatch | PooledBatch) -> Loss:
         """Summed loss of a batch."""
-        notes = len(batch.labels)
         if isinstance(batch, PooledBatch):
-            pooled, tokens = batch.pooled, notes
+            pooled, tokens = batch.pooled, len(batch.labels)
         else:
-            states = self.reader.encode(batch.inputs, batch.mask)
-            pooled = Pooled(self.head.pool(states, batch.mask), batch.note, notes)
-            tokens = int(batch.mask.sum())
-        total, weight = self.label_loss(self.head(pooled.chunks, pooled.note, notes).float(), batch.labels)
+            pooled, tokens = self._read(batch), int(batch.mask.sum())
+        logits = self.head(pooled.chunks, pooled.note, pooled.notes)
+        total, weight = self.label_loss(logits.float(), batch.labels)
         auxiliary = self.stack.backbone.take_auxiliary_loss()
         if auxiliary is not None:
             total = total + weight * auxiliary
         return Loss(total, weight, tokens)
 
+    def _read(self, batch: NoteBatch) -> Pooled:
+        """A batch as the head reads it."""
+        states = self.reader.encode(batch.inputs, batch.mask)
+        return Pooled(self.head.pool(states, batch.mask), batch.note, len(batch.labels))
+
+    def _read_together(self, notes: LabelledNotes) -> Pooled:
+        """Notes as the head reads them, without gradient, in batches: with a small encoder twice as fast as one by one, which
+        what is written in the end is read by.
+        """
+        self.stack.train(False)
+        self.head.eval()
+        chunks, note = flat(notes.encoded)
+        vectors = torch.empty(len(chunks), self.stack.backbone.width, device=self.device)
+        read = Pooled(vectors, torch.tensor(note, device=self.device), len(notes.encoded))
+        with torch.inference_mode():
+            for rows in notes.order(0):
+                vectors[read.places(rows)] = self._read(notes.load(rows)).chunks
+        return read
+
+    def _labelled(self, notes: _Notes, batch_size: int, seed: int) -> LabelledNotes:
+        return LabelledNotes(notes.note_ids, notes.encoded, notes.labels, batch_size, seed, self.reader, self.device)
+
     def _prove(self, few: Encoded, train: _Notes, start: Snapshot) -> dict[str, AdapterProof]:
-        notes = LabelledNotes(train.note_ids, train.encoded, train.labels, _PROOF_NOTES, 0, self.reader, self.device)
+        notes = self._labelled(train, _PROOF_NOTES, 0)
         batch = notes.load(range(min(_PROOF_NOTES, len(train.encoded))))
         return prove(
             self.stack,
