@@ -200,7 +200,7 @@ def test_a_study_does_not_grow_over_other_notes_than_it_was_trained_on(what, cel
     with pytest.raises(CannotWrite) as caught:
         study(options)
     assert str(caught.value) == (
-        f"{place} is another {what} than finished cells of {options.out} were trained on, such as {cell}: {then} then, {now} now. "
+        f"{place} holds another {what} than finished cells of {options.out} were trained on, such as {cell}: {then} then, {now} now. "
         f"Choose another --out, or put the {what} back."
     )
     assert caught.value.exit_code == 2
@@ -246,7 +246,7 @@ def test_a_study_does_not_go_on_over_another_clinical_adapter(grid, clinical_run
     with pytest.raises(CannotWrite) as caught:
         study(StudyOptions(grid=file, out=out, workers=1))
     assert str(caught.value) == (
-        f"{place} is another clinical adapter than finished cells of {out} were trained on, such as clinical-frozen+task, small, "
+        f"{place} holds another clinical adapter than finished cells of {out} were trained on, such as clinical-frozen+task, small, "
         f"binary, seed 1: {then} then, {now} now. Choose another --out, or put the clinical adapter back."
     )
     shutil.rmtree(place)  # what is gone is mixed with nothing

@@ -77,7 +77,7 @@ class Work:
                 continue
             if folder not in now:
                 now[folder] = _content_hash(folder, opened)
-            self._require_same(cell, what, folder, self._lineage(cell)["data"]["hash"], now[folder])
+            _require_same(self.layout, cell.name, what, folder, self._lineage(cell)["data"]["hash"], now[folder])
 
     def require_same_adapters(self) -> None:
         """Raises CannotWrite if finished cells were trained on another clinical adapter than lies in its place now."""
@@ -87,18 +87,10 @@ class Work:
                 file = AdapterLayout(RunLayout(options.clinical).adapter(CLINICAL)).lineage
                 there = read_json(file)["hash"] if file.is_file() else None
                 then = self._lineage(cell)["clinical"]
-                self._require_same(cell, "clinical adapter", options.clinical, then, there)
+                _require_same(self.layout, cell.name, "clinical adapter", options.clinical, then, there)
 
     def _lineage(self, cell: Cell) -> dict[str, Any]:
         return dict(read_json(RunLayout(self.layout.run(cell.key)).lineage))
-
-    def _require_same(self, cell: Cell, what: str, folder: Path, then: str, now: str | None) -> None:
-        """now: None for what is gone."""
-        if now not in (None, then):
-            raise CannotWrite(
-                f"{folder} is another {what} than finished cells of {self.layout.root} were trained on, such as {cell.name}: "
-                f"{short(then)} then, {short(str(now))} now. Choose another --out, or put the {what} back."
-            )
 
     def reason(self, key: str) -> str | None:
         """Why a cell failed, if it did."""
@@ -178,11 +170,16 @@ def require_same_bases(layout: StudyLayout) -> None:
         place = base["path"], base.get("quantize")
         if place not in now:
             now[place] = _base_hash(*place)
-        if now[place] not in (None, base["hash"]):
-            raise CannotWrite(
-                f"{base['path']} holds another base than finished cells of {layout.root} were trained on, such as {name}: "
-                f"{short(base['hash'])} then, {short(str(now[place]))} now. Choose another --out, or put the base back."
-            )
+        _require_same(layout, name, "base", base["path"], base["hash"], now[place])
+
+
+def _require_same(layout: StudyLayout, name: str, what: str, place: str | Path, then: str, now: str | None) -> None:
+    """Raises CannotWrite if what a finished cell was trained on is not what lies there now; None for what is gone."""
+    if now not in (None, then):
+        raise CannotWrite(
+            f"{place} holds another {what} than finished cells of {layout.root} were trained on, such as {name}: "
+            f"{short(then)} then, {short(str(now))} now. Choose another --out, or put the {what} back."
+        )
 
 
 def _base_hash(path: str, quantize: Quantize | None) -> str | None:
