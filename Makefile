@@ -4,7 +4,7 @@
 # make conformance  every PEFT method on every model family: the matrix, two minutes
 # make bench-step1  step 1 beside peft and transformers' Trainer, 20 minutes; figures in bench-step1/
 # make bench-step2  kept states, a grid and 1,266 labels, beside what one would write; 50 minutes, figures in bench-step2/
-# make bench-limited  the limited-data study's grid on three small encoders, an hour on two cores; figures in bench-limited/
+# make bench-limited  the limited-data study's grid on three small encoders, 70 minutes on two cores; figures in bench-limited/
 # make bench-serve  mixed batches, late branches and switching beside peft, and a server under load; 20 minutes, figures in bench-serve/
 # make bench-data   times and memory of the data commands, of data mimic3 beside plain pandas; 25 minutes, figures in bench-data/
 
