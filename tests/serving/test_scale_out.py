@@ -3,6 +3,7 @@
 import os
 import signal
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import httpx
@@ -30,7 +31,7 @@ def test_two_processes_answer_as_one_and_outlive_a_kill(filled, running, tmp_pat
     expected = httpx.post(f"{running[0]}/v1/predict", json=body, timeout=30).json()["predictions"]
     watch = f"sqlite:///{tmp_path / 'watch.sqlite'}"
     audit = str(tmp_path / "audit.jsonl")
-    with server(filled.layout.root, "--replicas", "2", "--watch", watch, "--audit", audit) as (address, _, _log):
+    with server(filled.layout.root, "--replicas", "2", "--watch", watch, "--audit", audit) as (address, process, log):
         first = replicas()
         assert len(first) == 2
 
@@ -52,5 +53,18 @@ def test_two_processes_answer_as_one_and_outlive_a_kill(filled, running, tmp_pat
         assert len(replicas()) == 2
         assert ask().status_code == 200
         assert answers.count(200) >= len(answers) - 2  # what the killed one held is lost
+
+        def ask_much(caller: int) -> int:
+            many = [{"id": str(n), "text": f"patient {caller} {n} is stable " * 200} for n in range(40)]
+            return httpx.post(f"{address}/v1/predict", json={"notes": many}, timeout=60).status_code
+
+        with ThreadPoolExecutor(8) as callers:
+            asked = [callers.submit(ask_much, caller) for caller in range(8)]
+            time.sleep(0.3)
+            assert not all(one.done() for one in asked)
+            process.send_signal(signal.SIGTERM)
+            assert [one.result() for one in asked] == [200] * 8
+        process.wait(90)
+    assert process.returncode == 0, "".join(log)
     assert len(list(tmp_path.glob("audit-*.jsonl"))) >= 2
     assert replicas() == []

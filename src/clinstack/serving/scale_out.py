@@ -9,6 +9,7 @@ import os
 import signal
 import socket
 import threading
+import time
 import uuid
 from collections.abc import Callable
 from contextlib import suppress
@@ -61,11 +62,13 @@ def serve_on_ray(options: ServeOptions, started: Callable[[str, list[str]], None
     if not tasks:
         raise BadInput(f"Library {options.library} has no promoted version, so there is nothing to serve.")
     ended = threading.Event()
-    before = {one: signal.signal(one, lambda *_: ended.set()) for one in (signal.SIGINT, signal.SIGTERM)}
+    before = {one: signal.getsignal(one) for one in (signal.SIGINT, signal.SIGTERM)}
     port = options.port or _free_port(options.host)
     try:
         ray.init(address=options.ray_address, include_dashboard=False if options.ray_address is None else None,
             log_to_driver=False)  # fmt: skip
+        for one in before:  # after Ray has put its own in place, which on SIGTERM aborts the process
+            signal.signal(one, lambda *_: ended.set())
         serve.start(http_options={"host": options.host, "port": port, "request_timeout_s": options.timeout + 30})
         deployment = serve.deployment(
             name=_NAME,
@@ -77,18 +80,33 @@ def serve_on_ray(options: ServeOptions, started: Callable[[str, list[str]], None
         serve.run(deployment.bind(options), name=_NAME, route_prefix="/")
         started(f"http://{options.host}:{port}", tasks)
         ended.wait()
+        _drain(options.drain_seconds)
     except (ConnectionError, RuntimeError, ValueError) as error:
         raise BadInput(f"Ray does not serve ({type(error).__name__}): {str(error).splitlines()[0]}") from error
     finally:
-        ours = psutil.Process().children(recursive=True)
-        serve.shutdown()
-        ray.shutdown()
-        _outlast(ours, options.drain_seconds)
-        for one, handler in before.items():
-            signal.signal(one, handler)
+        ours = set(psutil.Process().children(recursive=True))
+        try:
+            serve.shutdown()
+            ours |= set(psutil.Process().children(recursive=True))  # one that replaces another may start meanwhile
+            ray.shutdown()
+        finally:
+            _outlast(ours, options.drain_seconds)
+            for one, handler in before.items():
+                signal.signal(one, handler)
 
 
-def _outlast(processes: list[psutil.Process], seconds: float) -> None:
+def _drain(seconds: float) -> None:
+    """Lets the replicas answer what they hold, for so long at most: `serve.shutdown` alone waits half a minute."""
+    from ray import serve
+
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        with suppress(TimeoutError):  # after a minute, whatever is asked
+            serve.delete(_NAME)
+            return
+
+
+def _outlast(processes: set[psutil.Process], seconds: float) -> None:
     """Returns when all have ended; kills those that take longer.
 
     Ray kills what starts its processes and leaves them to notice: the command could end before those that still answer.
