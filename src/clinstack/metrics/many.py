@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import bdtr, stdtr
 
-from clinstack.metrics.intervals import Draws
+from clinstack.metrics.intervals import LEVEL, Draws, Interval
 
 Key = TypeVar("Key", bound=Hashable)
 
@@ -56,6 +56,14 @@ def p_of_splits(p_values: Sequence[float]) -> float:
     if len(p_values) < 2:
         return float(p_values[0]) if p_values else float("nan")
     return min(1.0, 2 * float(np.median(p_values)))
+
+
+def told_apart(difference: Interval | None, p_value: float) -> bool:
+    """Whether two may be called different: the interval excludes 0, and the p-value lies below the level. None: unknown.
+
+    p_value: adjusted for all that is asked (`holm`, `of_highest`).
+    """
+    return difference is not None and difference.excludes(0) and p_value < 1 - LEVEL
 
 
 def of_highest(p_value: float, others: int) -> float:

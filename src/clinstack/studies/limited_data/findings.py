@@ -13,8 +13,8 @@ from typing import Literal, get_args
 import numpy as np
 
 from clinstack.metrics.decisions import Counts
-from clinstack.metrics.intervals import LEVEL, Draws, Interval, bootstrap_draws, over_seeds, shared_weights
-from clinstack.metrics.many import holm, mcnemar, of_highest, p_of_draws, p_of_splits
+from clinstack.metrics.intervals import Draws, Interval, bootstrap_draws, over_seeds, shared_weights
+from clinstack.metrics.many import holm, mcnemar, of_highest, p_of_draws, p_of_splits, told_apart
 from clinstack.studies.limited_data.arms import EQUAL, PROBE, Arm
 from clinstack.studies.limited_data.crossing import Crossing, crossing_of
 from clinstack.studies.limited_data.parts import SplitBy
@@ -151,11 +151,7 @@ class TaskFindings:
         if best is None:
             return []
         gaps = [(one, best.minus(one)) for one in others]
-        return [
-            one
-            for one, gap in gaps
-            if not (gap.interval().low > 0 and of_highest(p_of_draws(gap), len(others)) < 1 - LEVEL)
-        ]
+        return [one for one, gap in gaps if not told_apart(gap.interval(), of_highest(p_of_draws(gap), len(others)))]
 
     @cached_property
     def unread(self) -> Point | None:

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from clinstack.metrics.intervals import LEVEL, Interval
-from clinstack.metrics.many import holm, of_highest
+from clinstack.metrics.intervals import Interval
+from clinstack.metrics.many import holm, of_highest, told_apart
 from clinstack.models.method import method_fields
 from clinstack.studies.report.average import Average
 from clinstack.studies.report.findings import Cell, TaskFindings
@@ -66,7 +66,7 @@ class Answer:
     @property
     def verdict(self) -> str:
         """`better`, `worse` or `not distinguishable`, of the first against the second."""
-        if not _told_apart(self.difference, self.p_value):
+        if not told_apart(self.difference, self.p_value):
             return "not distinguishable"
         return "better" if self.difference.value > 0 else "worse"
 
@@ -80,7 +80,7 @@ def like_highest(found: TaskFindings | Average) -> tuple[Setup, ...]:
     return tuple(
         other
         for other in others
-        if not _told_apart(found.difference(best, other), of_highest(found.p_value(best, other), len(others)))
+        if not told_apart(found.difference(best, other), of_highest(found.p_value(best, other), len(others)))
     )
 
 
@@ -165,7 +165,3 @@ def _of_same_size(first: Cell, second: Cell) -> bool:
 
 def _same_base(first: Cell, second: Cell) -> bool:
     return (first.setup.base_hash, first.setup.profile) == (second.setup.base_hash, second.setup.profile)
-
-
-def _told_apart(difference: Interval | None, p_value: float) -> bool:
-    return difference is not None and difference.excludes(0) and p_value < 1 - LEVEL
