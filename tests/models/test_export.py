@@ -113,6 +113,15 @@ def test_every_way_of_using_a_clinical_adapter_exports(mode, stacked, small_base
     check(stacked("lora", **options), "merged", tmp_path / "export", small_base)
 
 
+@pytest.mark.parametrize(
+    ("clinical", "mode", "task"),
+    [("lora", "frozen", "dora"), ("lora", "merged", "dora"), ("dora", "trainable", "dora"), ("dora", "frozen", "ia3")],
+)
+def test_adapters_that_act_on_each_other_merge_to_what_they_did(clinical, mode, task, stacked, small_base, tmp_path):
+    run = stacked(clinical, clinical_mode=mode, task_adapter=task, learning_rate=5e-2)
+    check(run, "merged", tmp_path / "export", small_base)
+
+
 def test_full_fine_tuning_and_a_head_alone_export(stacked, small_base, tmp_path):
     check(stacked(None, task_adapter="full", learning_rate=1e-3), "merged", tmp_path / "full", small_base)
     upper = stacked(None, task_adapter="full", method_options={"top_layers": 1}, learning_rate=1e-3)
@@ -129,6 +138,7 @@ def test_full_fine_tuning_and_a_head_alone_export(stacked, small_base, tmp_path)
     [
         ("dora", {}, "fused", "Adapter 'clinical' (dora) cannot be fused with another; only lora and rslora beside the base can."),
         ("prefix", {}, "fused", "Adapter 'clinical' (prefix) cannot be fused with another"),
+        ("ia3", {"task_adapter": "dora"}, "merged", "Adapter 'task' (dora) norms the weights without adapter 'clinical' (ia3)"),
         ("prefix", {"task_adapter": "prompt"}, "merged", "Adapters 'clinical' and 'task' change no weights"),
         (None, {"chunks": 2}, "merged", "reads notes in several chunks, which an export cannot say."),
     ],

@@ -53,8 +53,8 @@ def layers(backbone: "Backbone", kind: type) -> list[Any]:
     return [module for module in backbone.model.modules() if isinstance(module, kind)]
 
 
-def fold(backbone: "Backbone", adapter: str, kind: type) -> "dict[str, Tensor]":
-    """Folds an injected adapter into the layers it lies in and takes it out again.
+def fold(backbone: "Backbone", adapters: list[str], kind: type) -> "dict[str, Tensor]":
+    """Folds injected adapters, the last uppermost, into the layers of one kind that they lie in, and takes them out again.
 
     Returns the weights that it changed as they were before, by the base's names.
     Each layer is unwrapped: peft 0.21.2 would else drop every other adapter of a layer that is merged.
@@ -66,11 +66,12 @@ def fold(backbone: "Backbone", adapter: str, kind: type) -> "dict[str, Tensor]":
             wrapped: Any = layer
             base = wrapped.get_base_layer()
             held = [(*own[id(weight)], weight.detach().clone()) for weight in base.parameters()]
-            wrapped.merge(adapter_names=[adapter])
+            wrapped.merge(adapter_names=adapters)
             before |= {name: old for name, new, old in held if new.is_meta or not new.equal(old)}
             above, _, name = path.rpartition(".")
             setattr(backbone.model.get_submodule(above), name, base)
-    del backbone.model.peft_config[adapter]
+    for adapter in adapters:
+        del backbone.model.peft_config[adapter]
     return before
 
 

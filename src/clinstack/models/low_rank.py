@@ -112,11 +112,11 @@ class LowRank(Method):
 
         injection.activate(backbone, LoraLayer, adapters, "lora_A")
 
-    def merge(self, backbone: "Backbone", adapter: str) -> "dict[str, Tensor]":
-        """Adds the updates to the weights they lie on."""
+    def merge(self, backbone: "Backbone", adapters: list[str]) -> "dict[str, Tensor]":
+        """Adds the updates to the weights they lie on; a DoRA's norm stays that of the weights without the others."""
         from peft.tuners.lora import LoraLayer
 
-        return injection.fold(backbone, adapter, LoraLayer)
+        return injection.fold(backbone, adapters, LoraLayer)
 
     def train(self, backbone: "Backbone", adapter: str, training: bool) -> None:
         """Switches the dropout in front of A."""

@@ -73,8 +73,11 @@ class Method(BaseModel, ABC):
     def activate(self, backbone: "Backbone", adapters: list[str]) -> None:
         """Makes exactly these attached adapters of the method take part in the forward pass."""
 
-    def merge(self, backbone: "Backbone", adapter: str) -> "dict[str, Tensor]":
-        """Folds an attached adapter into the base's weights and takes it out; returns what those were before, by name."""
+    def merge(self, backbone: "Backbone", adapters: list[str]) -> "dict[str, Tensor]":
+        """Folds attached adapters of one peft type into the base's weights and takes them out; the last lies uppermost.
+
+        Together they do what they did side by side. Returns what the weights were before, by name.
+        """
         raise AssertionError(f"{method_name(self)} is not mergeable")
 
     @abstractmethod

@@ -8,7 +8,7 @@ of them is at work.
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -185,14 +185,35 @@ class Stack:
             for adapter, parameters in self._parameters.items()
         }
 
+    def fold(self) -> Backbone:
+        """Folds every adapter into the base, which then computes alone what the stack did; the stack is of no use afterwards.
+
+        Raises BadInput if an adapter changes no weights, or if a DoRA lies on an adapter of another peft type: its norm is that
+        of the weights below both.
+        """
+        together: dict[str, list[Adapter]] = {}
+        for slot in self.slots:
+            if slot.merged:
+                continue
+            adapter = slot.adapter
+            _require_mergeable(adapter.method)
+            below = [one for some in together.values() for one in some if not one.method.trains_base]
+            other = next((one for one in below if one.method.peft_type != adapter.method.peft_type), None)
+            if other is not None and "normed" in adapter.method.effect():
+                raise BadInput(
+                    f"Adapter {adapter.name!r} ({method_name(adapter.method)}) norms the weights without adapter "
+                    f"{other.name!r} ({method_name(other.method)}), below it, so the two cannot be merged. Serve them with "
+                    "clinstack."
+                )
+            together.setdefault(adapter.method.peft_type, []).append(adapter)
+        for adapters in together.values():
+            adapters[0].method.merge(self.backbone, [one.name for one in adapters])
+        return replace(self.backbone)
+
     def _merge(self, slot: Slot) -> dict[str, Parameter]:
         """Folds an adapter that has just been attached into the base; returns the base's weights that it changed."""
         adapter, own = slot.adapter, self.backbone.own
-        if not adapter.method.mergeable:
-            raise BadInput(
-                f"Method {method_name(adapter.method)} changes what the base's layers read, not their weights, so it cannot be "
-                "merged. Leave it frozen."
-            )
+        _require_mergeable(adapter.method)
         if adapter.weights is None:
             raise BadInput(f"Adapter {adapter.name!r} has not been trained, so there is nothing to merge.")
         below = self.slots[: self.slots.index(slot)]
@@ -200,7 +221,7 @@ class Stack:
             raise BadInput(
                 f"Adapter {adapter.name!r} cannot be merged while adapter {kept.name!r}, below it, is not. Merge that one too."
             )
-        before = adapter.method.merge(self.backbone, adapter.name)
+        before = adapter.method.merge(self.backbone, [adapter.name])
         self.backbone.replaced[adapter.name] = Replaced(before)
         return {name: own[name] for name in before}
 
@@ -214,6 +235,14 @@ class Stack:
         for slot in self.slots:
             for parameter in self._parameters[slot.adapter.name].values():
                 parameter.requires_grad_(not slot.frozen and not slot.inert)
+
+
+def _require_mergeable(method: Method) -> None:
+    if not method.mergeable:
+        raise BadInput(
+            f"Method {method_name(method)} changes what the base's layers read, not their weights, so it cannot be "
+            "merged. Leave it frozen."
+        )
 
 
 def _require_decoder(method: Method, backbone: Backbone) -> None:

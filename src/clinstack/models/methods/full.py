@@ -58,8 +58,9 @@ class Full(Method):
     def activate(self, backbone: "Backbone", adapters: list[str]) -> None:
         """Nothing: the stack exchanges replaced weights."""
 
-    def merge(self, backbone: "Backbone", adapter: str) -> "dict[str, Tensor]":
-        """The weights are the base's already."""
+    def merge(self, backbone: "Backbone", adapters: list[str]) -> "dict[str, Tensor]":
+        """The weights are the base's already, and there is one such adapter at most."""
+        (adapter,) = adapters
         return backbone.replaced.pop(adapter).aside
 
     def train(self, backbone: "Backbone", adapter: str, training: bool) -> None:

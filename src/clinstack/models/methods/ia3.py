@@ -60,11 +60,11 @@ class IA3(Method):
 
         injection.activate(backbone, IA3Layer, adapters, "ia3_l")
 
-    def merge(self, backbone: "Backbone", adapter: str) -> "dict[str, Tensor]":
+    def merge(self, backbone: "Backbone", adapters: list[str]) -> "dict[str, Tensor]":
         """Multiplies the weights that the scales lie on."""
         from peft.tuners.ia3 import IA3Layer
 
-        return injection.fold(backbone, adapter, IA3Layer)
+        return injection.fold(backbone, adapters, IA3Layer)
 
     def train(self, backbone: "Backbone", adapter: str, training: bool) -> None:
         """Nothing: there is no dropout."""
