@@ -18,10 +18,10 @@ TOKENS = torch.tensor([[1, 40, 60, 80, 100, 120]])
 MASK = torch.ones_like(TOKENS)
 
 
-def random_adapter(name: str, backbone: Backbone, seed: int, **options) -> Adapter:
+def random_adapter(name: str, backbone: Backbone, seed: int, kind: str = "lora", **options) -> Adapter:
     """An adapter whose A and B are both random: it surely changes something."""
     scratch = load_backbone(str(backbone.path))
-    method = make_method("lora", options)
+    method = make_method(kind, options)
     stack = Stack(scratch, (Slot(Adapter(name, method)),))
     draw = torch.Generator().manual_seed(seed)
     weights = {key: torch.randn(p.shape, generator=draw) * 0.2 for key, p in stack.parameters(name).items()}
@@ -50,6 +50,34 @@ def test_two_adapters_add_up_to_the_merged_weights(backbone):
             merged.model.get_parameter(name).data += scale * delta
     Stack(backbone, (Slot(first, frozen=True), Slot(second)))
     torch.testing.assert_close(encode(backbone), encode(merged), atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("method", ["lora", "rslora", "dora"])
+def test_dropout_is_at_work_while_training_and_only_then(method, backbone):
+    slots = [Slot(random_adapter("clinical", backbone, 1), frozen=True)]
+    slots.append(Slot(random_adapter("task", backbone, 2, method, dropout=0.5)))
+    stack = Stack(backbone, tuple(slots))
+    without = load_backbone(str(backbone.path))
+    Stack(without, (slots[0], Slot(random_adapter("task", backbone, 2, method))))
+    assert torch.equal(encode(backbone), encode(without))
+    stack.train(True)
+    assert not torch.equal(encode(backbone), encode(backbone))
+    stack.train(False)
+    assert torch.equal(encode(backbone), encode(without))
+
+
+@pytest.mark.parametrize(
+    ("targets", "said"),
+    [
+        ("q_proj,v_prj", "--targets v_prj: base small has no layer of that name."),
+        ("q_proj,embed_tokens", "--targets embed_tokens: it is no linear layer between the tokens and the states"),
+        ("lm_head", "--targets lm_head: it is no linear layer between the tokens and the states"),
+    ],
+)
+def test_a_target_that_would_have_no_effect_is_refused(targets, said, backbone):
+    with pytest.raises(BadInput) as caught:
+        Stack(backbone, (Slot(Adapter("task", make_method("lora", {"targets": targets}))),))
+    assert said in str(caught.value)
 
 
 def test_switching_one_off_is_never_having_had_it(backbone):

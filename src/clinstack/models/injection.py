@@ -50,7 +50,14 @@ def activate(backbone: "Backbone", kind: type, adapters: list[str], attribute: s
 
 def layers(backbone: "Backbone", kind: type) -> list[Any]:
     """Every layer of one of peft's kinds in the model."""
-    return [module for module in backbone.model.modules() if isinstance(module, kind)]
+    return [layer for _, layer in named_layers(backbone, kind)]
+
+
+def named_layers(backbone: "Backbone", kind: type) -> list[tuple[str, Any]]:
+    """The same, with the names that the base gives what they lie on."""
+    return [
+        (name.replace(_WRAPPER, ""), layer) for name, layer in backbone.model.named_modules() if isinstance(layer, kind)
+    ]
 
 
 def fold(backbone: "Backbone", adapters: list[str], kind: type) -> "dict[str, Tensor]":

@@ -94,6 +94,8 @@ class LowRank(Method):
             **({self.switch: True} if self.switch else {}),
         )
         injection.inject(backbone, adapter, config, f"Method {method_name(self)} finds no layers {self.targets!r}")
+        if fresh and self.targets not in chosen:
+            _require_adapted(backbone, adapter, self.targets.split(","))
 
     def _layers(self, backbone: "Backbone") -> list[int] | None:
         """Numbers of the layers that get an update; None for all."""
@@ -143,6 +145,28 @@ class LowRank(Method):
             dropout=config["lora_dropout"],
             targets="all" if targets == "all-linear" else ",".join(sorted(targets)),
         )
+
+
+def _require_adapted(backbone: "Backbone", adapter: str, names: list[str]) -> None:
+    """Raises BadInput for a name that no layer has, or whose layers an update would lie in without effect: peft is silent."""
+    from peft.tuners.lora import LoraLayer
+
+    unread = backbone.model.get_output_embeddings()
+    for name in names:
+        found = [
+            layer
+            for path, layer in injection.named_layers(backbone, LoraLayer)
+            if f".{path}".endswith(f".{name}") and adapter in layer.scaling
+        ]
+        if not found:
+            raise BadInput(
+                f"--targets {name}: base {backbone.name} has no layer of that name. Use --targets all, or mend it."
+            )
+        if any(adapter not in layer.lora_A or layer is unread for layer in found):
+            raise BadInput(
+                f"--targets {name}: it is no linear layer between the tokens and the states that a head reads, so an update of "
+                "it would have no effect. Leave it out."
+            )
 
 
 def _file_name(name: str) -> str:
