@@ -64,6 +64,13 @@ def test_a_limit_keeps_the_first_tokens_and_counts_the_bytes_they_spell(tokenize
     assert text_bytes <= len(text.encode())
 
 
+def test_tokenizers_that_open_notes_otherwise_have_other_hashes(fast, tokenizer):
+    other = fast.__class__(tokenizer_object=fast.backend_tokenizer, bos_token="</s>", eos_token="</s>")
+    found = NoteTokenizer("other", other)
+    assert found.start != tokenizer.start
+    assert found.hash != tokenizer.hash
+
+
 def test_equal_tokenizers_have_equal_hashes(fast, tokenizer):
     assert NoteTokenizer("again", fast).hash == tokenizer.hash
     fast_with_more = fast.__class__(

@@ -3,6 +3,7 @@
 import json
 import random
 import shutil
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -49,6 +50,19 @@ def test_a_part_of_a_stream_says_of_itself_what_the_whole_would(shared: Path):
     whole, part = measure(backbone, stream, 256), measure(backbone, stream, 256, limit=4096)
     assert part.tokens < 4200
     assert part.bits_per_byte == pytest.approx(whole.bits_per_byte, rel=0.05)
+
+
+def test_a_stream_that_several_ask_for_at_once_is_built_once(small_base, small_corpus, tmp_path):
+    corpus = tmp_path / "corpus"
+    shutil.copytree(small_corpus, corpus, ignore=shutil.ignore_patterns("tokens"))
+    backbone = load_backbone(str(small_base))
+
+    def stream(_: int):
+        return corpus_stream(open_corpus(corpus), "train", backbone)
+
+    with ThreadPoolExecutor(8) as several:
+        found = list(several.map(stream, range(8)))
+    assert {len(one.tokens) for one in found} == {len(stream(0).tokens)}
 
 
 def test_the_same_seed_gives_the_same_adapter_and_another_seed_another(

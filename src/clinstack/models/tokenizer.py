@@ -50,8 +50,8 @@ class NoteTokenizer:
         self.unknown: int | None = fast.unk_token_id
         self.has_pad: bool = fast.pad_token_id is not None
         self.pad: int = int(fast.pad_token_id) if fast.pad_token_id is not None else self.start
-        # How notes are opened and closed is part of it: one file may serve an encoder and a decoder.
-        whole = f"{self._rust.to_str()}{self.start}{self.end}" if self.end else self._rust.to_str()
+        # How notes are opened and closed is part of it: one file may serve bases with other start tokens.
+        whole = f"{self._rust.to_str()}{self.start}{self.end}"
         self.hash: str = "sha256:" + hashlib.sha256(whole.encode()).hexdigest()
 
     def encode_plain(self, text: str) -> list[int]:

@@ -26,6 +26,7 @@ _REASONS = {
     errno.ENOTDIR: "a part of the path is a file",
     errno.EEXIST: "a part of the path is a file",
     errno.EISDIR: "it is a folder",
+    errno.ENOTEMPTY: "another process has filled it meanwhile",
 }
 
 

@@ -21,7 +21,7 @@ from clinstack.models.adapter_files import save_adapter
 from clinstack.models.backbone import Backbone
 from clinstack.models.method import make_method
 from clinstack.models.stack import Adapter, Slot, Stack
-from clinstack.runs.atomic import disk_errors, refuse_occupied, write_json
+from clinstack.runs.atomic import disk_errors, refuse_occupied, wait_for_turn, write_json
 from clinstack.runs.card import write_card
 from clinstack.runs.folder import RunFolder
 from clinstack.runs.layout import CorpusLayout
@@ -336,7 +336,6 @@ def corpus_stream(corpus: Corpus, split: str, backbone: Backbone, note_tokens: i
     found = open_stream(folder)
     if found is not None:
         return found
-    refuse_occupied(folder)
 
     def texts() -> Iterator[list[str]]:
         for batch in _columns(corpus, split):
@@ -347,7 +346,11 @@ def corpus_stream(corpus: Corpus, split: str, backbone: Backbone, note_tokens: i
             return _encode_whole(texts, backbone)
         return backbone.tokenizer.encode_within(texts, note_tokens)
 
-    with disk_errors(folder):
+    with wait_for_turn(folder.parent), disk_errors(folder):
+        found = open_stream(folder)  # another process may have built it meanwhile
+        if found is not None:
+            return found
+        refuse_occupied(folder)
         return build_stream(texts(), encode, backbone.tokenizer.size, folder)
 
 
