@@ -2,6 +2,7 @@
 
 import json
 import random
+import tomllib
 
 import numpy as np
 import pytest
@@ -35,6 +36,15 @@ def classifier(small_base):
         resamples=100,
         device="cpu",
     )
+
+
+def test_what_is_left_at_its_default_follows_the_profile_and_what_is_given_beats_it(classifier, tmp_path):
+    texts, y = notes(40)
+    classifier.set_params(profile="as-described", out=str(tmp_path), epochs=1, device="cpu").fit(texts, y)
+    config = tomllib.loads((tmp_path / "run" / "config.toml").read_text())
+    told = {name: config[name] for name in ("max_tokens", "schedule", "head_rate", "accumulation", "epochs")}
+    assert told == {"max_tokens": 64, "schedule": "linear", "head_rate": 1.0, "accumulation": 10, "epochs": 1}
+    assert config["rank"] == 2
 
 
 def test_it_learns_and_gives_a_probability_for_each_class(classifier):

@@ -30,7 +30,7 @@ from clinstack.training.classification import train
 from clinstack.training.machine import choose_device
 
 _NOT_PARAMETERS = ("task", "method_options")
-_OWN = {"base": "tiny-base", "out": None, "valid_share": 0.1}
+_OWN: dict[str, Any] = {"base": "tiny-base", "out": None, "valid_share": 0.1}
 
 
 def _signature() -> inspect.Signature:
@@ -54,6 +54,9 @@ class StackClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         is removed at the end of `fit`.
     valid_share: of the patients, held out of training to select the best epoch.
 
+    A parameter that has its default counts as not given, so that `profile` and a base of our own kinds decide it, as they do
+    where the command lacks an option.
+
     After `fit`: `classes_` (for lists of labels the columns' numbers), `result_` as `result.json` holds it, without test
     figures, and `model_`, the loaded run.
     """
@@ -66,6 +69,13 @@ class StackClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             setattr(self, one.name, options.get(one.name, one.default))
 
     __init__.__signature__ = _signature()  # type: ignore[attr-defined]
+
+    def _given(self) -> dict[str, Any]:
+        """The options that differ from their defaults."""
+        known = inspect.signature(type(self)).parameters.items()
+        return {
+            name: value for name, one in known if name not in _OWN and (value := getattr(self, name)) != one.default
+        }
 
     def fit(self, texts: ArrayLike, y: ArrayLike, groups: ArrayLike | None = None) -> Self:
         """Trains.
@@ -82,7 +92,7 @@ class StackClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         if len(patients) != len(notes):
             raise BadInput(f"There are {len(notes)} texts and {len(patients)} groups. Give one for each text.")
         names = [str(one) for one in classes]
-        values = {name: value for name, value in self.get_params(deep=False).items() if name != "valid_share"}
+        values = self._given() | {"base": self.base}
         with ExitStack() as place:
             out = Path(self.out or place.enter_context(TemporaryDirectory(prefix="clinstack-")))
             values |= {"task": out / "task", "out": out / "run"}
