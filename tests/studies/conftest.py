@@ -67,6 +67,7 @@ class StudyFolder:
             "task": "trainable" if variant.endswith("task") else None,
         }
         stack = {adapter: state for adapter, state in states.items() if state}
+        bases = {"tiny-base": HASHES["base"], "transformer": f"sha256:of-seed-{seed}"}  # the second is each run's own
         folder = self.root / name
         folder.mkdir(parents=True)
         result = {
@@ -77,7 +78,7 @@ class StudyFolder:
             "variant": variant,
             "profile": "correct",
             "seed": seed,
-            "base": {"name": base, "hash": HASHES["base"] if base == "tiny-base" else f"sha256:{base}"},
+            "base": {"name": base, "hash": bases.get(base, f"sha256:{base}")},
             "metrics": {"valid": card.metrics, "test": card.metrics},
             "labels_scored": {"valid": card.labels_scored, "test": card.labels_scored},
             "stack_proof": {
@@ -97,6 +98,7 @@ class StudyFolder:
             },
         }
         lineage = self._lineage([(adapter, state == "frozen") for adapter, state in stack.items()], seed, data=data)
+        lineage["base"] = {"name": base, "hash": f"scratch:{base}"} if base == "transformer" else result["base"]
         lineage["clinical"] = f"sha256:{clinical * 16}" if variant.startswith("clinical") else None
         self._write(folder, result, lineage, {"seed": seed, "task": f"tasks/{task}", "learning_rate": 3e-4, **settings})
         self._events(folder, "auroc", 0.5, 0.2 * strength)

@@ -454,6 +454,14 @@ def test_a_task_adapter_that_is_never_switched_on_is_told_beside_the_table(study
     assert said in (study.root / "table.md").read_text()
 
 
+def test_runs_that_make_their_own_base_are_one_setup_whatever_they_made(study):
+    for seed in (1, 2, 3):
+        study.train(f"made/{seed}", variant="full", base="transformer", seed=seed)
+    (task,), names, _ = verdicts(study)
+    assert [len(cell.runs) for cell in task.cells] == [3]
+    assert list(names.values()) == ["full"]
+
+
 def test_every_setup_is_compared_with_the_plain_one_of_its_base_in_one_family(study):
     variants = ("head-only", "task", "full", "clinical-continued", "clinical-merged+task")
     for number, variant in enumerate(variants):

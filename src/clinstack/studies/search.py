@@ -249,7 +249,7 @@ class _Search:
             found = self._train(self.trial_options(trial.number, trial.params), _Watching(self.witness, record, trial))
         except Halted:
             events = read_events(RunLayout(self.layout.trial(trial.number)).events)
-            record.prune(trial, max(event["seconds"] for event in events))
+            record.prune(trial, max(event.get("seconds", 0.0) for event in events))
             self.witness.says(f"  stopped after {record.rung:,} tokens: worse than the median there")
         except Diverged as error:
             record.fail(trial, str(error))

@@ -63,9 +63,11 @@ def data_hash(run: Run) -> str:
 
 def _identity(run: Run, clinical: Mapping[str, str]) -> tuple[str, str, str, str, str, tuple[tuple[str, str], ...]]:
     base = run.result["base"]
+    # Where a run makes its own base, or tunes it, the lineage says of what; the result's is another one for each seed.
+    source = run.lineage.get("base", base).get("hash")
     methods = tuple((str(one.get("name")), str(one.get("method"))) for one in run.lineage.get("adapters", []))
     profile, variant = str(run.result.get("profile", "correct")), str(run.result["variant"])
-    return str(base.get("name")), str(base.get("hash")), profile, variant, clinical.get(_clinical_of(run), ""), methods
+    return str(base.get("name")), str(source), profile, variant, clinical.get(_clinical_of(run), ""), methods
 
 
 def _clinical_of(run: Run) -> str:
