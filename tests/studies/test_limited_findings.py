@@ -384,25 +384,74 @@ def test_where_notes_have_several_labels_a_model_must_beat_deciding_them_all(dec
     assert expected in recommend(found)
 
 
-def test_advice_says_where_nothing_is_shown_to_beat_the_commonest_class():
-    commonest = arm("baseline", backbone="majority", seconds=0.1)
-    said = recommend(findings(scored(commonest, 0, [0.45] * 3, 0.3, 0.3), scored(SLOW, 0, [0.5] * 3, 0.6, 0.3)))
+COMMONEST = arm("baseline", backbone="majority", seconds=0.1)
+
+
+def guessing(monkeypatch, shares: list[float], trained: list[float] | None = None):
+    """Lets a majority be of test notes with these shares of classes, and of training notes with those."""
+    labels = np.repeat(np.eye(len(shares), dtype=bool), np.round(np.array(shares) * 100).astype(int), axis=0)
+    ids = tuple(map(str, range(100)))
+    logits = np.tile(np.log(trained or shares), (100, 1))
+    monkeypatch.setattr(findings_module, "predictions_of", lambda one: Predictions(ids, ids, labels, logits))
+    kind = {"kind": "binary" if len(shares) == 2 else "multiclass"}
+    return labels, [replace(one, patients=ids, result=one.result | kind) for one in scored(COMMONEST, 0, [0.1] * 3)]
+
+
+def test_what_reads_nothing_guesses_each_class_as_often_as_it_is(monkeypatch):
+    """The majority scores 0 for all classes but one, which any decision at random beats."""
+    trained = [0.2, 0.3, 0.5]
+    labels, majority = guessing(monkeypatch, [0.1, 0.3, 0.6], trained)
+    chance = np.random.default_rng(0)
+    drawn = [
+        oracle.f1_score(labels.argmax(axis=1), chance.choice(3, size=100, p=trained), average="macro")
+        for _ in range(3000)
+    ]
+    unread = findings(majority).unread
+    assert unread.draws.value == pytest.approx(np.mean(drawn), abs=0.01)
+    assert unread.draws.interval().low < unread.draws.value < unread.draws.interval().high
+
+
+def test_advice_says_where_nothing_is_shown_to_beat_guessing(monkeypatch):
+    _, majority = guessing(monkeypatch, [0.3, 0.7])
+    said = recommend(findings(majority, scored(SLOW, 0, [0.55] * 3, 0.6, 0.3)))
     assert said.startswith(
-        "task, with all 1,000 training notes: no model is shown to be better than always deciding what is commonest, which "
-        "scores macro F1 0.450. enc + adapter, the first choice by validation and cost, scored +0.050 against it ("
+        "task, with all 1,000 training notes: no model is shown to be better than guessing each class as often as it is, which "
+        "scores macro F1 0.500. enc + adapter, the first choice by validation and cost, scored +0.050 against it ("
     )
     assert "use enc" not in said
-    said = recommend(findings(scored(commonest, 0, [0.3] * 3, 0.3), scored(SLOW, 0, [0.7] * 3, 0.6)))
+    said = recommend(findings(majority, scored(SLOW, 0, [0.9] * 3, 0.6)))
     assert "use enc + adapter" in said
 
 
-def test_advice_says_where_another_arm_alone_is_shown_to_beat_the_commonest_class():
-    """What validation prefers scores as high, with an interval that reaches below the majority."""
-    commonest = arm("baseline", backbone="majority", seconds=0.1)
-    unsure = scored(SIMPLE, 0, [0.7] * 3, 0.4, spread=1.0)
-    said = recommend(findings(scored(commonest, 0, [0.3] * 3, 0.3), unsure, scored(SLOW, 0, [0.7] * 3, 0.3)))
+def test_advice_says_where_another_arm_alone_is_shown_to_beat_guessing(monkeypatch):
+    """What validation prefers scores as high, with an interval that reaches below guessing."""
+    _, majority = guessing(monkeypatch, [0.3, 0.7])
+    unsure = scored(SIMPLE, 0, [0.9] * 3, 0.4, spread=1.0)
+    said = recommend(findings(majority, unsure, scored(SLOW, 0, [0.9] * 3, 0.3)))
     assert "use tf-idf" in said
-    assert "That it is better than always deciding what is commonest is not shown, of another arm it is." in said
+    assert "That it is better than guessing each class as often as it is is not shown, of another arm it is." in said
+
+
+def test_one_of_many_arms_that_are_no_better_than_guessing_is_not_shown_to_be(monkeypatch):
+    _, majority = guessing(monkeypatch, [0.5, 0.5])
+    lucky = 0
+    for number in range(10):
+        chance = np.random.default_rng(number)
+        arms = [arm("head", f"head-{number}-{which}") for which in range(20)]
+        values = 0.5 + chance.normal(size=(20, 3)) * 0.05
+        every = [scored(who, 0, list(row), spread=0.05) for who, row in zip(arms, values, strict=True)]
+        lucky += bool(findings(majority, *every).shown)
+    assert lucky <= 1
+
+
+def test_an_arm_that_failed_in_some_splits_is_not_advised(monkeypatch):
+    """However cheap and lucky: what the other splits would have said is not known."""
+    _, majority = guessing(monkeypatch, [0.5, 0.5])
+    lucky = replace_seeds(scored(SIMPLE, 0, [0.95] * 5, 0.9), {1})
+    found = findings(majority, lucky, scored(SLOW, 0, [0.85] * 5, 0.6))
+    assert "use enc + adapter" in recommend(found)
+    assert "tf-idf" not in recommend(found)
+    assert found.within(1.0) is None
 
 
 def test_where_no_resample_makes_a_difference_nothing_is_supported():

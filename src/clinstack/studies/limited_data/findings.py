@@ -11,10 +11,12 @@ from functools import cached_property
 from typing import Literal, get_args
 
 import numpy as np
+from numpy.typing import NDArray
 
 from clinstack.metrics.decisions import Counts
 from clinstack.metrics.intervals import Draws, Interval, bootstrap_draws, over_seeds, shared_weights
 from clinstack.metrics.many import holm, mcnemar, of_highest, p_of_draws, p_of_splits, told_apart
+from clinstack.metrics.scorecard import probabilities
 from clinstack.studies.limited_data.arms import EQUAL, PROBE, Arm
 from clinstack.studies.limited_data.crossing import Crossing, crossing_of
 from clinstack.studies.limited_data.parts import SplitBy
@@ -129,10 +131,14 @@ class TaskFindings:
         """The arms that have a point at a place."""
         return [point for (_, where), point in self.points.items() if where == place and chosen(point.arm)]
 
+    @cached_property
+    def candidates(self) -> list[Point]:
+        """With all notes, the arms that may be advised: those that no split lacks, the majority apart."""
+        return _of_most_splits(self.at(0, lambda arm: arm.name != MAJORITY))
+
     def within(self, seconds: float) -> Point | None:
-        """With all notes, the arm that validation prefers of those whose run takes no longer; the majority apart."""
-        able = [one for one in self.at(0) if one.seconds <= seconds and one.arm.name != MAJORITY]
-        return _preferred(able)
+        """The candidate that validation prefers of those whose run takes no longer."""
+        return _preferred([one for one in self.candidates if one.seconds <= seconds])
 
     def best(self, place: int, chosen: Callable[[Arm], bool] = lambda arm: True) -> Point | None:
         """The arm that validation prefers at a place."""
@@ -155,15 +161,29 @@ class TaskFindings:
 
     @cached_property
     def unread(self) -> Point | None:
-        """With all notes, what is decided without reading any; None if no majority was trained.
+        """With all notes, the highest macro F1 that is to be had without reading any; None if no majority was trained.
 
-        Where a note may have several labels the majority leaves out all that few have, and scores 0 for them: there it is every
-        label, the constant with the highest macro F1.
+        The majority scores 0 for every class that it never decides, so whatever decides each at times is above it. Of one class
+        a note, the best is to guess each as often as it is; of several labels, to decide every one.
         """
         majority = self.points.get((MAJORITY, 0))
-        if majority is None or majority.runs[0].kind != "multilabel":
-            return majority
-        return replace(majority, runs=tuple(map(_every_label, majority.runs)))
+        if majority is None:
+            return None
+        blind = _every_label if majority.runs[0].kind == "multilabel" else _guessed
+        return replace(majority, runs=tuple(map(blind, majority.runs)))
+
+    @cached_property
+    def shown(self) -> list[Point]:
+        """The candidates that are shown to be better than `unread`, one among all that are asked (Holm)."""
+        if self.unread is None:
+            return []
+        gaps = [one.minus(self.unread) for one in self.candidates]
+        adjusted = holm({number: p_of_draws(gap) for number, gap in enumerate(gaps)})
+        return [
+            one
+            for number, (one, gap) in enumerate(zip(self.candidates, gaps, strict=True))
+            if gap.value > 0 and told_apart(gap.interval(), adjusted[number])
+        ]
 
     def beside_probe(self) -> list[Difference]:
         """Every head adapter, and LoRA, against the linear probe of its encoder, at every place."""
@@ -326,6 +346,24 @@ def _every_label(one: Scored) -> Scored:
         len(one.draws.draws),
         weights=shared_weights,
     )
+    return replace(one, draws=draws[HEADLINE])
+
+
+def _guessed(one: Scored) -> Scored:
+    """As if a run of the majority had guessed the classes of test notes, each as often as it was in training: on average.
+
+    Where a share p of notes has a class and a share q is guessed to have it, a share p q is guessed rightly: 2 p q / (p + q) is
+    its F1.
+    """
+    said = predictions_of(one)
+    likely = probabilities(one.kind, said.logits[:1])[0]
+
+    def score(weights: NDArray[np.int32]) -> dict[str, NDArray[np.float64]]:
+        share = weights @ said.labels / np.maximum(weights.sum(axis=1, keepdims=True), 1)
+        share = np.where(share > 0, share, said.labels.mean(axis=0))  # a class that a resample misses has not moved
+        return {HEADLINE: (2 * share * likely / (share + likely)).mean(axis=1)}
+
+    draws = bootstrap_draws(score, one.patients, len(one.draws.draws), weights=shared_weights)
     return replace(one, draws=draws[HEADLINE])
 
 

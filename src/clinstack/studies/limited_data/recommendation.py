@@ -15,31 +15,26 @@ def recommend(task: TaskFindings) -> str:
     best = task.best(0, lambda arm: arm.name != MAJORITY)
     if best is None:
         return f"{task.task}: nothing but the majority was trained, so there is nothing to advise."
-    others = [one for one in task.at(0) if one.arm.name != MAJORITY and one is not best]
+    others = [one for one in task.candidates if one is not best]
     as_good = [one for one in others if one.minus(best).interval().low > -NEAR]
     used = min([best, *as_good], key=lambda point: point.seconds)
     unread = task.unread
-    if unread is not None and not any(_shown(one, unread) for one in (best, *others)):
+    if unread is not None and not task.shown:
         return _nothing_shown(task.task, used, unread)
     value = used.draws.interval()
     said = (
         f"{task.task}, with all {used.notes:,.0f} training notes: use {used.arm.name}, macro F1 "
         f"{words.figure(value.value)} ({words.limits(value.low, value.high)}), {words.duration(used.seconds)} a run."
     )
-    if unread is not None and not _shown(used, unread):
+    if unread is not None and used not in task.shown:
         said += f" That it is better than {_called(unread)} is not shown, of another arm it is."
     said += f" {_why(used, best)} {_left_open(used, best, others)}".rstrip()
     return f"{said} {_more_notes(task, used)}".strip()
 
 
-def _shown(one: Point, unread: Point) -> bool:
-    """Whether the whole interval says that an arm is better than what reads no note."""
-    return one.minus(unread).interval().low > 0
-
-
 def _called(unread: Point) -> str:
     several = unread.runs[0].kind == "multilabel"
-    return "deciding every label of every note" if several else "always deciding what is commonest"
+    return "deciding every label of every note" if several else "guessing each class as often as it is"
 
 
 def _nothing_shown(task: str, used: Point, unread: Point) -> str:
@@ -85,5 +80,7 @@ def _more_notes(task: TaskFindings, chosen: Point) -> str:
     before = task.points[chosen.arm.name, earlier[-1]]
     gain = chosen.minus(before).interval()
     step = f"From {before.notes:,.0f} to {chosen.notes:,.0f} notes it changed by {words.signed(gain.value)}"
-    verdict = "more labels still help" if gain.low > 0 else "whether more labels would help is not clear"
+    verdict = "whether more labels would help is not clear"
+    if gain.excludes(0):
+        verdict = "more labels still help" if gain.value > 0 else "more labels did not help"
     return f"{step} ({words.signed_limits(gain)}): {verdict}."
