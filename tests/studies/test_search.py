@@ -18,11 +18,12 @@ from hypothesis import strategies as st
 from optuna.distributions import CategoricalDistribution, IntDistribution
 from postgres_server import postgres
 
-from clinstack.config import SearchAdaptOptions, SearchTrainOptions
+from clinstack.config import AdaptOptions, SearchAdaptOptions, SearchTrainOptions
 from clinstack.errors import BadInput, CannotWrite, Interrupted, WrongParents
 from clinstack.runs.layout import SearchLayout
 from clinstack.studies.search import search
 from clinstack.studies.search_record import Record, open_record
+from clinstack.training.language import adapt
 from clinstack.training.running import Silent
 
 
@@ -283,6 +284,22 @@ def test_a_winner_that_ended_before_the_rung_is_compared_at_its_end(tmp_path):
     assert next(iter(record.wrongly_pruned())).number == good
     record.finish_pruned(next(iter(record.wrongly_pruned())), {**told, "validation": {"value": 3.0}})
     assert list(record.wrongly_pruned()) == []
+
+
+def test_a_pruned_trial_that_cannot_be_finished_is_on_record_and_asked_for_once(tmp_path):
+    record = open_record(None, SearchLayout(tmp_path), "x", minimise=True, rung=100)
+    drawn = {"rank": CategoricalDistribution([1, 2])}
+    for rung_score, ended in ((2.0, {"validation": {"value": 2.0}, **_ended(2.0)}), (1.0, None)):
+        trial = record.ask(drawn, seed=1)
+        record.at_rung(trial, rung_score, 100)
+        if ended:
+            record.complete(trial, ended)
+        else:
+            record.prune(trial, 7.0)
+    for pruned in record.wrongly_pruned():
+        record.fail_pruned(pruned, "Its loss is not finite.")
+    _, row = record.summary(lambda params: params)["trials"]
+    assert (row["state"], row["reason"], row["seconds"], row["score"]) == ("fail", "Its loss is not finite.", 7.0, None)
 
 
 def test_a_trial_that_diverges_is_on_record_and_stops_nothing(options, tmp_path):
@@ -559,6 +576,21 @@ def test_another_corpus_is_another_search(options, small_corpus, tmp_path):
     with pytest.raises(CannotWrite) as caught:
         search(options(trials=2, corpus=corpus))
     assert "holds another search: its data_hash is" in str(caught.value)
+
+
+def test_another_clinical_adapter_is_another_search(small_base, small_task, small_corpus, clinical_run, tmp_path):
+    place = tmp_path / "clinical"
+    shutil.copytree(clinical_run, place)
+
+    def asked() -> SearchTrainOptions:
+        given = {"base": str(small_base), "task": small_task("binary"), "out": tmp_path / "search", "clinical": place}
+        return SearchTrainOptions(**given, max_tokens=48, space=space(tmp_path, "rank = [1]"), device="cpu", trials=1)
+
+    search(asked())
+    shutil.rmtree(place)
+    adapt(AdaptOptions(base=str(small_base), corpus=small_corpus, out=place, max_tokens=64, seed=2, device="cpu"))
+    with pytest.raises(CannotWrite, match="holds another search: its clinical_hash is"):
+        search(asked())
 
 
 def test_a_folder_that_holds_something_else_is_refused(options):

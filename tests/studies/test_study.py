@@ -232,10 +232,13 @@ def test_a_task_is_read_once_to_see_that_it_is_the_same(grid, tmp_path, monkeypa
     assert len(opened) == 1
 
 
-def test_a_study_does_not_go_on_over_another_clinical_adapter(grid, clinical_run, small_base, small_corpus, tmp_path):
+@pytest.mark.parametrize("inner", ["", "adapters/clinical"])
+def test_a_study_does_not_go_on_over_another_clinical_adapter(
+    inner, grid, clinical_run, small_base, small_corpus, tmp_path
+):
     place, out = tmp_path / "clinical", tmp_path / "study"
     shutil.copytree(clinical_run, place)
-    file = with_clinical(grid(seeds=[1]), place)
+    file = with_clinical(grid(seeds=[1]), place / inner)
     assert study(StudyOptions(grid=file, out=out, workers=1))["finished"] == 2
     shutil.rmtree(place)
     adapt(AdaptOptions(base=str(small_base), corpus=small_corpus, out=place, max_tokens=64, seed=2, device="cpu"))
@@ -246,7 +249,7 @@ def test_a_study_does_not_go_on_over_another_clinical_adapter(grid, clinical_run
     with pytest.raises(CannotWrite) as caught:
         study(StudyOptions(grid=file, out=out, workers=1))
     assert str(caught.value) == (
-        f"{place} holds another clinical adapter than finished cells of {out} were trained on, such as clinical-frozen+task, small, "
+        f"{place / inner} holds another clinical adapter than finished cells of {out} were trained on, such as clinical-frozen+task, small, "
         f"binary, seed 1: {then} then, {now} now. Choose another --out, or put the clinical adapter back."
     )
     shutil.rmtree(place)  # what is gone is mixed with nothing

@@ -259,6 +259,28 @@ def test_a_training_part_of_one_class_is_refused(base, tmp_path):
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.parametrize(
+    ("valid", "said"),
+    [
+        ([], "task outcome has no note in its valid part, by which the best epoch is selected. Split it otherwise."),
+        (
+            ["dead"] * 3,
+            "in the valid part of task outcome no class has both notes with it and notes without it, so AUROC",
+        ),
+    ],
+)
+@pytest.mark.parametrize("base", ["tiny-base", "transformer"])
+def test_a_validation_part_that_cannot_select_is_refused(base, valid, said, tmp_path):
+    with TaskWriter(tmp_path / "task", name="outcome", kind="binary", classes=["alive", "dead"], source="tests") as out:
+        for split, labels in {"train": ["alive", "dead"] * 3, "valid": valid, "test": ["dead"]}.items():
+            ids = [f"{split}-{number}" for number in range(len(labels))]
+            out.write(split, ids, ids, [f"note {one}" for one in ids], [[one] for one in labels])
+    with pytest.raises(BadInput) as refused:
+        train(make_options(TrainOptions, {"base": base, "task": tmp_path / "task", "out": tmp_path / "run"}))
+    assert said in str(refused.value)
+    assert not (tmp_path / "run").exists()
+
+
 def test_a_step_2_run_is_no_clinical_adapter(clinical_run, small_base, small_task, tmp_path):
     """It has learned from labels, and would be shown as an adapter that has not."""
     shared = {"base": str(small_base), "task": small_task("binary"), "resamples": 100, "epochs": 1, "max_tokens": 48}

@@ -24,15 +24,16 @@ from clinstack.models.base_files import brief_name, find_base, hash_base
 from clinstack.models.quantized import Quantize
 from clinstack.models.sentence_encoder import PREFIX, encoder_of
 from clinstack.runs.atomic import only_writer, read_json, write_json
-from clinstack.runs.layout import AdapterLayout, RunLayout, StudyLayout
+from clinstack.runs.layout import RunLayout, StudyLayout
 from clinstack.runs.lineage import short
 from clinstack.studies.grid import Cell, Grid
 from clinstack.studies.workers import Voice, work_together
 from clinstack.training.classification import train
 from clinstack.training.gradients import out_of_memory
-from clinstack.training.language import CLINICAL, adapt
+from clinstack.training.language import adapt
 from clinstack.training.machine import choose_device, cores, free_memory
 from clinstack.training.running import Silent, Witness, asked_config
+from clinstack.training.variants import hash_of_clinical
 
 _PATIENCE = 0.2
 """Seconds between two looks whether what a cell waits for is finished."""
@@ -84,8 +85,7 @@ class Work:
         for cell in self.grid.cells:
             options = cell.options
             if isinstance(options, TrainOptions) and options.clinical is not None and self.finished(cell.key):
-                file = AdapterLayout(RunLayout(options.clinical).adapter(CLINICAL)).lineage
-                there = read_json(file)["hash"] if file.is_file() else None
+                there = hash_of_clinical(options.clinical)
                 then = self._lineage(cell)["clinical"]
                 _require_same(self.layout, cell.name, "clinical adapter", options.clinical, then, there)
 

@@ -43,6 +43,7 @@ from clinstack.training.classification import train
 from clinstack.training.contract import Diverged, Halted
 from clinstack.training.language import adapt
 from clinstack.training.running import Silent, Witness, method_defaults, run_config
+from clinstack.training.variants import hash_of_clinical
 
 if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
@@ -125,7 +126,8 @@ class _Search:
             if self.layout.config.is_file():
                 there = tomllib.loads(self.layout.config.read_text(encoding="utf-8"))
                 there.pop("id")
-                there = complete(there, identity, method_defaults(self.options))
+                unsaid = {"clinical_hash": identity.get("clinical_hash")}  # searches of before did not note it
+                there = complete(there, identity, method_defaults(self.options) | unsaid)
                 if (key := first_difference(there, identity)) is not None:
                     raise CannotWrite(
                         f"{self.layout.root} holds another search: its {key} is {there.get(key)!r}, and "
@@ -269,8 +271,13 @@ class _Search:
         """Makes sure that no pruned trial could have won, measures the best one on test, and writes the report."""
         for trial in record.wrongly_pruned():
             self.witness.says(f"Trial {trial.number + 1} was as good as the best when it was stopped; finishing it")
-            found = self._train(self.trial_options(trial.number, trial.params), self.witness)
-            record.finish_pruned(trial, found)
+            try:
+                found = self._train(self.trial_options(trial.number, trial.params), self.witness)
+            except Diverged as error:
+                record.fail_pruned(trial, str(error))
+                self.witness.says(f"  failed: {error}")
+            else:
+                record.finish_pruned(trial, found)
         best = record.best()
         if best is None:
             failed = next((one.user_attrs["reason"] for one in record.tried() if "reason" in one.user_attrs), "")
@@ -362,6 +369,9 @@ def _identity(options: AnySearch, space: Space) -> dict[str, Any]:
     run = run_config(options)
     data = options.corpus if isinstance(options, SearchAdaptOptions) else options.task
     folder = open_corpus(data) if isinstance(options, SearchAdaptOptions) else open_task(data)
+    clinical = None
+    if isinstance(options, SearchTrainOptions) and options.clinical is not None:
+        clinical = hash_of_clinical(options.clinical)
     searched = {key for key in space if key in method_fields()}
     found = {key: value for key, value in run.items() if key not in _NOT_THE_SEARCH | searched and value is not None}
     return {
@@ -370,6 +380,7 @@ def _identity(options: AnySearch, space: Space) -> dict[str, Any]:
         "space": {name: _shown(one) for name, one in space.items()},
         "base_hash": short(hash_base(find_base(options.base))),
         "data_hash": short(folder.content_hash()),
+        **({} if clinical is None else {"clinical_hash": short(clinical)}),
     }
 
 

@@ -230,6 +230,19 @@ class Record:
             )
         )
 
+    def fail_pruned(self, pruned: FrozenTrial, reason: str) -> None:
+        """A pruned trial could not come to its end after all; what it had cost stays."""
+        attributes = {**pruned.user_attrs, "finishes": pruned.number, "reason": reason}
+        self.study.add_trial(
+            optuna.trial.create_trial(
+                state=TrialState.FAIL,
+                params=pruned.params,
+                distributions=pruned.distributions,
+                intermediate_values=pruned.intermediate_values,
+                user_attrs=attributes,
+            )
+        )
+
     def wrongly_pruned(self) -> "Any":
         """Pruned trials that were as good at the rung as the winner was there, one at a time, until there is none.
 
@@ -283,7 +296,7 @@ class Record:
                         for key in ("seconds", "tokens", "flops", "trainable", "best_epoch")
                     },
                     "repeat_of": one.user_attrs.get("repeat_of"),
-                    "reason": one.user_attrs.get("reason"),
+                    "reason": ended.user_attrs.get("reason"),
                     "finished_after_all": one.number in finished,
                 }
             )

@@ -14,7 +14,7 @@ from clinstack.models.backbone import Backbone
 from clinstack.models.base_files import hash_base
 from clinstack.models.base_loading import shape_of
 from clinstack.models.quantized import hash_of_rounded, loading
-from clinstack.training.classification import make_head, require_two_classes
+from clinstack.training.classification import make_head, require_learnable
 from clinstack.training.label_loss import check_loss
 from clinstack.training.language import begin_stack, read_general, require_notes
 from clinstack.training.machine import choose_device
@@ -55,7 +55,7 @@ def _open_data(options: AdaptOptions | TrainOptions) -> Task | None:
             read_general(options.general)
         return None
     task = open_task(options.task)
-    require_two_classes(task)
+    require_learnable(task, options)
     return task
 
 

@@ -84,7 +84,7 @@ def train(options: TrainOptions, witness: Witness | None = None, *, only_train: 
     witness = witness or Silent()
     device = choose_device(options.device)
     task = open_task(options.task)
-    require_two_classes(task)
+    require_learnable(task, options)
     if options.base in baselines():
         return train_baseline(options, task, witness, only_train=only_train)
     with ExitStack() as held:
@@ -366,10 +366,26 @@ def make_head(options: TrainOptions, task: Task, width: int) -> Classifier:
     return Classifier(form, width, len(task.classes), independent=task.kind == "multilabel")
 
 
-def require_two_classes(task: Task) -> None:
-    """Raises BadInput if all notes, or all that are trained on, are of one class."""
-    if task.kind == "multilabel":
-        return
+def require_learnable(task: Task, options: TrainOptions) -> None:
+    """Raises BadInput if all notes, or all that are trained on, are of one class, or the validation part cannot select."""
+    if task.kind != "multilabel":
+        _require_two_classes(task)
+    if options.base in baselines():
+        return  # has no epochs to choose from
+    valid = task.counts["valid"]
+    if not valid["notes"]:
+        raise BadInput(
+            f"{task.folder}: task {task.name} has no note in its valid part, by which the best epoch is selected. Split it "
+            "otherwise."
+        )
+    if options.select_by == "auroc" and not any(0 < notes < valid["notes"] for notes in valid["classes"].values()):
+        raise BadInput(
+            f"{task.folder}: in the valid part of task {task.name} no class has both notes with it and notes without it, so "
+            "AUROC cannot select. Split it otherwise, or give --select-by f1-macro."
+        )
+
+
+def _require_two_classes(task: Task) -> None:
     if len(task.classes) < 2:
         raise BadInput(f"{task.folder}: task {task.name} has one class only, so there is nothing to tell apart.")
     trained = [name for name, notes in task.counts["train"]["classes"].items() if notes]

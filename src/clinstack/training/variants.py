@@ -95,6 +95,14 @@ def _continued(options: TrainOptions, clinical: Adapter) -> Slot:
     return Slot(replace(clinical, name=TASK))
 
 
+def hash_of_clinical(run: Path) -> str | None:
+    """The hash of the clinical adapter that a step-1 run or an adapter's folder says it has; None if none is there."""
+    files = (AdapterLayout(folder).lineage for folder in (RunLayout(run).adapter(CLINICAL), run))
+    file = next((one for one in files if one.is_file()), None)
+    lineage = read_json(file) if file is not None else {}
+    return str(lineage["hash"]) if "hash" in lineage else None
+
+
 def find_clinical(run: Path) -> Path:
     """The clinical adapter's folder of a finished step-1 run, or the folder itself if it is an adapter."""
     layout = RunLayout(run)
