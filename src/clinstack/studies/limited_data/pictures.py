@@ -89,11 +89,12 @@ def _curve_panel(title: str, names: Sequence[str], task: TaskFindings) -> Figure
 
 
 def best_arms_say(task: TaskFindings) -> PredictionPanels:
-    """What the best arm of each family says of the test notes of the first split."""
+    """What the best arm of each family says of the test notes of the first split that all of them have."""
     best = task.best_of_families()
-    lines = [
-        Line(point.arm.name, predictions_of(point.runs[0]), figures.style(number)) for number, point in enumerate(best)
-    ]
-    first = best[0].runs[0].result
-    which = " of the first split" if len(best[0].runs) > 1 else ""
+    common = set.intersection(*({one.part.seed for one in point.runs} for point in best))
+    split = min(common, default=best[0].runs[0].part.seed)
+    runs = [(point.arm.name, one) for point in best for one in point.runs if one.part.seed == split]
+    lines = [Line(name, predictions_of(one), figures.style(number)) for number, (name, one) in enumerate(runs)]
+    first = runs[0][1].result
+    which = f" of split {split}" if len(best[0].runs) > 1 else ""
     return PredictionPanels(task.task, str(first["kind"]), first["classes"], lines, which, keyed=True, bins=BINS)
