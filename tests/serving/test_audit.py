@@ -7,11 +7,13 @@ import stat
 import subprocess
 import sys
 import textwrap
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 from clinstack.errors import BadInput, CannotWrite
 from clinstack.serving.audit import AuditLog, find, verify
+from clinstack.serving.keyed_hash import make_secret, read_secret
 
 TEXT = "Xylophia Quarterbane fell off her zeppelin"
 
@@ -47,10 +49,20 @@ def test_two_logs_hash_a_note_differently(tmp_path):
     assert first.note("id", TEXT) == first.note("id", TEXT)
 
 
-@pytest.mark.parametrize("change", ["caller", "swap", "remove", "forge", "garble"])
+@pytest.mark.parametrize(
+    "change", ["caller", "swap", "remove", "forge", "garble", "foreign", "accent", "twice", "spaces"]
+)
 def test_a_line_that_was_changed_moved_or_taken_out_is_found(filled, change):
     lines = filled.read_text().splitlines()
-    if change == "caller":
+    if change == "foreign":
+        lines[2] = lines[2].replace("predict", "predi\udcfft")  # a byte that is no UTF-8
+    elif change == "accent":
+        lines[2] = json.dumps({**json.loads(lines[2]), "mac": "é"}, ensure_ascii=False)
+    elif change == "twice":
+        lines[2] = lines[2].replace('"caller":', '"caller": "intruder", "caller":')
+    elif change == "spaces":
+        lines[2] = lines[2].replace(": ", ":  ", 1)
+    elif change == "caller":
         lines[2] = lines[2].replace('"ward"', '"lawn"')
     elif change == "swap":
         lines[2], lines[3] = lines[3], lines[2]
@@ -60,11 +72,33 @@ def test_a_line_that_was_changed_moved_or_taken_out_is_found(filled, change):
         lines[2] = json.dumps({**json.loads(lines[2]), "mac": "0" * 64})
     else:
         lines[2] = lines[2][:40]
-    filled.write_text("\n".join(lines) + "\n")
+    filled.write_text("\n".join(lines) + "\n", errors="surrogateescape")
     with pytest.raises(BadInput) as caught:
         verify(filled)
     assert str(caught.value).startswith(f"{filled}, line 3")
     assert str(caught.value).endswith("Compare with a backup.")
+
+
+@pytest.mark.parametrize("content", ["", "ab" * 15, "no hexadecimal"])
+def test_a_secret_that_is_cut_short_is_refused_and_never_used(filled, content):
+    secret = filled.with_name("audit.jsonl.secret")
+    secret.write_text(content)
+    for use in (AuditLog, verify):
+        with pytest.raises(BadInput) as caught:
+            use(filled)
+        assert str(caught.value).startswith(f"{secret} is missing or damaged")
+
+
+def test_a_secret_that_several_make_at_once_is_one(tmp_path):
+    file = tmp_path / "secret"
+
+    def make(_: int) -> bytes:
+        make_secret(file)
+        return read_secret(file)
+
+    with ThreadPoolExecutor(8) as several:
+        assert len(set(several.map(make, range(8)))) == 1
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
 
 
 def test_a_log_goes_on_where_it_ended_and_a_half_written_line_is_taken_off(filled):

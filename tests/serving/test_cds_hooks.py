@@ -6,6 +6,8 @@ import json
 import pytest
 from serving_process import CANARY
 
+from clinstack.serving.cds_hooks import HookRequest, text_of
+
 
 def document(text, number="1", date="2026-01-01T00:00:00Z", kind="text/plain"):
     data = base64.b64encode(text.encode()).decode()
@@ -81,6 +83,9 @@ def test_a_call_is_answered_with_a_card_of_the_newest_document(client, form):
         ({"resourceType": "Bundle", "entry": []}, "The request holds no DocumentReference under prefetch.documents, and this service fetches none."),
         (CANARY, "The request holds no DocumentReference under prefetch.documents, and this service fetches none."),
         (document(CANARY, kind="application/pdf"), "The document holds no text: its attachment must have data in base64 of type text/plain."),
+        (document(CANARY, kind="text/rtf"), "The document holds no text: its attachment must have data in base64 of type text/plain."),
+        ([{**document(CANARY), "status": "entered-in-error"}, {**document(CANARY), "docStatus": "entered-in-error"}, {**document(CANARY), "status": "superseded"}],
+         "Every document of the request is superseded or was entered in error."),
         ({**document(CANARY), "content": [{"attachment": {"data": CANARY}}]}, "The document's data is not UTF-8 text in base64."),
         ({**document(CANARY), "content": [7, {"attachment": 3}]}, "The document holds no text: its attachment must have data in base64 of type text/plain."),
     ],
@@ -89,6 +94,24 @@ def test_a_call_without_a_document_is_answered_with_412(client, sent, reason):
     answer = client.post("/cds-services/mortality", json=request(sent))
     assert (answer.status_code, answer.json()["error"]["message"]) == (412, reason)
     assert "Xylophia" not in answer.text
+
+
+@pytest.mark.parametrize(
+    ("dates", "newest"),
+    [
+        (("2024-01-02T01:00:00+10:00", "2024-01-01T23:00:00Z"), 1),
+        (("2024-01-02", "2024-01-01T23:00:00-05:00"), 1),
+        (("2024-01-02", "2024-01-01T23:00:00+05:00"), 0),
+        (("2024-01-02", "some day"), 0),
+        (("2024-01-02", None), 0),
+        (("2024-01-02", "9999-12-31T23:59:59-14:00"), 1),
+    ],
+)
+def test_the_newest_document_is_that_of_the_latest_instant_which_still_stands(dates, newest):
+    some = [document(f"text {number}", str(number), date) for number, date in enumerate(dates)]
+    some.append({**document("of another patient", "2", "2030-01-01"), "status": "entered-in-error"})
+    asked = HookRequest(hook="patient-view", hookInstance="x", context={}, prefetch={"documents": some})
+    assert text_of(asked) == (str(newest), f"text {newest}")
 
 
 def test_types_are_compared_without_case_and_base64_may_have_lines(client):

@@ -301,6 +301,47 @@ def test_a_service_goes_on_with_what_it_has_where_a_version_breaks(library, runs
         assert sorted(service.versions) == ["mortality", "other"]
 
 
+def until(true) -> bool:
+    deadline = time.monotonic() + 20
+    while not true() and time.monotonic() < deadline:
+        time.sleep(0.02)
+    return true()
+
+
+def test_what_is_promoted_while_a_service_starts_answers_soon(library, runs, monkeypatch):
+    library.promote(library.add(runs / "majority", "mortality"))
+    load = Service._load
+
+    def slowly(service, entry):
+        monkeypatch.undo()
+        loaded = load(service, entry)
+        library.promote(library.add(runs / "seed-1", "mortality"))
+        return loaded
+
+    monkeypatch.setattr(Service, "_load", slowly)
+    with Service(library.layout.root, every=0.05) as service:
+        assert until(lambda: service.versions["mortality"].entry.name == "mortality@2")
+
+
+def test_a_version_that_fails_in_a_way_nobody_foresaw_leaves_the_service_at_work(library, runs, monkeypatch):
+    for task in ("mortality", "other"):
+        library.promote(library.add(runs / "majority", task))
+    load = Service._load
+
+    def fails(service, entry):
+        if entry.name == "mortality@2":
+            raise RuntimeError("out of memory while it read Xylophia's note")
+        return load(service, entry)
+
+    with Service(library.layout.root, every=0.05) as service:
+        monkeypatch.setattr(Service, "_load", fails)
+        library.promote(library.add(runs / "seed-1", "mortality"))
+        assert until(lambda: service.failures == {"mortality@2": "an unexpected RuntimeError"})
+        library.promote(library.add(runs / "seed-2", "other"))
+        assert until(lambda: service.versions["other"].entry.name == "other@2")
+        assert service.versions["mortality"].entry.name == "mortality@1"
+
+
 def test_a_base_that_moved_is_not_that_of_versions_with_a_base_of_their_own(
     library, runs, small_base, small_task, tmp_path
 ):

@@ -159,12 +159,14 @@ def test_the_database_holds_no_text_and_no_id(service, tmp_path):
         assert stat.S_IMODE((tmp_path / name).stat().st_mode) == 0o600
 
 
-def test_probabilities_are_forgotten_after_their_days_and_counts_are_not(service, tmp_path, monkeypatch):
+def test_probabilities_and_outcomes_are_forgotten_after_their_days_and_counts_are_not(service, tmp_path, monkeypatch):
     (version,) = service.choose(["mortality"])
     with sqlite(tmp_path) as url:
         with watching(url, tmp_path, keep_days=5) as watch:
             ask(service, watch, usual(10))
+            assert came_true(watch, "id-2", version, ["dead"])
         with sqlite3.connect(tmp_path / "watch.sqlite") as database:
+            database.execute("update clinstack_outcomes set day = '2020-01-01'")
             database.execute("update clinstack_predicted set day = '2020-01-01'")
             database.execute("update clinstack_counted set day = '2020-01-01'")
         database.close()
@@ -176,6 +178,7 @@ def test_probabilities_are_forgotten_after_their_days_and_counts_are_not(service
             assert watch.drift(version).notes == 0
         with sqlite3.connect(tmp_path / "watch.sqlite") as database:
             rows = database.execute("select notes from clinstack_counted where what = 'scores'").fetchall()
+            assert database.execute("select day from clinstack_outcomes where day < '2021'").fetchall() == []
         database.close()
         assert sum(np.frombuffer(notes, "<i8").sum() for (notes,) in rows) == 20  # ten notes, two classes
 

@@ -114,9 +114,9 @@ def make_app(desk: Desk) -> FastAPI:
     async def explain(request: Request, asked: messages.ExplainRequest) -> messages.ExplainResponse:
         """Why a task's version says what it says of a note: what each word and section adds. Takes as long as fifty answers."""
         (chosen,) = desk.choose(request, [asked.task])
-        desk.spend(request, _EXPLANATION_NOTES)
         if explaining.locked():
-            raise Turned(_EXPLANATION_SECONDS)
+            raise Turned(_EXPLANATION_SECONDS)  # at no cost to the caller
+        desk.spend(request, _EXPLANATION_NOTES)
         async with explaining:
             name, found = await asyncio.to_thread(service.explain, asked.note.text, chosen, asked.class_name)
         return await asyncio.to_thread(explained, desk, request, asked, chosen, name, found)

@@ -54,7 +54,7 @@ class AuditLog:
                 "previous": self._last,
             }
             mac = _mac(self._secret, line)
-            before, content = os.fstat(self._handle).st_size, (json.dumps({**line, "mac": mac}) + "\n").encode()
+            before, content = os.fstat(self._handle).st_size, _written({**line, "mac": mac})
             try:
                 if os.write(self._handle, content) < len(content):
                     raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
@@ -76,9 +76,11 @@ class AuditLog:
 def verify(file: Path) -> int:
     """How many lines a log has. Raises BadInput naming the first line that is not as it was written."""
     secret, previous, count = read_secret(_secret_file(file)), _BEGINNING, 0
-    for number, line in _lines(file):
-        mac = line.pop("mac", "")
-        if line.get("previous") != previous or not hmac.compare_digest(str(mac), _mac(secret, line)):
+    for number, line, content in _lines(file):
+        whole = _written(line)  # before its hash is taken off
+        mac = str(line.pop("mac", ""))
+        ours = hmac.compare_digest(mac.encode(), _mac(secret, line).encode())
+        if line.get("previous") != previous or not ours or content != whole:
             raise BadInput(
                 f"{file}, line {number}: it is not as it was written, or one before it is missing. Compare with a backup."
             )
@@ -90,24 +92,29 @@ def find(file: Path, texts: Sequence[str]) -> Iterator[tuple[int, Mapping[str, A
     """The lines in which one of these texts was asked: the text's number and the line."""
     secret = read_secret(_secret_file(file))
     wanted = {hash_text(secret, text): number for number, text in enumerate(texts)}
-    for _, line in _lines(file):
+    for _, line, _ in _lines(file):
         for note in line.get("notes", []):
             if note["text"] in wanted:
                 yield wanted[note["text"]], line
 
 
-def _lines(file: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+def _lines(file: Path) -> Iterator[tuple[int, dict[str, Any], bytes]]:
+    """Each line's number, what it says, and its bytes."""
     try:
-        with file.open(encoding="utf-8") as content:
-            for number, text in enumerate(content, 1):
+        with file.open("rb") as log:
+            for number, content in enumerate(log, 1):
                 try:
-                    yield number, dict(json.loads(text))
+                    yield number, dict(json.loads(content.decode())), content
                 except (ValueError, TypeError):
                     raise BadInput(
                         f"{file}, line {number} is not one of an audit log. Compare with a backup."
                     ) from None
     except FileNotFoundError:
         raise BadInput(f"{file} does not exist.") from None
+
+
+def _written(line: Mapping[str, Any]) -> bytes:
+    return (json.dumps(line) + "\n").encode()
 
 
 def _mac(secret: bytes, line: Mapping[str, Any]) -> str:

@@ -9,6 +9,7 @@ import base64
 import binascii
 import json
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
@@ -20,8 +21,11 @@ Hook = Literal["patient-view"]
 HOOK: Hook = "patient-view"
 DOCUMENTS = "documents"
 """The key under which the caller sends what the template asks for."""
-_TEMPLATE = "DocumentReference?patient={{context.patientId}}&_sort=-date&_count=1"
-_TEXT_TYPES = ("text/plain", "text/markdown", "text/rtf", "text/html", "")
+_TEMPLATE = "DocumentReference?patient={{context.patientId}}&status=current&_sort=-date&_count=1"
+_TEXT_TYPES = ("text/plain", "text/markdown", "")
+_RETRACTED = ("superseded", "entered-in-error")
+"""A document's `status` where it is no longer to be read, as one that was filed under another patient."""
+_EARLIEST = datetime.min.replace(tzinfo=UTC)
 _LONGEST_SUMMARY = 140
 
 
@@ -111,7 +115,10 @@ def text_of(asked: HookRequest) -> tuple[str, str]:
         raise NoDocument(
             f"The request holds no DocumentReference under prefetch.{DOCUMENTS}, and this service fetches none."
         )
-    newest = max(found, key=lambda one: str(one.get("date", "")))
+    valid = [one for one in found if not any(one.get(key) in _RETRACTED for key in ("status", "docStatus"))]
+    if not valid:
+        raise NoDocument("Every document of the request is superseded or was entered in error.")
+    newest = max(valid, key=_instant)
     for content in _list(newest.get("content")):
         attachment = content.get("attachment") if isinstance(content, dict) else None
         if not isinstance(attachment, dict) or not isinstance(attachment.get("data"), str):
@@ -170,6 +177,15 @@ def _documents(given: Any) -> Iterator[dict[str, Any]]:
     elif isinstance(given, dict) and given.get("resourceType") == "Bundle":
         entries = [one.get("resource") for one in _list(given.get("entry")) if isinstance(one, dict)]
         yield from _documents([one for one in entries if isinstance(one, dict) and one.get("resourceType") != "Bundle"])
+
+
+def _instant(document: dict[str, Any]) -> datetime:
+    """When a document was written, as far as it says: FHIR's instants have a zone, and their texts do not sort."""
+    try:
+        found = datetime.fromisoformat(str(document.get("date")))
+    except ValueError:
+        return _EARLIEST
+    return found if found.tzinfo else found.replace(tzinfo=UTC)
 
 
 def _list(given: Any) -> list[Any]:

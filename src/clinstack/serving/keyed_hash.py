@@ -7,21 +7,27 @@ import secrets
 from pathlib import Path
 
 from clinstack.errors import BadInput
-from clinstack.runs.atomic import disk_errors
+from clinstack.runs.atomic import atomic_file, wait_for_turn
+
+_LEAST_BYTES = 16
 
 
 def make_secret(file: Path) -> None:
-    """Writes a new secret that its owner alone can read."""
-    with disk_errors(file):
-        file.parent.mkdir(parents=True, exist_ok=True)
-        with os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as out:
+    """Writes a new secret that its owner alone can read, whole or not at all; one that another process has made stays."""
+    with wait_for_turn(file.parent):
+        if file.exists():
+            return
+        with atomic_file(file) as partial, os.fdopen(os.open(partial, os.O_WRONLY | os.O_CREAT, 0o600), "w") as out:
             out.write(secrets.token_hex(32))
 
 
 def read_secret(file: Path) -> bytes:
-    """The secret in a file. Raises BadInput if it is missing or damaged."""
+    """The secret in a file. Raises BadInput if it is missing or damaged; one that is cut short could be guessed."""
     try:
-        return bytes.fromhex(file.read_text().strip())
+        secret = bytes.fromhex(file.read_text().strip())
+        if len(secret) < _LEAST_BYTES:
+            raise ValueError("too short")
+        return secret
     except (OSError, ValueError) as error:
         raise BadInput(f"{file} is missing or damaged; what was hashed with it cannot be found without it.") from error
 

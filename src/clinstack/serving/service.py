@@ -92,6 +92,7 @@ class Service:
         self._versions: Mapping[str, Version] = MappingProxyType({})
         self._refreshing, self._closing = Lock(), Event()
         self.failures: dict[str, str] = {}
+        self._seen = self._state()  # before it is read: what is promoted while versions load is loaded next
         self.refresh()
         if self.failures:
             raise BadInput(next(iter(self.failures.values())))
@@ -182,9 +183,11 @@ class Service:
                 try:
                     with read_errors(self.library.run(entry)):
                         found[entry.task] = self._load(entry)
-                except ClinstackError as error:
-                    failures[entry.name] = str(error)
-                    LOG.error("%s is promoted and cannot be loaded: %s", entry.name, error)
+                except (
+                    Exception
+                ) as error:  # memory that runs out, a run of another program's: the others must not suffer
+                    failures[entry.name] = _told(error)
+                    LOG.error("%s is promoted and cannot be loaded: %s", entry.name, failures[entry.name])
                     if known is not None:
                         found[entry.task] = known
             self._versions, self.failures = MappingProxyType(found), failures
@@ -216,19 +219,21 @@ class Service:
         return Version(entry, served, interpreter_of(folder), result, layout.card.read_text(encoding="utf-8"))
 
     def _watch(self) -> None:
-        seen, tried = self._state(), time.monotonic()
+        tried = time.monotonic()
         while not self._closing.wait(self._every):
             now = self._state()
-            if now == seen and not (self.failures and time.monotonic() > tried + _RETRY_SECONDS):
+            if now == self._seen and not (self.failures and time.monotonic() > tried + _RETRY_SECONDS):
                 continue
-            seen, tried = now, time.monotonic()
+            self._seen, tried = now, time.monotonic()
             try:
                 with read_errors(self.library.layout.root):
                     self.refresh()
-            except ClinstackError as error:  # the library itself cannot be read: what answers goes on
-                if self.failures != {_LIBRARY: str(error)}:
-                    LOG.error("the library cannot be read: %s", error)
-                self.failures = {_LIBRARY: str(error)}
+            except (
+                Exception
+            ) as error:  # the library itself cannot be read: what answers goes on, and so does this thread
+                if self.failures != {_LIBRARY: _told(error)}:
+                    LOG.error("the library cannot be read: %s", _told(error))
+                self.failures = {_LIBRARY: _told(error)}
 
     def _state(self) -> tuple[int, int, int] | None:
         """Changes whenever the library's state is written."""
@@ -245,3 +250,8 @@ def _answers(notes: Sequence[tuple[str, str]], versions: Sequence[Version], foun
         for (note_id, text), row in zip(notes, found, strict=True)
         for version, one in zip(versions, row, strict=True)
     ]
+
+
+def _told(error: Exception) -> str:
+    """What may be said of an error: words that are not ours could hold anything."""
+    return str(error) if isinstance(error, ClinstackError) else f"an unexpected {type(error).__name__}"

@@ -95,8 +95,8 @@ class Watch:
 
     def observe(self, texts: Sequence[str], answers: Iterable[Answer], caller: str | None = None) -> None:
         """Counts answers; texts: of their notes, in order of the answers."""
-        day = _today()
         with self._lock:
+            day = _today()  # not before: a day that has been written is taken out under the lock
             for text, answer in zip(texts, answers, strict=True):
                 name = answer.version.entry.name
                 scores, inputs = self._of(answer.version)
@@ -194,7 +194,8 @@ class Watch:
 
     def _forget(self) -> None:
         with self._store.begin() as connection:
-            connection.execute(sql.delete(PREDICTED).where(PREDICTED.c.day < _day(self._keep)))
+            for table in (PREDICTED, OUTCOMES):
+                connection.execute(sql.delete(table).where(table.c.day < _day(self._keep)))
 
     def _keep_outcomes(self, posted: Sequence[Posted], caller: str | None) -> int:
         self._write()
