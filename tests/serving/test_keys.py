@@ -104,6 +104,18 @@ def test_a_minutes_notes_may_be_asked_at_once_and_come_back_steadily(file, clock
     assert keys.spend(key, 1) > 400
 
 
+def test_what_is_given_back_may_be_asked_again_and_no_more(file, clock):
+    keys = Keys(file) if add_key(file, "one", None, 60) else None
+    (key,) = read_keys(file)
+    assert keys.spend(key, 60) == 0
+    keys.give_back(key, 20)
+    assert keys.spend(key, 20) == 0
+    assert keys.spend(key, 1) == pytest.approx(1.0)
+    keys.give_back(key, 500)
+    assert keys.spend(key, 60) == 0
+    assert keys.spend(key, 1) > 0
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [

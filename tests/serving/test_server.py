@@ -13,6 +13,7 @@ import sys
 import threading
 import time
 from concurrent import futures
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from urllib.parse import quote
 
 import httpx
@@ -474,6 +475,30 @@ def test_the_typed_client_asks_in_portions_and_tells_refusals_in_the_servers_wor
         with pytest.raises(BadInput) as caught:
             list(client.predict([("long", "x" * 200_001)]))
         assert str(caught.value) == "Note 'long' has 200,001 characters, and a server takes 200,000. Cut it."
+
+
+@pytest.mark.parametrize("wait", ["0", "Wed, 21 Oct 2015 07:28:00 GMT", None])
+def test_the_client_asks_again_as_often_as_a_key_has_asked_too_much(wait):
+    """A machine between may say when as a date, or not at all."""
+    turned = iter([429] * (8 if wait == "0" else 1) + [200])
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self):
+            self.send_response(next(turned))
+            if wait is not None:
+                self.send_header("Retry-After", wait)
+            self.end_headers()
+            self.wfile.write(b'{"tasks": []}')
+
+        def log_message(self, *_):
+            pass
+
+    with HTTPServer(("127.0.0.1", 0), Handler) as there:
+        thread = threading.Thread(target=there.serve_forever, daemon=True)
+        thread.start()
+        with Client(f"http://127.0.0.1:{there.server_port}") as client:
+            assert client.tasks() == []
+        there.shutdown()
 
 
 def test_the_client_says_when_nobody_answers():

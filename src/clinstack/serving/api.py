@@ -105,9 +105,9 @@ def make_app(desk: Desk) -> FastAPI:
     async def predict(request: Request, asked: messages.PredictRequest) -> messages.PredictResponse:
         """Calibrated probabilities of each note for each task, with what validation says of such scores."""
         versions = desk.choose(request, asked.tasks)
-        desk.spend(request, len(asked.notes))
         notes = [(note.id, note.text) for note in asked.notes]
-        answers = await service.predict_soon(notes, versions, desk.timeout)
+        with desk.spent(request, len(notes)):
+            answers = await service.predict_soon(notes, versions, desk.timeout)
         return await asyncio.to_thread(answered, desk, request, asked, versions, answers)
 
     @app.post("/v1/explain")

@@ -51,7 +51,8 @@ class Client:
     """A server's address, asked over one connection that stays open.
 
     server: such as http://127.0.0.1:8000.   key: where the server asks for one (`clinstack keys add`).
-    timeout: seconds for one answer.   tries: of a request that the server turns away.
+    timeout: seconds for one answer.   tries: of a request for which the server is too busy; where
+        a key has asked too much it is asked again as soon as the server says, however often.
     """
 
     def __init__(self, server: str, *, key: str | None = None, timeout: float = 60.0, tries: int = 5):
@@ -98,14 +99,21 @@ class Client:
         return messages.TaskDetail.model_validate(self._ask("GET", f"/v1/tasks/{name}"))
 
     def _ask(self, method: str, path: str, body: Any = None) -> Any:
-        for attempt in range(self._tries):
+        tries = 0
+        while True:
             try:
                 answer = self._http.request(method, path, json=body)
             except httpx.HTTPError as error:
                 raise ClinstackError(f"{self.server} cannot be asked: {error}.") from error
-            if answer.status_code not in (429, 503) or attempt + 1 == self._tries:
+            wait = _seconds_to_wait(answer)
+            if (
+                answer.status_code != 429
+            ):  # a key's minute comes back as surely as the clock goes, a busy server may not
+                tries += 1
+                wait = min(wait, _LONGEST_WAIT)
+            if answer.status_code not in (429, 503) or tries >= self._tries:
                 break
-            time.sleep(min(_LONGEST_WAIT, float(answer.headers.get("retry-after", 1))))
+            time.sleep(wait)
         if answer.is_success:
             return answer.json()
         try:
@@ -114,6 +122,14 @@ class Client:
             told = f"It answered with status {answer.status_code}, and not as clinstack does."
         kind = BadInput if answer.is_client_error and answer.status_code != 429 else ClinstackError
         raise kind(f"{self.server}: {told}")
+
+
+def _seconds_to_wait(answer: httpx.Response) -> float:
+    """What the server asks for; a second where it gives none, or a date, as machines between may."""
+    try:
+        return max(0.0, float(answer.headers.get("retry-after", 1)))
+    except ValueError:
+        return 1.0
 
 
 class RemoteClassifier:

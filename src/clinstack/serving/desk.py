@@ -1,13 +1,15 @@
 """The rules of asking: which tasks a caller may ask, how many notes, and what is recorded of it."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 from fastapi import Request
 
 from clinstack.serving.audit import AuditLog
+from clinstack.serving.batching import TooLate, Turned
 from clinstack.serving.keys import Key, Keys
 from clinstack.serving.measures import Measures
 from clinstack.serving.service import Service, Version
@@ -65,6 +67,17 @@ class Desk:
             raise Refused(
                 429, "too-many", f"This key may ask for {limit}. Ask again in {math.ceil(wait)} seconds.", wait
             )
+
+    @contextmanager
+    def spent(self, request: Request, notes: int) -> Iterator[None]:
+        """`spend`, for as long as the block ends with an answer: what the server turned away costs nothing."""
+        self.spend(request, notes)
+        try:
+            yield
+        except (Turned, TooLate):
+            if (key := request.state.key) is not None and self.keys is not None:
+                self.keys.give_back(key, notes)
+            raise
 
     @property
     def failures(self) -> list[str]:

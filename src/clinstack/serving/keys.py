@@ -96,6 +96,12 @@ class Keys:
             bucket.notes -= notes
             return 0.0
 
+    def give_back(self, key: Key, notes: int) -> None:
+        """Puts notes back into the caller's bucket that were taken out and not answered."""
+        with self._lock:
+            if bucket := self._buckets.get(key.name):
+                bucket.notes = min(key.notes_per_minute, bucket.notes + notes)
+
     def _look(self) -> None:
         now = time.monotonic()
         if now < self._looked + _LOOK_SECONDS:
