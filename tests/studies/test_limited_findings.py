@@ -170,6 +170,8 @@ def test_what_reading_took_is_that_of_the_task_and_of_notes_that_another_task_ha
     assert [took(by_task, "short", 500).seconds, took(by_task, "long", 50).cpu_seconds] == [10, 45]
     assert took(by_task, "again", 500).seconds == pytest.approx(10_000 * 70 / 70_000)
     assert took({"again": again}, "again", 500).seconds == 0  # nothing is kept, and each run's own cost has its reading
+    rest = replace(long, computed=10, computed_tokens=500, seconds=2)  # what an interrupted reading left: the shortest
+    assert took({"long": rest}, "long", 100).seconds == 200
 
 
 def test_holm_corrects_over_all_places_of_a_task():

@@ -37,7 +37,7 @@ class Features:
     """Kept states of chunks. compute: chunks -> (rows, width) of each; called for those that are not kept.
 
     derive: what a chunk's states follow from without reading it again, if that is kept; else None.
-    found, computed: how many chunks there were, and how many had to be read by the model.
+    found, computed: how many chunks there were, and how many had to be read by the model; tokens: of the latter.
     """
 
     shelf: Shelf
@@ -47,6 +47,7 @@ class Features:
     derive: Callable[[list[int]], Tensor | None] = field(default=lambda chunk: None)
     found: int = 0
     computed: int = 0
+    tokens: int = 0
     _checked: int = field(default=0, repr=False)
     _ready: set[bytes] = field(default_factory=set, repr=False)
 
@@ -72,6 +73,7 @@ class Features:
         missing = [chunk for key, chunk in absent.items() if key not in derived]
         self.found -= len(missing)
         self.computed += len(missing)
+        self.tokens += sum(map(len, missing))
         waiting: dict[bytes, NDArray[np.float32]] = {}
         for rows in self.batches(missing):
             if self.shelf.full:
@@ -203,6 +205,11 @@ def features_used(reader: Reader) -> dict[str, int] | None:
     if isinstance(reader, VectorReader | StatesReader):
         return {"found": reader.features.found, "computed": reader.features.computed}
     return None
+
+
+def tokens_read(reader: Reader) -> int:
+    """How many tokens a reader that keeps states has had the model read."""
+    return reader.features.tokens if isinstance(reader, VectorReader | StatesReader) else 0
 
 
 def _vectors(whole: WholeReader, head: Classifier) -> Callable[[Chunks], list[Tensor]]:

@@ -12,7 +12,7 @@ from clinstack.models.backbone import Backbone, check_max_tokens
 from clinstack.models.base_files import base_name
 from clinstack.models.base_loading import load_backbone
 from clinstack.models.classifier import Classifier, HeadForm
-from clinstack.models.features import features_used, open_reader
+from clinstack.models.features import features_used, open_reader, tokens_read
 from clinstack.models.head_adapter import head_adapters
 from clinstack.models.stack import Stack
 from clinstack.models.window import Window
@@ -32,7 +32,8 @@ class Reading:
 
     hash: the encoder's.   notes: different ones.   tokens: of all of them, as they are cut.
     shortened: share of the notes that is cut.   unknown: share of the tokens.
-    computed: notes that were read for this task; the others were kept already. What follows is what these took.
+    computed: notes that were read for this task; the others were kept already. computed_tokens: of these; 0 where an earlier
+    version did not count them. What follows is what reading these took.
     """
 
     hash: str
@@ -44,6 +45,16 @@ class Reading:
     seconds: float = 0.0
     cpu_seconds: float = 0.0
     peak_bytes: int = 0
+    computed_tokens: int = 0
+
+    @property
+    def tokens_read(self) -> float:
+        """Of the notes that were read, about where they were not counted."""
+        return self.computed_tokens or self.tokens_of(self.computed)
+
+    def tokens_of(self, notes: int) -> float:
+        """How many tokens so many of the notes have, about."""
+        return notes * self.tokens / self.notes
 
 
 Encoding = Mapping[str, Mapping[str, Reading]]
@@ -83,15 +94,13 @@ def encode_once(
 def took(readings: Mapping[str, Reading], task: str, notes: int) -> Reading:
     """What reading so many notes of a task takes. readings: of one encoder, by task.
 
-    Where another task had the same notes none was read for this one, and a token takes what it took there.
+    By the token: the longest notes are read first, so those that an interrupted reading left are short. Where another task had
+    the same notes none was read for this one, and a token takes what it took there.
     """
     own = readings[task]
-    if own.computed:
-        share, of = notes / own.computed, [own]
-    else:
-        of = [one for one in readings.values() if one.computed]
-        tokens = sum(one.computed * one.tokens / one.notes for one in of)
-        share = notes * own.tokens / own.notes / tokens if tokens else 0.0
+    of = [own] if own.computed else [one for one in readings.values() if one.computed]
+    tokens = sum(one.tokens_read for one in of)
+    share = own.tokens_of(notes) / tokens if tokens else 0.0
     return replace(
         own,
         seconds=share * sum(one.seconds for one in of),
@@ -103,16 +112,20 @@ def took(readings: Mapping[str, Reading], task: str, notes: int) -> Reading:
 def _read(backbone: Backbone, notes: list[str], max_tokens: int, store: ArrayStore) -> tuple[Reading, bool]:
     """Keeps the states of these notes, if there is room for them, and says whether there was."""
     cost: dict[str, dict[str, Any]] = {}
-    with measured(cost, "encode", str(backbone.device)):
-        whole = backbone.tokenizer.plain(notes)
-        unknown = _require_words(backbone, whole)
-        chunks = [Window(max_tokens).cut(backbone.tokenizer, ids)[0] for ids in whole]
-        head = Classifier(HeadForm("mean", adapter=next(iter(head_adapters()))), backbone.width, 2)
-        with open_reader(Stack(backbone, ()), head, store, chunks) as reader:
-            used = features_used(reader)
+    whole = backbone.tokenizer.plain(notes)  # what this takes is counted for each run by itself
+    unknown = _require_words(backbone, whole)
+    chunks = [Window(max_tokens).cut(backbone.tokenizer, ids)[0] for ids in whole]
+    head = Classifier(HeadForm("mean", adapter=next(iter(head_adapters()))), backbone.width, 2)
+    with (
+        measured(cost, "encode", str(backbone.device)),
+        open_reader(Stack(backbone, ()), head, store, chunks) as reader,
+    ):
+        used, tokens = features_used(reader), tokens_read(reader)
     shortened = sum(len(ids) > backbone.tokenizer.room(max_tokens) for ids in whole) / len(notes)
     found = Reading(backbone.hash, len(notes), sum(map(len, chunks)), shortened, unknown)
-    return (found, False) if used is None else (replace(found, computed=used["computed"], **cost["encode"]), True)
+    if used is None:
+        return found, False
+    return replace(found, computed=used["computed"], computed_tokens=tokens, **cost["encode"]), True
 
 
 def _after(before: Reading | None, now: Reading) -> Reading:
@@ -122,6 +135,7 @@ def _after(before: Reading | None, now: Reading) -> Reading:
     return replace(
         now,
         computed=before.computed + now.computed,
+        computed_tokens=round(before.tokens_read + now.tokens_read),
         seconds=before.seconds + now.seconds,
         cpu_seconds=before.cpu_seconds + now.cpu_seconds,
         peak_bytes=max(before.peak_bytes, now.peak_bytes),
